@@ -1,0 +1,99 @@
+"""Every error Tocsin raises on purpose.
+
+TocsinError
+├── ConfigError        the configuration is wrong; nothing was started          (exit code 78)
+│   └── SecretError    a secret that the configuration refers to cannot be had
+├── StartError         the machine cannot do it now: port in use, no such GPU   (exit code 75)
+├── ModelError         a model file is none, or is not what its description says
+├── SourceError        a stream broke or could not be opened; carries a closed-set reason
+├── WorkerError        a capture worker could not be started or died
+├── InferenceError     the detector failed on a batch; carries a closed-set kind
+├── OutboxError        the outbox cannot be opened, read or written
+└── ControlError       the running daemon cannot be reached, or answered with a refusal
+
+Messages are one sentence, lower case, without a full stop; they name the place, what was expected and what
+was found. Foreign exceptions are translated once, in the adapter, ``from`` the original, with credentials
+removed.
+"""
+
+from enum import StrEnum
+
+
+class TocsinError(Exception):
+    """The root of the tree; `str()` is fit for a person."""
+
+
+class ConfigError(TocsinError):
+    """One or more faults in the configuration: one message each, in the order of the file."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class SecretError(ConfigError):
+    """A secret that the configuration refers to cannot be had."""
+
+
+class StartError(TocsinError):
+    """The daemon cannot start on this machine at this moment."""
+
+
+class ModelError(TocsinError):
+    """A model file cannot be used."""
+
+
+class SourceFault(StrEnum):
+    """Why a stream broke or could not be opened: the word in logs, metrics and events."""
+
+    REFUSED = "refused"
+    CONNECT_TIMEOUT = "connect_timeout"
+    HANDSHAKE_TIMEOUT = "handshake_timeout"
+    DNS = "dns"
+    AUTH = "auth"
+    NOT_FOUND = "not_found"
+    NO_DEVICE = "no_device"
+    UNSUPPORTED = "unsupported"
+    EOF = "eof"
+    RESET = "reset"
+    STALL = "stall"
+    DECODE = "decode"
+    ENDED = "ended"
+    WORKER = "worker"
+    OTHER = "other"
+
+
+class SourceError(TocsinError):
+    """A stream broke or could not be opened."""
+
+    def __init__(self, fault: SourceFault, message: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
+class WorkerError(TocsinError):
+    """A capture worker could not be started or died."""
+
+
+class InferenceFault(StrEnum):
+    """Why a batch failed in the detector: the word in logs and metrics."""
+
+    RUNTIME = "runtime"
+    NONFINITE = "nonfinite"
+    SHAPE = "shape"
+
+
+class InferenceError(TocsinError):
+    """The detector failed on a batch."""
+
+    def __init__(self, fault: InferenceFault, message: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
+class OutboxError(TocsinError):
+    """The outbox cannot be opened, read or written."""
+
+
+class ControlError(TocsinError):
+    """The running daemon cannot be reached or refused."""
