@@ -1,0 +1,1 @@
+"""From a luma plane to a corrected one; pure."""
