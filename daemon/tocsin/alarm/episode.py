@@ -1,0 +1,140 @@
+"""From sightings to the life of an alarm: raised, repeated, ended."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tocsin.alarm.confirm import Confirmation, interrupted, patience
+
+
+class State(StrEnum):
+    """Whether an alarm is open."""
+
+    QUIET = "quiet"
+    ACTIVE = "active"
+
+
+class Decision(StrEnum):
+    """What one frame means for the alarm: the word in logs and events."""
+
+    QUIET = "quiet"  # there is no alarm
+    RAISED = "raised"
+    HELD = "held"  # the alarm lasts, and there is nothing new to say
+    REPEATED = "repeated"
+    ENDED = "ended"  # no longer seen, which is not "safe"
+
+
+class Signal(StrEnum):
+    """What one frame brings."""
+
+    CONFIRMED = "confirmed"
+    EXPIRED = "expired"  # looked for `end_after` without seeing it
+    DUE = "due"  # last told `repeat_every` ago
+    NOTHING = "nothing"
+
+
+TRANSITIONS: dict[tuple[State, Signal], tuple[State, Decision]] = {
+    (State.QUIET, Signal.CONFIRMED): (State.ACTIVE, Decision.RAISED),
+    (State.QUIET, Signal.EXPIRED): (State.QUIET, Decision.QUIET),
+    (State.QUIET, Signal.DUE): (State.QUIET, Decision.QUIET),
+    (State.QUIET, Signal.NOTHING): (State.QUIET, Decision.QUIET),
+    (State.ACTIVE, Signal.CONFIRMED): (State.ACTIVE, Decision.HELD),
+    (State.ACTIVE, Signal.EXPIRED): (State.QUIET, Decision.ENDED),
+    (State.ACTIVE, Signal.DUE): (State.ACTIVE, Decision.REPEATED),
+    (State.ACTIVE, Signal.NOTHING): (State.ACTIVE, Decision.HELD),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """An alarm that was open when the daemon last stopped.
+
+    `first_seen` and `told`, when it was last raised or repeated, are on the clock of the frames to come, and
+    so may be negative. A `told` in the future or NaN starts the time to the next repeat afresh.
+    """
+
+    first_seen: float
+    told: float
+
+
+class Episode:
+    """The alarm of one rule on one stream, over and over: for one thread.
+
+    A stream that is down brings no frames and so changes nothing: the alarm stays active. After an end the
+    window starts empty: a sighting counts for one alarm only.
+    """
+
+    def __init__(
+        self,
+        confirmation: Confirmation,
+        end_after: float,
+        repeat_every: float,
+        resumed: Resumed | None = None,
+    ) -> None:
+        """`end_after` and `repeat_every` in seconds; a `repeat_every` of 0 never repeats."""
+        self._confirmation = confirmation
+        self._end_after = end_after
+        self._repeat_every = repeat_every
+        self._state = State.QUIET if resumed is None else State.ACTIVE
+        self._first_seen = None if resumed is None else resumed.first_seen
+        self._told = math.nan if resumed is None else resumed.told
+        self._last: float | None = None
+        self._unseen = 0.0
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def first_seen(self) -> float | None:
+        """The time of the first sighting that led to the alarm that is open or has ended in this frame."""
+        return self._first_seen
+
+    def update(self, seen: bool, at: float, period: float, silence: float) -> Decision:
+        """Count one analysed frame and return what it means.
+
+        A frame without a finite time changes nothing but what a silence before it does to the window. Where
+        time jumps back the age of the alarm stands still; where it jumps forward at most one repeat is due.
+        """
+        confirmed = self._confirmation.update(seen, at, period, silence)
+        if not math.isfinite(at):
+            return self._enter(Signal.NOTHING, at)
+        self._look(seen, at, period, silence)
+        return self._enter(self._signal(seen, confirmed, at), at)
+
+    def _look(self, seen: bool, at: float, period: float, silence: float) -> None:
+        """Add the time observed since the last frame: none over a silence, never more than the patience."""
+        elapsed = 0.0 if self._last is None else at - self._last
+        if elapsed < 0:
+            self._told += elapsed
+        if self._last is None and not self._told <= at:
+            self._told = at
+        self._last = at
+        if seen:
+            self._unseen = 0.0
+        elif not interrupted(silence, period):
+            self._unseen += min(max(elapsed, 0.0), patience(period))
+
+    def _signal(self, seen: bool, confirmed: bool, at: float) -> Signal:
+        if not seen and self._unseen >= self._end_after:
+            return Signal.EXPIRED
+        if self._state is State.ACTIVE and 0 < self._repeat_every <= at - self._told:
+            return Signal.DUE
+        return Signal.CONFIRMED if confirmed else Signal.NOTHING
+
+    def _enter(self, signal: Signal, at: float) -> Decision:
+        """The one place where the state changes."""
+        self._state, decision = TRANSITIONS[self._state, signal]
+        match decision:
+            case Decision.RAISED:
+                self._first_seen = self._confirmation.first_seen
+                self._told = at
+            case Decision.REPEATED:
+                self._told = at
+            case Decision.ENDED:
+                self._confirmation.clear()
+            case Decision.QUIET:
+                self._first_seen = None
+            case Decision.HELD:
+                pass
+        return decision

@@ -1,0 +1,84 @@
+"""What the configuration says about zones and rules."""
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+import shapely
+from pydantic import AfterValidator, Field
+
+from tocsin.alarm.confirm import deaf
+from tocsin.fields import Duration, Name, Section, expected
+from tocsin.yamlfile import Fault
+
+Point = tuple[float, float]
+
+
+def _check_polygon(points: tuple[Point, ...]) -> tuple[Point, ...]:
+    if len(points) < 3:
+        raise expected("three or more points", f"{len(points)}")
+    for x, y in points:
+        if not (0 <= x <= 1 and 0 <= y <= 1):
+            raise expected("points [x, y] from 0 to 1", f"[{x:g}, {y:g}]")
+    polygon = shapely.Polygon(points)
+    if not polygon.is_valid:
+        reason = shapely.is_valid_reason(polygon)
+        raise expected("a polygon whose sides do not touch or cross", reason.lower().replace("[", " at ["))
+    if polygon.area == 0:
+        raise expected("a polygon with an area", "none")
+    return points
+
+
+Polygon = Annotated[tuple[Point, ...], Field(max_length=200), AfterValidator(_check_polygon)]
+
+
+class ZoneSettings(Section):
+    """`streams[].zones[]`: a polygon in relative coordinates, 0 0 at the top left and 1 1 at the bottom right."""
+
+    name: Name = Field(description="the zone's name; rules of this stream refer to it")
+    polygon: Polygon = Field(description="three or more points [x, y] from 0 to 1, 0 0 at the top left")
+
+
+class ConfirmSettings(Section):
+    """`rules[].confirm`: `hits` of the last `of` analysed frames, all `within` that time."""
+
+    hits: int = Field(default=5, ge=1, le=1000, description="analysed frames that must show the object")
+    of: int = Field(default=10, ge=1, le=1000, description="out of so many of the last analysed frames")
+    within: Duration = Field(default=3.0, description="the hits count only when they lie within this time")
+
+    weighed: ClassVar[frozenset[str]] = frozenset({"hits", "of"})
+
+    def conflicts(self) -> Iterator[Fault]:
+        if self.hits > self.of:
+            yield Fault(("hits",), f"expected at most of, which is {self.of}, found {self.hits}")
+
+    def deaf_at(self, max_fps: float) -> bool:
+        """Whether the hits cannot fit into `within` when `max_fps` frames a second are analysed."""
+        return deaf(self.hits, self.within, max_fps)
+
+    def needs(self, max_fps: float) -> float:
+        """Seconds from the first to the last of `hits` frames in a row."""
+        return (self.hits - 1) / max_fps
+
+
+class RuleSettings(Section):
+    """`rules[]`."""
+
+    name: Name = Field(description="the rule's name in streams, metrics, events and logs")
+    classes: tuple[str, ...] = Field(min_length=1, description="classes of the model that count")
+    min_score: float = Field(
+        default=0.5, ge=0, le=1, description="the least score of a detection that counts"
+    )
+    confirm: ConfirmSettings = ConfirmSettings()
+    end_after: Duration = Field(
+        default=10.0, description="the alarm ends after so long of looking without seeing it"
+    )
+    repeat_every: Duration = Field(
+        default=300.0, description="remind while the alarm lasts; 0 raises it once only"
+    )
+    zones: tuple[Name, ...] = Field(
+        default=(),
+        description="zones in which the middle of a box's lower edge must lie; none means anywhere",
+    )
+    severity: Literal["critical", "warning", "info"] = Field(
+        default="critical", description="passed on in events; changes nothing else"
+    )

@@ -1,0 +1,49 @@
+"""Where in the picture an object stands."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+Point = tuple[float, float]
+
+
+class Zones:
+    """The zones of one stream: named polygons in coordinates relative to the frame.
+
+    The point of a box that counts is the middle of its lower edge: where a person or a vehicle touches the
+    ground, wherever the camera looks down from. A point on the border of a zone counts as inside.
+    """
+
+    def __init__(self, polygons: Mapping[str, Sequence[Point]]) -> None:
+        """`polygons` are valid: three or more points, no side that touches or crosses another."""
+        self._polygons = {name: _prepared(points) for name, points in polygons.items()}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._polygons)
+
+    def inside(self, boxes: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.int64]:
+        """Return for each box the index in `names` of the first zone that it stands in, -1 for none: [K].
+
+        `boxes` is x1 y1 x2 y2 relative to the frame, [K, 4]; a box that reaches over the frame's edge stands
+        at the edge, and one with a number that is not finite stands nowhere. Raises KeyError for an unknown
+        name.
+        """
+        usable: NDArray[np.bool_] = np.all(np.isfinite(boxes), axis=1)
+        # as float64, since the sum of two float32 may overflow
+        edges = np.where(usable[:, np.newaxis], boxes.astype(np.float64), 0.0)
+        feet = np.clip(np.column_stack(((edges[:, 0] + edges[:, 2]) / 2, edges[:, 3])), 0.0, 1.0)
+        found = np.full(len(boxes), -1, dtype=np.int64)
+        for index in reversed(range(len(names))):  # so that the first zone has the last word
+            here = shapely.intersects_xy(self._polygons[names[index]], feet[:, 0], feet[:, 1])
+            found[usable & here] = index
+        return found
+
+
+def _prepared(points: Sequence[Point]) -> shapely.Polygon:
+    polygon = shapely.Polygon(points)
+    assert polygon.is_valid, "the configuration refuses polygons whose sides touch or cross"
+    shapely.prepare(polygon)  # without it each question walks the whole border
+    return polygon

@@ -1,0 +1,310 @@
+"""An alarm is raised once, lasts while something is seen, and ends when it is no longer."""
+
+import math
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from tocsin.alarm.confirm import Confirmation, interrupted
+from tocsin.alarm.episode import TRANSITIONS, Decision, Episode, Resumed, Signal, State
+
+PERIOD = 0.5
+LETTERS = {
+    Decision.QUIET: ".",
+    Decision.RAISED: "R",
+    Decision.HELD: "h",
+    Decision.REPEATED: "r",
+    Decision.ENDED: "E",
+}
+
+
+class Stream:
+    """Feeds an episode: one frame for each character, `x` for a sighting, every half second."""
+
+    def __init__(self, episode: Episode, at: float = 0.0) -> None:
+        self.episode = episode
+        self.at = at
+        self.silence = math.inf
+
+    def play(self, frames: str) -> str:
+        told = ""
+        for frame in frames:
+            told += LETTERS[self.episode.update(frame == "x", self.at, PERIOD, self.silence)]
+            self.at += PERIOD
+            self.silence = PERIOD
+        return told
+
+    def fall_silent(self, seconds: float) -> None:
+        self.at += seconds
+        self.silence = seconds + PERIOD
+
+
+def episode(end_after: float = 1.5, repeat_every: float = 0.0, resumed: Resumed | None = None) -> Episode:
+    return Episode(Confirmation(2, 4, 10.0), end_after, repeat_every, resumed)
+
+
+def test_table_is_total() -> None:
+    """Every signal means something in every state."""
+    assert set(TRANSITIONS) == {(state, signal) for state in State for signal in Signal}
+
+
+@pytest.mark.parametrize(
+    ("end_after", "repeat_every", "frames", "told"),
+    [
+        pytest.param(1.5, 0, "xx", ".R", id="the second of two sightings raises"),
+        pytest.param(1.5, 0, "x..x", "...R", id="also the last that fits the window"),
+        pytest.param(1.5, 0, "x...x", ".....", id="one that comes too late does not"),
+        pytest.param(1.5, 0, "xxxxx", ".Rhhh", id="raised once, then held"),
+        pytest.param(1.5, 0, "xx...", ".RhhE", id="it ends after so long without a sighting"),
+        pytest.param(1.5, 0, "xx..x..x..", ".Rhhhhhhhh", id="each sighting keeps it"),
+        pytest.param(1.5, 0, "xx...x", ".RhhE.", id="a sighting after the end is the first of a new alarm"),
+        pytest.param(1.5, 0, "xx...xx", ".RhhE.R", id="and the second raises again"),
+        pytest.param(1.0, 0, "xx..xx", ".RhE.R", id="sightings of the last alarm do not raise the next"),
+        pytest.param(0.0, 0, "xx.", ".RE", id="with end_after 0 the first frame without it ends it"),
+        pytest.param(1.5, 1.0, "xxxxxxx", ".Rhrhrh", id="it is repeated as often as asked"),
+        pytest.param(1.5, 1.0, "xx...", ".RhrE", id="it is repeated while it lasts, seen or not"),
+        pytest.param(1.0, 1.0, "xx..", ".RhE", id="an end that is due comes before a repeat"),
+    ],
+)
+def test_life(end_after: float, repeat_every: float, frames: str, told: str) -> None:
+    """What happens is told once, in the frame in which it happens."""
+    assert Stream(episode(end_after, repeat_every)).play(frames) == told
+
+
+def test_never_repeats() -> None:
+    """With `repeat_every` 0 an alarm that lasts for an hour is told once."""
+    assert Stream(episode(repeat_every=0.0)).play("x" * 7200).count("r") == 0
+
+
+def test_end_counts_only_observed_time() -> None:
+    """An hour without frames brings an alarm no nearer to its end."""
+    stream = Stream(episode(end_after=1.5))
+    assert stream.play("xx..") == ".Rhh"
+    stream.fall_silent(3600)
+    assert stream.play("...") == "hE.", "the frame after the silence adds nothing"
+
+
+def test_short_silence_is_observed() -> None:
+    """A silence that is shorter than five periods counts as looking."""
+    stream = Stream(episode(end_after=2.0))
+    stream.play("xx")
+    stream.fall_silent(1.5)
+    assert stream.play(".") == "E"
+
+
+def test_overload_is_not_looking() -> None:
+    """Where frames come but are not analysed for a minute, no more than five periods of it are observed."""
+    stream = Stream(episode(end_after=3.0))
+    stream.play("xx")
+    stream.at += 60
+    assert stream.play("..") == "hE"
+
+
+def test_no_raise_across_a_gap() -> None:
+    """Two sightings with silence between them raise nothing."""
+    stream = Stream(episode())
+    stream.play("x")
+    stream.fall_silent(9)
+    assert stream.play("x") == "."
+    assert stream.play("x") == "R"
+
+
+def test_gap_keeps_an_alarm() -> None:
+    """After a silence an open alarm goes on and is not raised again."""
+    stream = Stream(episode())
+    stream.play("xx")
+    stream.fall_silent(60)
+    assert stream.play("xxx") == "hhh"
+
+
+def test_one_repeat_after_a_gap() -> None:
+    """However many repeats a silence swallowed, one is sent after it."""
+    stream = Stream(episode(repeat_every=5.0))
+    stream.play("xx")
+    stream.fall_silent(3600)
+    assert stream.play("xxxx") == "rhhh"
+
+
+def test_first_seen() -> None:
+    """The first sighting is known from the raise to the end, and forgotten after it."""
+    watched = episode()
+    stream = Stream(watched, at=100.0)
+    stream.play(".x")
+    assert watched.first_seen is None
+    stream.play("xxxx...")
+    assert watched.first_seen == 100.5
+    assert watched.state is State.QUIET
+    stream.play(".")
+    assert watched.first_seen is None
+
+
+def test_resumed_alarm_is_not_raised_twice() -> None:
+    """An alarm that was open before a restart goes on without being raised, and ends as any other."""
+    resumed = episode(resumed=Resumed(first_seen=-50.0, told=-50.0))
+    assert resumed.state is State.ACTIVE
+    assert Stream(resumed).play("xxxx...xx") == "hhhhhhE.R"
+
+
+def test_resumed_alarm_keeps_its_first_sighting() -> None:
+    """It was first seen before the restart."""
+    resumed = episode(resumed=Resumed(first_seen=-50.0, told=-50.0))
+    Stream(resumed).play("x")
+    assert resumed.first_seen == -50.0
+
+
+@pytest.mark.parametrize(
+    ("told_before", "frames", "told"),
+    [
+        pytest.param(9.0, "xxx", "hhr", id="the time before the restart counts towards the next repeat"),
+        pytest.param(500.0, "xxx", "rhh", id="an overdue repeat is sent once"),
+        pytest.param(-500.0, "xxx", "hhh", id="told in the future: the time starts afresh"),
+        pytest.param(math.nan, "xxx", "hhh", id="told at no time: the time starts afresh"),
+    ],
+)
+def test_resumed_repeat(told_before: float, frames: str, told: str) -> None:
+    """The repeat of a resumed alarm is due when it would have been."""
+    resumed = Resumed(first_seen=-20.0, told=1000.0 - told_before)
+    assert Stream(episode(repeat_every=10.0, resumed=resumed), at=1000.0).play(frames) == told
+
+
+def test_time_that_starts_afresh_still_repeats() -> None:
+    """A resumed alarm without a usable time is repeated after one whole interval."""
+    resumed = Resumed(first_seen=0.0, told=math.nan)
+    assert Stream(episode(repeat_every=2.0, resumed=resumed), at=1000.0).play("xxxxx") == "hhhhr"
+
+
+@pytest.mark.parametrize("at", [math.nan, math.inf, -math.inf])
+def test_frame_without_time(at: float) -> None:
+    """A frame without a finite time neither raises, repeats nor ends."""
+    stream = Stream(episode(end_after=1.0, repeat_every=1.0))
+    stream.play("xx.")
+    assert stream.episode.update(False, at, PERIOD, PERIOD) is Decision.HELD
+    assert stream.play(".") == "E"
+    assert stream.episode.update(True, at, PERIOD, PERIOD) is Decision.QUIET
+
+
+def test_jump_back_keeps_the_age() -> None:
+    """When time jumps back a day, the next repeat is one frame late, and neither a day late nor early."""
+    stream = Stream(episode(repeat_every=2.0))
+    assert stream.play("xxx") == ".Rh"
+    stream.at -= 86400
+    assert stream.play("xxxx") == "hhhr"
+
+
+def test_jump_forward_ends_nothing() -> None:
+    """When time jumps forward a day, it counts as no more than five periods of looking."""
+    stream = Stream(episode(end_after=10.0))
+    stream.play("xx")
+    stream.at += 86400
+    assert stream.play("..") == "hh"
+
+
+class Life(RuleBasedStateMachine):
+    """Any stream of frames, silences, broken times and restarts, beside a plain account of what was shown."""
+
+    @initialize(
+        hits=st.integers(1, 4),
+        more=st.integers(0, 4),
+        within=st.floats(0.1, 5),
+        end_after=st.floats(0, 5),
+        repeat_every=st.sampled_from([0.0, 0.5, 3.0]),
+    )
+    def begin(self, hits: int, more: int, within: float, end_after: float, repeat_every: float) -> None:
+        self.hits, self.of, self.within = hits, hits + more, within
+        self.end_after, self.repeat_every = end_after, repeat_every
+        self.at = 1000.0
+        self.open = False
+        self.fresh = True  # no frame yet: nothing is known of the time before the next one
+        self.told = math.nan
+        self.looked = 0.0  # without a sighting, as far as the longest reading of "observed" goes
+        self.shown: list[tuple[bool, float]] = []  # since the last gap, restart or end
+        self.episode = Episode(Confirmation(self.hits, self.of, within), end_after, repeat_every)
+
+    @rule(seen=st.booleans(), step=st.floats(0.01, 0.9))
+    def frame(self, seen: bool, step: float) -> None:
+        self.at += step
+        self.feed(seen, self.at, step, step)
+
+    @rule(seen=st.booleans(), silence=st.floats(1.01, 1e6) | st.just(math.inf))
+    def frame_after_a_gap(self, seen: bool, silence: float) -> None:
+        self.at += min(silence, 1e6)
+        self.feed(seen, self.at, silence, 0.0)
+
+    @rule(seen=st.booleans(), jump=st.sampled_from([-86400.0, -0.5, 86400.0]))
+    def clock_jumps(self, seen: bool, jump: float) -> None:
+        self.at += jump
+        if not self.fresh:
+            self.told += min(jump, 0.0)
+        if jump < 0:
+            self.shown.clear()
+        self.feed(seen, self.at, 0.1, min(max(jump, 0.0), 1.0))
+
+    @rule(seen=st.booleans(), at=st.sampled_from([math.nan, math.inf]))
+    def frame_without_time(self, seen: bool, at: float) -> None:
+        before = self.episode.state
+        assert self.episode.update(seen, at, 0.1, 0.1) in (Decision.QUIET, Decision.HELD)
+        assert self.episode.state is before
+
+    @rule()
+    def restart(self) -> None:
+        resumed = Resumed(first_seen=self.at, told=self.told) if self.open else None
+        self.episode = Episode(
+            Confirmation(self.hits, self.of, self.within), self.end_after, self.repeat_every, resumed
+        )
+        self.shown.clear()
+        self.looked = 0.0
+        self.fresh = True
+
+    def feed(self, seen: bool, at: float, silence: float, looked: float) -> None:
+        decision = self.episode.update(seen, at, 0.1, silence)
+        if interrupted(silence, 0.1):
+            self.shown.clear()
+        self.shown.append((seen, at))
+        self.looked = 0.0 if seen or self.fresh else self.looked + looked
+        self.told = min(self.told, at) if self.fresh and self.open else self.told
+        self.fresh = False
+        match decision:
+            case Decision.RAISED:
+                self.check_raised(seen, at)
+            case Decision.QUIET:
+                assert not self.open, "an alarm vanished without an end"
+                assert not seen or self.count(at) < self.hits, "the k-th sighting raised nothing"
+            case Decision.HELD:
+                assert self.open, "held an alarm that was never raised"
+                assert seen or self.looked < self.end_after + 1e-6, "looked long enough and did not end"
+            case Decision.REPEATED:
+                assert self.open, "repeated an alarm that was never raised"
+                assert at - self.told >= self.repeat_every > 0, "repeated too early"
+                self.told = at
+            case Decision.ENDED:
+                self.check_ended(seen)
+        if self.open and self.repeat_every > 0:
+            assert at - self.told < self.repeat_every, "a repeat that was due was not sent"
+
+    def count(self, at: float) -> int:
+        return sum(seen and at - then <= self.within + 1e-6 for seen, then in self.shown[-self.of :])
+
+    def check_raised(self, seen: bool, at: float) -> None:
+        assert not self.open, "raised twice without an end between"
+        assert seen
+        assert self.count(at) == self.hits, "raised by another than the k-th sighting"
+        assert self.episode.first_seen in [then for seen, then in self.shown if seen]
+        self.open, self.told = True, at
+
+    def check_ended(self, seen: bool) -> None:
+        assert self.open, "ended an alarm that was never raised"
+        assert not seen, "ended in a sighting"
+        assert self.looked >= self.end_after - 1e-6, "ended although it was not looked for long enough"
+        self.open = False
+        self.shown.clear()
+
+    @invariant()
+    def agrees(self) -> None:
+        if hasattr(self, "episode"):
+            assert (self.episode.state is State.ACTIVE) is self.open
+
+
+Life.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestLife = Life.TestCase

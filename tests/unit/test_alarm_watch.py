@@ -1,0 +1,154 @@
+"""A rule sees what it is about, and nothing else."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tocsin.alarm.episode import Decision, Resumed
+from tocsin.alarm.settings import RuleSettings
+from tocsin.alarm.watch import Finding, Rule, Watch, rule_from
+from tocsin.alarm.zone import Zones
+from tocsin.errors import ConfigError
+from tocsin.frame import Detections
+
+LABELS = ("person", "car", "knife")
+ZONES = Zones({"door": ((0, 0), (0.5, 0), (0.5, 1), (0, 1)), "yard": ((0.5, 0), (1, 0), (1, 1), (0.5, 1))})
+LEFT = (0.125, 0.25, 0.25, 0.75)
+RIGHT = (0.75, 0.25, 0.875, 0.75)
+
+Object = tuple[str, float, tuple[float, float, float, float]]
+
+
+def rule(zones: tuple[str, ...] = (), classes: tuple[str, ...] = ("person", "knife"), hits: int = 1) -> Rule:
+    return Rule(
+        "intruder", classes, 0.7, hits, of=2 * hits, within=3.0, end_after=1.0, repeat_every=0, zones=zones
+    )
+
+
+def found(*objects: Object) -> Detections:
+    return Detections(
+        boxes=np.array([box for _, _, box in objects], np.float32).reshape(-1, 4),
+        scores=np.array([score for _, score, _ in objects], np.float32),
+        classes=np.array([LABELS.index(label) for label, _, _ in objects], np.int64),
+        pixels=np.array([(31, 64)] * len(objects), np.float32).reshape(-1, 2),
+        views=np.arange(len(objects), dtype=np.int64),
+        labels=LABELS,
+    )
+
+
+def look(asked: Rule, *objects: Object) -> Finding:
+    return Watch("entrance", asked, ZONES, LABELS).update(1.0, 0.1, 0.1, found(*objects))
+
+
+@pytest.mark.parametrize(
+    ("zones", "objects", "best"),
+    [
+        pytest.param((), [("person", 0.8, LEFT)], (0, None), id="a class of the rule with enough score"),
+        pytest.param((), [("car", 0.9, LEFT)], None, id="another class does not qualify"),
+        pytest.param((), [("person", 0.69, LEFT)], None, id="too low a score does not"),
+        pytest.param((), [("person", 0.7, LEFT)], (0, None), id="exactly the score asked for does"),
+        pytest.param((), [("person", math.nan, LEFT)], None, id="a score that is no number never does"),
+        pytest.param((), [("person", math.inf, LEFT)], None, id="an infinite score neither"),
+        pytest.param((), [("person", 0.8, (0.1, math.nan, 0.2, 0.3))], None, id="nor a box with NaN"),
+        pytest.param(("yard",), [("person", 0.8, LEFT)], None, id="outside the rule's zones it does not"),
+        pytest.param(("yard",), [("person", 0.8, RIGHT)], (0, "yard"), id="inside it does"),
+        pytest.param(("yard", "door"), [("person", 0.8, LEFT)], (0, "door"), id="any of the zones will do"),
+        pytest.param(
+            (), [("person", 0.8, LEFT), ("knife", 0.9, RIGHT)], (1, None), id="the highest score is the best"
+        ),
+        pytest.param(
+            ("door",),
+            [("car", 0.99, LEFT), ("knife", 0.9, RIGHT), ("person", math.nan, LEFT), ("person", 0.8, LEFT)],
+            (3, "door"),
+            id="the best is the best of those that qualify",
+        ),
+        pytest.param((), [], None, id="nothing found is no sighting"),
+    ],
+)
+def test_qualifying(
+    zones: tuple[str, ...], objects: list[Object], best: tuple[int, str | None] | None
+) -> None:
+    """Class, score, zone and finite numbers decide what is a sighting."""
+    finding = look(rule(zones), *objects)
+    assert finding.sighting is (best is not None)
+    if best is None:
+        assert finding.best is None
+    else:
+        assert finding.best is not None
+        assert (finding.best.view, finding.best.zone) == best
+
+
+def test_finding() -> None:
+    """A finding tells everything that an event needs, in plain numbers."""
+    finding = look(rule(("yard",)), ("person", 0.75, RIGHT))
+    assert (finding.stream, finding.rule, finding.decision) == ("entrance", "intruder", Decision.RAISED)
+    assert (finding.first_seen, finding.hits, finding.of) == (1.0, 1, 2)
+    assert finding.best is not None
+    assert (finding.best.class_name, finding.best.score, finding.best.box) == ("person", 0.75, RIGHT)
+    assert finding.best.pixels == (31.0, 64.0)
+    assert {type(number) for number in (*finding.best.box, finding.best.score)} == {float}
+
+
+def test_life() -> None:
+    """Sightings confirm, hold and by their absence end the alarm."""
+    watch = Watch("entrance", rule(hits=2), ZONES, LABELS)
+    person, nobody = found(("person", 0.9, LEFT)), found()
+    shown = [nobody, person, person, person, nobody, nobody, nobody]
+    told = [watch.update(number / 2, 0.5, 0.5, each).decision.value for number, each in enumerate(shown)]
+    assert told == ["quiet", "quiet", "raised", "held", "held", "ended", "quiet"]
+
+
+def test_two_objects_in_a_frame_are_one_sighting() -> None:
+    """A crowd in one frame confirms no faster than one person."""
+    assert look(rule(hits=2), ("person", 0.9, LEFT), ("person", 0.9, RIGHT)).decision is Decision.QUIET
+
+
+def test_resumed() -> None:
+    """A watch that resumes an alarm is active at once and does not raise it again."""
+    watch = Watch("entrance", rule(), ZONES, LABELS, Resumed(first_seen=-9.0, told=-9.0))
+    assert watch.active
+    finding = watch.update(1.0, 0.1, math.inf, found(("person", 0.9, LEFT)))
+    assert (finding.decision, finding.first_seen) == (Decision.HELD, -9.0)
+
+
+def test_unknown_names() -> None:
+    """A class that the model does not have and a zone that the stream does not have are both named."""
+    with pytest.raises(ConfigError) as caught:
+        Watch("entrance", rule(zones=("door", "attic"), classes=("person", "gnu")), ZONES, LABELS)
+    assert caught.value.faults == (
+        "rule intruder: expected a class of the model, found gnu",
+        "rule intruder: expected a zone of stream entrance, found attic",
+    )
+
+
+def test_rule_from_configuration() -> None:
+    """A rule says what its section of the configuration says."""
+    section = RuleSettings.model_validate(
+        {
+            "name": "blade",
+            "classes": ("knife",),
+            "min_score": 0.25,
+            "confirm": {"hits": 3, "of": 4, "within": "2s"},
+            "end_after": "7s",
+            "repeat_every": "1m",
+            "zones": ("door",),
+        }
+    )
+    assert rule_from(section) == Rule("blade", ("knife",), 0.25, 3, 4, 2.0, 7.0, 60.0, ("door",))
+
+
+NUMBERS = st.floats(width=32)
+
+
+@given(st.lists(st.tuples(st.sampled_from(LABELS), NUMBERS, st.tuples(*[NUMBERS] * 4)), max_size=8))
+def test_any_numbers(objects: list[Object]) -> None:
+    """Whatever numbers a detector gives, the best is finite, of the rule's classes, and scored enough."""
+    finding = look(rule(("door", "yard")), *objects)
+    if finding.best is not None:
+        assert finding.best.class_name in ("person", "knife")
+        assert finding.best.score >= np.float32(0.7)
+        assert all(math.isfinite(number) for number in (*finding.best.box, finding.best.score))
+        assert finding.best.zone in ("door", "yard")
