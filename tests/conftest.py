@@ -1,0 +1,31 @@
+"""Fixtures that more than one test module needs; the machinery behind them is in `support`."""
+
+from collections.abc import Iterator
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import pytest
+
+from support import blockmodel
+from support.receiver import Receiver
+
+
+@pytest.fixture(scope="session")
+def block_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny detector that reports bright blocks as class "block"."""
+    return blockmodel.build(tmp_path_factory.mktemp("models") / "blocks.onnx")
+
+
+@pytest.fixture(scope="session")
+def clip() -> Iterator[Path]:
+    """The surveillance clip that the package carries: persons on a path, 768 x 576, 10 pictures a second."""
+    with as_file(files("tocsin") / "assets" / "pedestrians.mp4") as path:
+        assert path.is_file(), f"the package carries no clip at {path}"
+        yield path
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A webhook receiver that answers 204 until it is told otherwise."""
+    with Receiver() as running:
+        yield running

@@ -1,0 +1,1 @@
+"""The machinery of the tests: real counterparts, faults and waiting."""

@@ -1,0 +1,54 @@
+"""What is done when a real counterpart is not installed: skip on a desk, fail in continuous integration."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+"""The distribution's own Python, which is the one that sees the distribution's GStreamer bindings."""
+
+
+def need(program_or_check: str | Callable[[], bool], install_hint: str) -> None:
+    """Go on when a program is on the path (or the check holds); otherwise skip the test, or fail it under CI."""
+    if program_or_check() if callable(program_or_check) else shutil.which(program_or_check):
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"a counterpart of this test is missing: {install_hint}", pytrace=False)
+    pytest.skip(install_hint)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that was free a moment ago, for programs that cannot choose their own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def need_prometheus() -> None:
+    """Go on only where Prometheus can be started."""
+    need("prometheus", "install Prometheus: apt-get install prometheus")
+
+
+def need_gstreamer() -> None:
+    """Go on only where GStreamer's RTSP server can be started by the distribution's Python."""
+    need(
+        _has_gst_rtsp_server,
+        "install GStreamer's RTSP server: apt-get install python3-gi gir1.2-gst-rtsp-server-1.0"
+        " gstreamer1.0-plugins-good gstreamer1.0-plugins-bad",
+    )
+
+
+def _has_gst_rtsp_server() -> bool:
+    probe = (
+        "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import Gst, GstRtspServer;"
+        "Gst.init(None); import sys;"
+        "sys.exit(0 if all(map(Gst.ElementFactory.find, ['qtdemux', 'h264parse', 'rtph264pay'])) else 1)"
+    )
+    try:
+        return subprocess.run([SYSTEM_PYTHON, "-c", probe], capture_output=True, timeout=30).returncode == 0
+    except FileNotFoundError:
+        return False

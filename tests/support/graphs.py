@@ -1,0 +1,74 @@
+"""Tiny detectors of the family boxes+scores, whose answer is known from the brightness of the picture."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+BOX = (8.0, 8.0, 24.0, 24.0)
+"""The one box of the second anchor; the first one's is elsewhere and never scores."""
+
+
+def save(
+    path: Path,
+    *,
+    labels: Sequence[str] | None = ("thing", "other"),
+    nhwc: bool = False,
+    size: tuple[int | str, int | str] = (32, 32),
+    batch: int | str = "N",
+    score: str = "mean",
+    scores_name: str = "scores",
+) -> Path:
+    """Write a model with two anchors and two classes; class 0 of anchor 1 scores what `score` says.
+
+    `mean` is the picture's brightness, 0 to 1; `root` the square root of what it exceeds one half by, no number
+    for a dark picture; `logit` six times that without the root.
+    """
+    shape = [batch, *size, 3] if nhwc else [batch, 3, *size]
+    mean = [helper.make_node("ReduceMean", ["images", "axes"], ["bright"], keepdims=0)]
+    steps = {
+        "mean": [helper.make_node("Identity", ["bright"], ["answer"])],
+        "root": [
+            helper.make_node("Sub", ["bright", "half"], ["above"]),
+            helper.make_node("Sqrt", ["above"], ["answer"]),
+        ],
+        "logit": [
+            helper.make_node("Sub", ["bright", "half"], ["above"]),
+            helper.make_node("Mul", ["above", "six"], ["answer"]),
+        ],
+    }[score]
+    spread = [
+        helper.make_node("Reshape", ["answer", "column"], ["cube"]),
+        helper.make_node("Mul", ["cube", "mask"], [scores_name]),
+        helper.make_node("Mul", ["cube", "zero"], ["nothing"]),
+        helper.make_node("Greater", ["nothing", "six"], ["never"]),
+        helper.make_node("Where", ["never", "corners", "corners"], ["boxes"]),
+    ]
+    constants = {
+        "axes": np.array([1, 2, 3], np.int64),
+        "half": np.array(0.5, np.float32),
+        "six": np.array(6.0, np.float32),
+        "zero": np.array(0.0, np.float32),
+        "column": np.array([-1, 1, 1], np.int64),
+        "mask": np.array([[[0, 0], [1, 0]]], np.float32),
+        "corners": np.array([[[0, 0, 4, 4], BOX]], np.float32),
+    }
+    graph = helper.make_graph(
+        [*mean, *steps, *spread],
+        "tiny",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)],
+        [
+            helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [batch, 2, 4]),
+            helper.make_tensor_value_info(scores_name, TensorProto.FLOAT, [batch, 2, 2]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    if labels is not None:
+        helper.set_model_props(model, {"names": json.dumps(dict(enumerate(labels)))})
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+    return path
