@@ -1,0 +1,108 @@
+"""What is known about a model before it is opened: which file it is and what its tensors mean."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from tocsin.errors import ModelError
+
+Triple = tuple[float, float, float]
+
+
+class Layout(StrEnum):
+    """The order of the input's axes: batch, channels, height, width, or channels last."""
+
+    NCHW = "nchw"
+    NHWC = "nhwc"
+
+
+class Colour(StrEnum):
+    """The order of the channels."""
+
+    RGB = "rgb"
+    BGR = "bgr"
+
+
+class Fit(StrEnum):
+    """How a picture of another shape comes into the input: in its own shape on a margin, or stretched."""
+
+    LETTERBOX = "letterbox"
+    STRETCH = "stretch"
+
+
+_STRICT = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFormat:
+    """What a model takes: `(pixel * scale - mean) / std` for pixels from 0 to 255, per channel.
+
+    `width` and `height` in pixels; `pad` is the pixel value of the margin.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    width: Annotated[int, Field(ge=2, le=8192)]
+    height: Annotated[int, Field(ge=2, le=8192)]
+    layout: Layout = Layout.NCHW
+    colour: Colour = Colour.RGB
+    scale: Annotated[float, Field(gt=0)] = 1 / 255
+    mean: Triple = (0.0, 0.0, 0.0)
+    std: tuple[
+        Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
+    ] = (
+        1.0,
+        1.0,
+        1.0,
+    )
+    fit: Fit = Fit.LETTERBOX
+    pad: Annotated[int, Field(ge=0, le=255)] = 114
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One model of a manifest; `labels` are the classes in order, or stand in the file's metadata."""
+
+    __pydantic_config__ = _STRICT
+
+    file: Annotated[str, Field(pattern=r"^[^/]+$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    family: str
+    input: InputFormat
+    labels: Literal["metadata"] | Annotated[tuple[str, ...], Field(min_length=1)] = "metadata"
+    licence: str = ""
+    origin: str = ""
+
+
+_ENTRIES = TypeAdapter(dict[str, Entry])
+
+
+def read(path: Path) -> dict[str, Entry]:
+    """Return the models of a manifest by name.
+
+    Raises ModelError, which names the file, the first faulty key and what was expected there.
+    """
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: expected a readable manifest, found {type(error).__name__}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise ModelError(f"{path}{line}: expected YAML, found {getattr(error, 'problem', None)}") from error
+    if not isinstance(content, dict) or set(content) != {"models"}:
+        raise ModelError(f"{path}: expected the one key models at the top")
+    try:
+        return _ENTRIES.validate_python(content["models"])
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        key = ".".join(str(step) for step in ("models", *first["loc"]))
+        raise ModelError(f"{path}: {key}: {_lower(first['msg'])}") from error
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]

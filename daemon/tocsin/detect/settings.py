@@ -1,0 +1,28 @@
+"""What the configuration says about the detector."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo
+
+from tocsin.fields import Section, expected, resolve_path
+
+
+def _resolve_model(model: str, info: ValidationInfo) -> str:
+    if not model:
+        raise expected("the name of a model, or a path to an .onnx file")
+    return resolve_path(model, info) if "/" in model or model.endswith(".onnx") else model
+
+
+class DetectorSettings(Section):
+    """`detector`."""
+
+    model: Annotated[str, AfterValidator(_resolve_model)] = Field(
+        default="nanodet-coco-416", description="a name in models/manifest.yaml, or a path to an .onnx file"
+    )
+    device: Literal["auto", "cuda", "cpu"] = Field(
+        default="auto",
+        description="auto takes the GPU where there is one and says so; cuda must be had, or nothing starts",
+    )
+    max_batch: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
+        default="auto", description="frames in one call of the detector: 1 on a CPU, 8 on a GPU when auto"
+    )

@@ -1,0 +1,302 @@
+"""The engine's thread between a feed and a sink."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from structlog.testing import capture_logs
+
+from support.pictures import frame, grey, view
+from support.wait import SCALE, until
+from tocsin.detect.detector import Attempt
+from tocsin.detect.engine import FAILED_IN_A_ROW, Engine
+from tocsin.errors import InferenceError, InferenceFault
+from tocsin.frame import Detections, Frame
+
+
+class Mailbox:
+    """A feed that keeps the newest frame of each stream, as the real one does."""
+
+    def __init__(self) -> None:
+        self._newest: dict[str, Frame] = {}
+        self._there = threading.Condition()  # guards _newest; put wakes take
+        self.released: list[Frame] = []
+
+    def put(self, stream: str, number: int, at: float = 0.0) -> None:
+        with self._there:
+            self._newest[stream] = frame(view(grey(4, 4)), stream=stream, number=number, at=at)
+            self._there.notify()
+
+    def take(self, limit: int, timeout: float) -> list[Frame]:
+        with self._there:
+            self._there.wait_for(lambda: bool(self._newest), timeout)
+            return [self._newest.pop(stream) for stream in sorted(self._newest)[:limit]]
+
+    def release(self, given: Frame) -> None:
+        self.released.append(given)
+
+    def wait_for_take(self, or_until: Callable[[], bool]) -> None:
+        until(lambda: not self._newest or or_until(), 5, "the frame to be taken")
+
+
+class Scripted:
+    """A detector that does what the test says to each frame, and can be held in the middle of a batch."""
+
+    def __init__(self, max_batch: int = 4) -> None:
+        self.max_batch = max_batch
+        self.running = threading.Event()  # set while a batch is held; the test waits for it
+        self.go = threading.Event()  # the test sets it to let batches through
+        self.go.set()
+        self.fault: Callable[[Frame], InferenceFault | None] = lambda _: None
+        self.bug: Exception | None = None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        self.running.clear()
+        self.go.clear()
+        try:
+            yield
+        finally:
+            self.go.set()
+
+    def attempt(self, frames: Sequence[Frame], release: Callable[[Frame], None] | None = None) -> Attempt:
+        assert release is not None
+        for one in frames:
+            release(one)
+        self.running.set()
+        assert self.go.wait(30 * SCALE), "the test lets the batch go"
+        if self.bug:
+            raise self.bug
+        return Attempt(tuple(self._result(one) for one in frames), infer=0.25, postprocess=0.125)
+
+    def _result(self, given: Frame) -> Detections | InferenceError:
+        fault = self.fault(given)
+        if fault:
+            return InferenceError(fault, "the detector has no answer")
+        return Detections(
+            boxes=np.zeros((2, 4), np.float32),
+            scores=np.ones(2, np.float32),
+            classes=np.array([1, 1]),
+            pixels=np.ones((2, 2), np.float32),
+            views=np.zeros(2, np.int64),
+            labels=("person", "knife"),
+        )
+
+
+class Ledger:
+    """What the engine reported and handed on."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[str, int]] = []
+        self.ages: list[tuple[str, float]] = []
+        self.batches: list[int] = []
+        self.stages: Counter[tuple[str, float]] = Counter()
+        self.labels: Counter[tuple[str, str]] = Counter()
+        self.faults: Counter[InferenceFault] = Counter()
+        self.sentences: list[str] = []
+
+    def wait_for(self, *wanted: tuple[str, int]) -> None:
+        until(lambda: set(wanted) <= set(self.frames), 5, f"the results {wanted}")
+
+    def sink(self, given: Frame, found: Detections) -> None:
+        assert len(found) == 2
+        self.frames.append((given.stream, given.number))
+
+    def batch(self, size: int) -> None:
+        self.batches.append(size)
+
+    def stage(self, stage: str, seconds: float) -> None:
+        self.stages[stage, seconds] += 1
+
+    def analysed(self, stream: str, age_seconds: float) -> None:
+        self.ages.append((stream, age_seconds))
+
+    def detected(self, stream: str, label: str, count: int) -> None:
+        self.labels[stream, label] += count
+
+    def inference_failed(self, fault: InferenceFault) -> None:
+        self.faults[fault] += 1
+
+
+@pytest.fixture
+def feed() -> Mailbox:
+    return Mailbox()
+
+
+@pytest.fixture
+def detector() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def engine(feed: Mailbox, detector: Scripted, ledger: Ledger) -> Iterator[Engine]:
+    """A running engine, ended after the test."""
+    engine = Engine(detector, feed, ledger.sink, ledger, ledger.sentences.append)
+    engine.start()
+    yield engine
+    detector.go.set()
+    engine.stop(time.monotonic() + 5 * SCALE)
+
+
+def test_frames_come_out_in_the_order_of_the_feed(engine: Engine, feed: Mailbox, ledger: Ledger) -> None:
+    """Every stream's frames reach the sink in their order, each once."""
+    for number in range(20):
+        feed.put("gate", number)
+        feed.put("yard", number)
+        ledger.wait_for(("gate", number), ("yard", number))
+    for stream in ("gate", "yard"):
+        assert [number for name, number in ledger.frames if name == stream] == list(range(20))
+
+
+def test_the_newest_frame_wins(engine: Engine, feed: Mailbox, detector: Scripted, ledger: Ledger) -> None:
+    """While the detector is busy the engine hoards nothing: the next frame it takes is the newest there is."""
+    with detector.held():
+        feed.put("yard", 0)
+        assert detector.running.wait(5 * SCALE)
+        for number in range(1, 10):
+            feed.put("yard", number)
+    until(lambda: len(ledger.frames) == 2, 5, "two results")
+    assert ledger.frames == [("yard", 0), ("yard", 9)]
+
+
+def test_the_streams_that_wait_share_a_batch(
+    engine: Engine, feed: Mailbox, detector: Scripted, ledger: Ledger
+) -> None:
+    """What gathered while the detector was busy goes in one call, up to the largest batch."""
+    with detector.held():
+        feed.put("a", 0)
+        assert detector.running.wait(5 * SCALE)
+        for stream in "abcde":
+            feed.put(stream, 1)
+    until(lambda: len(ledger.frames) == 6, 5, "all results")
+    assert ledger.batches == [1, 4, 1]
+
+
+def test_pixels_are_given_back_before_the_detector_is_done(
+    engine: Engine, feed: Mailbox, detector: Scripted
+) -> None:
+    """The worker has its memory again while its frame is still in the detector."""
+    with detector.held():
+        feed.put("yard", 0)
+        assert detector.running.wait(5 * SCALE)
+        assert [one.number for one in feed.released] == [0]
+
+
+def test_the_observer_hears_everything(engine: Engine, feed: Mailbox, ledger: Ledger) -> None:
+    """Batch, stages, age and detections are reported for each frame."""
+    feed.put("yard", 0, at=time.monotonic() - 2)
+    until(lambda: ledger.frames, 5, "a result")
+    assert ledger.stages == {("infer", 0.25): 1, ("postprocess", 0.125): 1}
+    assert ledger.labels == {("yard", "knife"): 2}
+    stream, age = ledger.ages[0]
+    assert stream == "yard"
+    assert 2 <= age < 2 + 5 * SCALE
+
+
+def test_a_failed_frame_is_not_nothing_seen(
+    engine: Engine, feed: Mailbox, detector: Scripted, ledger: Ledger
+) -> None:
+    """A frame without an answer is counted and reaches nobody; its neighbours do."""
+    detector.fault = lambda given: InferenceFault.NONFINITE if given.stream == "bad" else None
+    for number in range(2 * FAILED_IN_A_ROW):
+        with detector.held():
+            feed.put("hold", number)
+            assert detector.running.wait(5 * SCALE)
+            feed.put("bad", number)
+            feed.put("good", number)
+        ledger.wait_for(("good", number))
+    assert {stream for stream, _ in ledger.frames} == {"good", "hold"}
+    assert ledger.faults == {InferenceFault.NONFINITE: 2 * FAILED_IN_A_ROW}
+    assert ledger.sentences == []
+
+
+def test_three_failed_batches_in_a_row_end_the_engine(
+    engine: Engine, feed: Mailbox, detector: Scripted, ledger: Ledger
+) -> None:
+    """A device that answers nothing but errors is given up, once and aloud; two errors are not yet that."""
+    detector.fault = lambda given: InferenceFault.RUNTIME if given.number not in (2, 5) else None
+    for number in range(10):
+        feed.put("yard", number)
+        feed.wait_for_take(or_until=lambda: bool(ledger.sentences))
+    until(lambda: ledger.sentences, 5, "the engine to give up")
+    assert ledger.frames == [("yard", 2), ("yard", 5)]
+    assert ledger.faults == {InferenceFault.RUNTIME: 4 + FAILED_IN_A_ROW}
+    assert ledger.sentences == ["the detector failed on 3 batches in a row"]
+
+
+def test_a_bug_ends_the_engine_aloud(
+    engine: Engine, feed: Mailbox, detector: Scripted, ledger: Ledger
+) -> None:
+    """An engine that dies of an unexpected error says so; it never looks like a quiet night."""
+    detector.bug = ZeroDivisionError("a bug")
+    feed.put("yard", 0)
+    until(lambda: ledger.sentences, 5, "the engine to give up")
+    assert ledger.sentences == ["the engine stopped on an unexpected error"]
+
+
+def test_failures_do_not_flood_the_log(feed: Mailbox, detector: Scripted, ledger: Ledger) -> None:
+    """The first failure is logged at once, those of the next minute as one line with their count."""
+    now = 1000.0
+    detector.fault = lambda given: InferenceFault.NONFINITE if given.stream == "bad" else None
+    engine = Engine(detector, feed, ledger.sink, ledger, ledger.sentences.append, clock=lambda: now)
+    with capture_logs() as lines:
+        engine.start()
+        for number in range(6):
+            if number == 5:
+                now += 61
+            feed.put("bad", number)
+            feed.wait_for_take(or_until=lambda: False)
+            feed.put("good", number)
+            ledger.wait_for(("good", number))
+        engine.stop(engine._clock() + 5 * SCALE)
+    assert ledger.faults == {InferenceFault.NONFINITE: 6}
+    assert [(line["event"], line["frames"]) for line in lines] == [
+        ("inference failed", 1),
+        ("inference failed", 5),
+    ]
+
+
+def test_the_pulse_moves_while_nothing_comes(engine: Engine, feed: Mailbox, ledger: Ledger) -> None:
+    """A watchdog sees an idle engine alive, and sees when it last had a result."""
+    first = engine.pulse()
+    until(lambda: engine.pulse() > first, 5, "another turn")
+    assert engine.last_success is None
+    feed.put("yard", 0)
+    until(lambda: engine.last_success, 5, "a success")
+
+
+def test_the_pulse_stands_still_while_the_detector_hangs(
+    engine: Engine, feed: Mailbox, detector: Scripted
+) -> None:
+    """A watchdog sees a detector that does not come back, and stop says that it did not."""
+    with detector.held():
+        feed.put("yard", 0)
+        assert detector.running.wait(5 * SCALE)
+        pulse = engine.pulse()
+        begun = time.monotonic()
+        with pytest.raises(InferenceError, match="still at work"):
+            engine.stop(begun + 0.5)
+        assert 0.5 <= time.monotonic() - begun < 0.5 + 5 * SCALE
+        assert engine.pulse() == pulse
+
+
+def test_an_idle_engine_stops_within_a_second(engine: Engine) -> None:
+    """Stopping waits for one turn at most, and may be asked for twice."""
+    engine.stop(time.monotonic() + 1 * SCALE)
+    engine.stop(0)
+
+
+def test_an_engine_that_never_started_stops_at_once(
+    feed: Mailbox, detector: Scripted, ledger: Ledger
+) -> None:
+    """A start that failed elsewhere can unwind."""
+    Engine(detector, feed, ledger.sink, ledger, ledger.sentences.append).stop(0)

@@ -1,0 +1,164 @@
+"""Frames with any number of views go through a model in batches and come back whole."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from support.pictures import frame, grey, view
+from tocsin.detect.detector import Detector
+from tocsin.detect.families import FAMILIES
+from tocsin.detect.manifest import InputFormat
+from tocsin.detect.model import Model
+from tocsin.detect.session import Outputs, Placement, Signature, Tensor
+from tocsin.errors import InferenceError, InferenceFault, ModelError
+from tocsin.frame import Frame
+
+BOX = (8.0, 8.0, 24.0, 24.0)
+WHITE, BLACK = 235, 16
+
+
+class Bright:
+    """A session that sees one thing in each row whose score is the row's brightness."""
+
+    signature = Signature(
+        (Tensor("images", (None, 3, 32, 32), "tensor(float)"),),
+        (
+            Tensor("boxes", (None, 1, 4), "tensor(float)"),
+            Tensor("scores", (None, 1, 2), "tensor(float)"),
+        ),
+        {},
+    )
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.broken: set[int] = set()
+        self.short = False
+        self.box = BOX
+
+    def infer(self, batch: NDArray[np.float32]) -> Outputs:
+        self.rows.append(len(batch))
+        if len(self.rows) - 1 in self.broken:
+            raise InferenceError(InferenceFault.RUNTIME, "the device is gone")
+        scores = np.zeros((len(batch), 1, 2), np.float32)
+        scores[:, 0, 0] = batch.mean(axis=(1, 2, 3))
+        boxes = np.full((len(batch), 1, 4), self.box, np.float32)
+        if self.short:
+            boxes, scores = boxes[1:], scores[1:]
+        return {"boxes": boxes, "scores": scores}
+
+
+@pytest.fixture
+def session() -> Bright:
+    return Bright()
+
+
+def _detector(session: Bright, max_batch: int = 2, fixed: int | None = None, floor: float = 0.4) -> Detector:
+    takes = InputFormat(width=32, height=32)
+    model = Model("bright", Path("bright.onnx"), takes, FAMILIES["boxes+scores"], ("thing", "other"), fixed)
+    return Detector(model, session, Placement("CPUExecutionProvider", "cpu", None), max_batch, floor)
+
+
+def _shot(*lumas: int, number: int = 0) -> Frame:
+    return frame(*(view(grey(32, 32, luma)) for luma in lumas), number=number)
+
+
+def test_each_frame_gets_its_own_result(session: Bright) -> None:
+    """Results come in the order of the frames, over several batches and with a short last one."""
+    found = _detector(session).detect([_shot(WHITE), _shot(BLACK), _shot(BLACK), _shot(WHITE), _shot(WHITE)])
+    assert [len(one) for one in found] == [1, 0, 0, 1, 1]
+    assert session.rows == [2, 2, 1]
+    assert found[0].boxes[0] == pytest.approx([0.25, 0.25, 0.75, 0.75])
+    assert found[0].pixels.tolist() == [[16, 16]]
+    assert found[0].labels == ("thing", "other")
+    assert found[0].classes.tolist() == [0]
+
+
+def test_a_graph_of_fixed_batch_always_gets_all_its_rows(session: Bright) -> None:
+    """A model exported for four pictures runs on one; the rest of the rows is nobody's."""
+    assert [len(one) for one in _detector(session, max_batch=4, fixed=4).detect([_shot(WHITE)])] == [1]
+    assert session.rows == [4]
+
+
+def test_what_two_views_saw_counts_once(session: Bright) -> None:
+    """Overlapping views of one frame give one object, the better one, with the view that saw it."""
+    both = frame(view(grey(32, 32, 160)), view(grey(32, 32, WHITE)))
+    found = _detector(session).detect([both])[0]
+    assert found.views.tolist() == [1]
+    assert found.scores[0] == pytest.approx(1, abs=0.01)
+
+
+def test_views_of_different_parts_keep_their_places(session: Bright) -> None:
+    """Each view's boxes land in its own part of the frame, best score first."""
+    left, right = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
+    parts = frame(view(grey(32, 32, 160), left), view(grey(32, 32, WHITE), right))
+    found = _detector(session).detect([parts])[0]
+    assert found.views.tolist() == [1, 0]
+    assert found.boxes[0] == pytest.approx([0.625, 0.25, 0.875, 0.75])
+    assert found.boxes[1] == pytest.approx([0.125, 0.25, 0.375, 0.75])
+
+
+def test_a_box_on_the_margin_is_nobody(session: Bright) -> None:
+    """What the detector sees wholly outside the picture is dropped."""
+    ribbon = frame(view(grey(32, 4, WHITE)))
+    session.box = (0.0, 0.0, 30.0, 8.0)
+    assert len(_detector(session, floor=0.1).detect([ribbon])[0]) == 0
+    session.box = (0.0, 0.0, 30.0, 16.0)
+    assert len(_detector(session, floor=0.1).detect([ribbon])[0]) == 1
+
+
+def test_pixels_are_given_back_before_the_model_runs(session: Bright) -> None:
+    """A frame is released once its last view is copied, and what happens to its pixels then is no matter."""
+    shots = [_shot(WHITE, BLACK, BLACK, number=0), _shot(WHITE, number=1)]
+    released: list[tuple[int, int]] = []
+
+    def release(given: Frame) -> None:
+        released.append((given.number, len(session.rows)))
+        for one in given.views:
+            one.pixels[:] = 0
+
+    attempt = _detector(session).attempt(shots, release)
+    assert released == [(0, 1), (1, 1)], "both were copied for the second batch, before it ran"
+    assert [len(found) for found in attempt.results if not isinstance(found, InferenceError)] == [1, 1]
+
+
+def test_a_batch_that_fails_costs_its_own_frames(session: Bright) -> None:
+    """The error stands in the place of each frame that was in the batch, and all frames are released."""
+    session.broken = {0}
+    released: list[Frame] = []
+    shots = [_shot(WHITE, number=number) for number in range(3)]
+    results = _detector(session).attempt(shots, released.append).results
+    assert [isinstance(result, InferenceError) for result in results] == [True, True, False]
+    assert released == shots
+
+
+def test_a_view_that_does_not_fit_costs_its_frame_only(session: Bright) -> None:
+    """A worker that sends a wrong size is an error of that frame; its neighbours keep their own results."""
+    released: list[Frame] = []
+    shots = [frame(view(grey(64, 32))), _shot(BLACK), _shot(WHITE)]
+    results = _detector(session, max_batch=3).attempt(shots, released.append).results
+    assert isinstance(results[0], InferenceError)
+    assert [len(found) for found in results[1:] if not isinstance(found, InferenceError)] == [0, 1]
+    assert released == shots
+
+
+def test_outputs_with_too_few_rows_are_refused(session: Bright) -> None:
+    """A result that cannot be told apart by frame is nobody's result."""
+    session.short = True
+    with pytest.raises(InferenceError, match="expected 2 rows in the output boxes, found 1") as caught:
+        _detector(session).detect([_shot(WHITE), _shot(WHITE)])
+    assert caught.value.fault is InferenceFault.SHAPE
+
+
+def test_warming_runs_the_smallest_and_the_largest_batch(session: Bright) -> None:
+    """What a GPU prepares for each size of batch is prepared before the first frame."""
+    assert _detector(session, max_batch=4).warm() >= 0
+    assert sorted(session.rows) == [1, 4]
+
+
+def test_a_model_that_fails_its_first_run_is_refused(session: Bright) -> None:
+    """A model that cannot run is a fault at start, not in the night."""
+    session.broken = {0}
+    with pytest.raises(ModelError, match=r"bright\.onnx: its first run failed: the device is gone"):
+        _detector(session).warm()

@@ -1,0 +1,117 @@
+"""A box keeps its place on the way through the detector's input."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tocsin.detect.geometry import Place, centre, to_frame
+from tocsin.frame import WHOLE, Box, fit
+
+SIDE = st.integers(16, 4096)
+INPUT = st.integers(2, 1280)
+SHARE = st.floats(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("picture", "takes", "keep_aspect", "wanted"),
+    [
+        pytest.param((768, 576), (416, 416), True, (416, 312), id="4:3 fills the width"),
+        pytest.param((1920, 1080), (416, 416), True, (416, 234), id="16:9 fills the width"),
+        pytest.param((1080, 1920), (416, 416), True, (234, 416), id="a hallway view fills the height"),
+        pytest.param((320, 240), (640, 640), True, (640, 480), id="a small picture is enlarged"),
+        pytest.param((1920, 1080), (416, 416), False, (416, 416), id="stretching fills both"),
+        pytest.param((1000, 1000), (415, 301), False, (414, 300), id="an odd input leaves a margin of one"),
+        pytest.param((1000, 10), (416, 416), True, (416, 4), id="a ribbon keeps an even height"),
+        pytest.param((4000, 1), (416, 416), True, (416, 2), id="nothing gets thinner than two"),
+    ],
+)
+def test_a_picture_fills_the_input(
+    picture: tuple[int, int], takes: tuple[int, int], keep_aspect: bool, wanted: tuple[int, int]
+) -> None:
+    """The size is the largest even one that fits."""
+    assert fit(*picture, *takes, keep_aspect) == wanted
+
+
+@given(SIDE, SIDE, INPUT, INPUT, st.booleans())
+def test_the_size_is_even_and_within_the_input(
+    width: int, height: int, input_width: int, input_height: int, keep_aspect: bool
+) -> None:
+    """I420 needs even sides, and the input must hold them."""
+    wide, high = fit(width, height, input_width, input_height, keep_aspect)
+    assert wide % 2 == high % 2 == 0
+    assert 2 <= wide <= input_width
+    assert 2 <= high <= input_height
+
+
+@given(SIDE, SIDE, INPUT, INPUT)
+def test_the_shape_is_kept_within_a_pixel(
+    width: int, height: int, input_width: int, input_height: int
+) -> None:
+    """No side is further from the picture's shape than rounding to even numbers asks for."""
+    wide, high = fit(width, height, input_width, input_height, keep_aspect=True)
+    scale = min(input_width / width, input_height / height)
+    assert abs(wide - width * scale) <= 1 + 1e-9 or wide == 2
+    assert abs(high - height * scale) <= 1 + 1e-9 or high == 2
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> Box:
+    """A box inside the frame."""
+    xs, ys = sorted([draw(SHARE), draw(SHARE)]), sorted([draw(SHARE), draw(SHARE)])
+    return xs[0], ys[0], xs[1], ys[1]
+
+
+@st.composite
+def regions(draw: st.DrawFn) -> Box:
+    """The whole frame or a part of it that is not a sliver."""
+    if draw(st.booleans()):
+        return WHOLE
+    left, top = draw(st.floats(0, 0.7)), draw(st.floats(0, 0.7))
+    return left, top, draw(st.floats(left + 0.2, 1)), draw(st.floats(top + 0.2, 1))
+
+
+@given(SIDE, SIDE, INPUT, INPUT, st.booleans(), regions(), boxes())
+def test_a_box_comes_back_within_half_a_pixel(
+    width: int, height: int, input_width: int, input_height: int, keep_aspect: bool, region: Box, box: Box
+) -> None:
+    """What a detector reports to the nearest pixel is found in the frame to half a pixel of the detector."""
+    part = (region[2] - region[0]) * width, (region[3] - region[1]) * height
+    size = fit(max(1, round(part[0])), max(1, round(part[1])), input_width, input_height, keep_aspect)
+    place = centre(*size, region, input_width, input_height)
+    # a pixel of the view is an equal share of the part, shifted by the margin
+    across = [place.left + size[0] * share for share in (box[0], box[2])]
+    down = [place.top + size[1] * share for share in (box[1], box[3])]
+    reported = np.round([[across[0], down[0], across[1], down[1]]]).astype(np.float32)
+
+    found, _ = to_frame(reported, place)
+
+    wanted = [
+        region[0] + (region[2] - region[0]) * box[0],
+        region[1] + (region[3] - region[1]) * box[1],
+        region[0] + (region[2] - region[0]) * box[2],
+        region[1] + (region[3] - region[1]) * box[3],
+    ]
+    pixel = np.array([(region[2] - region[0]) / size[0], (region[3] - region[1]) / size[1]] * 2)
+    assert (np.abs(found[0] - wanted) <= pixel / 2 + 1e-4).all()
+
+
+def test_the_margin_is_equal_on_both_sides() -> None:
+    """A view lies in the middle of the input."""
+    assert centre(416, 312, WHOLE, 416, 416) == Place(0, 52, 416, 312, WHOLE)
+
+
+def test_the_size_of_an_object_is_what_the_detector_saw() -> None:
+    """Width and height come in pixels of the input, whatever part of the frame the view shows."""
+    place = centre(200, 100, (0.5, 0.5, 1.0, 1.0), 200, 200)
+    found, pixels = to_frame(np.array([[50, 60, 70, 100]], np.float32), place)
+    assert pixels.tolist() == [[20, 40]]
+    assert found[0] == pytest.approx([0.625, 0.55, 0.675, 0.75])
+
+
+def test_a_box_ends_at_the_edge_of_its_view() -> None:
+    """What reaches into the margin is cut, and what lies wholly there has no height left."""
+    place = centre(100, 50, WHOLE, 100, 100)
+    found, pixels = to_frame(np.array([[-10, 0, 50, 50], [10, 5, 20, 20]], np.float32), place)
+    assert found[0] == pytest.approx([0, 0, 0.5, 0.5])
+    assert pixels.tolist() == [[50, 25], [10, 0]]

@@ -1,0 +1,80 @@
+"""A manifest is read strictly."""
+
+from pathlib import Path
+
+import pytest
+
+from tocsin.detect.manifest import Colour, Fit, InputFormat, Layout, read
+from tocsin.errors import ModelError
+from tocsin.resources import find
+
+SMALL = """
+models:
+  blades:
+    file: blades.onnx
+    family: boxes+scores
+    input: {width: 640, height: 384, layout: nhwc, colour: bgr, scale: 1, mean: [1, 2, 3], fit: stretch, pad: 0}
+    labels: [knife, gun]
+"""
+
+
+def test_the_shipped_manifest_describes_the_shipped_model() -> None:
+    """The bundled model's file stands beside its manifest, with digest, licence and origin."""
+    shipped = find("models/manifest.yaml")
+    entry = read(shipped)["nanodet-coco-416"]
+    assert (shipped.parent / entry.file).is_file()
+    assert entry.sha256 is not None
+    assert entry.licence
+    assert entry.origin
+    assert entry.input == InputFormat(width=416, height=416)
+
+
+def test_every_key_is_read(tmp_path: Path) -> None:
+    """A user's manifest sets what a file cannot tell."""
+    path = tmp_path / "manifest.yaml"
+    path.write_text(SMALL)
+    entry = read(path)["blades"]
+    assert entry.labels == ("knife", "gun")
+    assert entry.input == InputFormat(
+        width=640,
+        height=384,
+        layout=Layout.NHWC,
+        colour=Colour.BGR,
+        scale=1.0,
+        mean=(1.0, 2.0, 3.0),
+        fit=Fit.STRETCH,
+        pad=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        pytest.param(
+            "layout: nhwc",
+            "layout: nchv",
+            r"models\.blades\.input\.layout: input should be",
+            id="a wrong word",
+        ),
+        pytest.param("family: boxes", "famliy: boxes", r"models\.blades\.family: ", id="a missing key"),
+        pytest.param(
+            "pad: 0", "pad: 0, padding: 1", r"models\.blades\.input\.padding: ", id="an unknown key"
+        ),
+        pytest.param("file: blades", "file: ../blades", r"models\.blades\.file: ", id="a file elsewhere"),
+        pytest.param("models:", "detectors:", "expected the one key models at the top", id="another top"),
+        pytest.param("pad: 0}", "pad: 0", r"manifest\.yaml:\d+: expected YAML", id="no YAML"),
+    ],
+)
+def test_a_fault_is_named_with_its_key(tmp_path: Path, old: str, new: str, sentence: str) -> None:
+    """A manifest with a fault is refused in one sentence that says where it is."""
+    path = tmp_path / "manifest.yaml"
+    path.write_text(SMALL.replace(old, new))
+    with pytest.raises(ModelError, match=sentence) as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_manifest_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """A folder in its place is a model error too."""
+    with pytest.raises(ModelError, match="expected a readable manifest, found IsADirectoryError"):
+        read(tmp_path)

@@ -1,0 +1,175 @@
+"""What a model's file and its description say is put together, or refused with the keys to set."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tocsin.detect.manifest import Entry, InputFormat, Layout
+from tocsin.detect.model import check_classes, check_file, describe
+from tocsin.detect.session import Signature, Tensor
+from tocsin.errors import ModelError
+
+PATH = Path("/models/own.onnx")
+NAMES = {"names": "{0: 'knife', 1: 'gun'}"}
+Shape = tuple[int | None, ...]
+
+
+def _signature(
+    shape: Shape = (None, 3, 320, 640),
+    metadata: Mapping[str, str] = NAMES,
+    scores: str = "scores",
+    kind: str = "tensor(float)",
+) -> Signature:
+    return Signature(
+        inputs=(Tensor("images", shape, kind),),
+        outputs=(
+            Tensor("boxes", (None, 99, 4), "tensor(float)"),
+            Tensor(scores, (None, 99, 2), "tensor(float)"),
+        ),
+        metadata=metadata,
+    )
+
+
+@pytest.mark.parametrize(
+    ("signature", "layout"),
+    [
+        pytest.param(_signature(), Layout.NCHW, id="channels first"),
+        pytest.param(_signature((1, 320, 640, 3)), Layout.NHWC, id="channels last"),
+        pytest.param(
+            _signature((None, 3, None, None), NAMES | {"imgsz": "[320, 640]"}),
+            Layout.NCHW,
+            id="size in metadata",
+        ),
+        pytest.param(
+            _signature(metadata={"names": json.dumps({"0": "knife", "1": "gun"})}), Layout.NCHW, id="JSON"
+        ),
+        pytest.param(_signature(metadata={"names": '["knife", "gun"]'}), Layout.NCHW, id="a list of names"),
+    ],
+)
+def test_a_file_tells_enough_by_itself(signature: Signature, layout: Layout) -> None:
+    """Shapes and the exporter's metadata give input, labels, family and batch."""
+    model = describe("own", PATH, None, signature)
+    assert model.takes == InputFormat(width=640, height=320, layout=layout)
+    assert model.labels == ("knife", "gun")
+    assert model.batch == signature.inputs[0].shape[0]
+
+
+@pytest.mark.parametrize(
+    ("signature", "sentence"),
+    [
+        pytest.param(_signature(metadata={}), "names of its classes: set labels", id="no names"),
+        pytest.param(
+            _signature(metadata={"names": "{0: 'a', 2: 'b'}"}), "set labels", id="a gap in the names"
+        ),
+        pytest.param(
+            _signature(metadata={"names": "__import__('os')"}), "set labels", id="names that are code"
+        ),
+        pytest.param(
+            _signature(metadata={"names": "['knife']"}), "expected 2 labels, .* found 1", id="too few names"
+        ),
+        pytest.param(
+            _signature((None, 3, None, None)), "set input.width and input.height", id="an open size"
+        ),
+        pytest.param(
+            _signature((None, 3, 3, 3)), "order of the axes .*: set input.layout", id="either layout"
+        ),
+        pytest.param(
+            _signature((None, 1, 32, 32)), "order of the axes .*: set input.layout", id="one channel"
+        ),
+        pytest.param(
+            _signature(kind="tensor(uint8)"), r"expected one input .* tensor\(uint8\)", id="whole numbers"
+        ),
+        pytest.param(
+            _signature((3, 32, 32)), r"expected one input of four dimensions", id="three dimensions"
+        ),
+        pytest.param(
+            _signature(scores="logits"), r"expected the outputs of one of boxes\+scores", id="another family"
+        ),
+    ],
+)
+def test_what_a_file_leaves_open_is_refused(signature: Signature, sentence: str) -> None:
+    """One sentence names the file and what to set, instead of a guess that would cost detections."""
+    with pytest.raises(ModelError, match=sentence) as caught:
+        describe("own", PATH, None, signature)
+    assert str(caught.value).startswith(f"{PATH}: ")
+
+
+def _entry(width: int = 640, family: str = "boxes+scores") -> Entry:
+    return Entry(
+        file="own.onnx",
+        family=family,
+        input=InputFormat(width=width, height=320, pad=0),
+        labels=("blade", "pistol"),
+    )
+
+
+def test_a_manifest_comes_before_the_file() -> None:
+    """What somebody wrote down counts more than what an exporter did."""
+    model = describe("own", PATH, _entry(), _signature((None, 3, None, None)))
+    assert model.takes.pad == 0
+    assert model.labels == ("blade", "pistol")
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        pytest.param(
+            _entry(width=512), r"expected an input of \[N, 3, 320, 512\], found \[N, 3, 320, 640\]", id="size"
+        ),
+        pytest.param(
+            _entry(family="yolo12"), r"family: expected one of boxes\+scores .*, found yolo12", id="family"
+        ),
+    ],
+)
+def test_a_manifest_that_contradicts_the_file_is_refused(entry: Entry, sentence: str) -> None:
+    """A description of another model is not believed."""
+    with pytest.raises(ModelError, match=sentence):
+        describe("own", PATH, entry, _signature())
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        pytest.param(b"", r"an empty file \(0 bytes\)", id="empty"),
+        pytest.param(b"version https://git-lfs.github.com/spec/v1\noid", "a git-lfs pointer", id="git-lfs"),
+        pytest.param(b"\n<!DOCTYPE html><html>", r"a web page \(22 bytes\)", id="HTML"),
+        pytest.param(b"PK\x03\x04", "a zip archive", id="a PyTorch checkpoint"),
+        pytest.param(b"\x89PNG\r\n", "something else that begins with 89 50 4e 47", id="a picture"),
+    ],
+)
+def test_a_file_that_is_no_model_is_named_for_what_it_is(tmp_path: Path, content: bytes, found: str) -> None:
+    """The error says which file, how large, and what its first bytes look like."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=f"model.onnx: expected an ONNX model, found {found}"):
+        check_file(path, None)
+
+
+def test_a_digest_must_agree(tmp_path: Path) -> None:
+    """A model that was cut short or exchanged is not started."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"\x08\x07")
+    with pytest.raises(
+        ModelError, match=r"expected the sha256 00*, found .* \(2 bytes, the beginning of an ONNX"
+    ):
+        check_file(path, "0" * 64)
+    check_file(path, hashlib.sha256(b"\x08\x07").hexdigest())
+
+
+@pytest.mark.parametrize(("name", "reason"), [("missing.onnx", "No such file"), (".", "Is a directory")])
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, name: str, reason: str) -> None:
+    """A missing file and a folder are one sentence each."""
+    with pytest.raises(ModelError, match=f"expected a model file, found: {reason}"):
+        check_file(tmp_path / name, None)
+
+
+def test_an_unknown_class_comes_with_the_nearest_one() -> None:
+    """A misspelt class of a rule is named with the one that was probably meant."""
+    unknown = check_classes(("person", "knife"), ("knife", "persn", "zebra"))
+    assert [str(one) for one in unknown] == [
+        "expected a class of the model, found persn; did you mean person?",
+        "expected a class of the model, found zebra",
+    ]

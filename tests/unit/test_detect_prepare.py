@@ -1,0 +1,86 @@
+"""A view's pixels come into the model's input as its description says."""
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from support.pictures import grey, view
+from tocsin.detect.manifest import Colour, Fit, InputFormat, Layout
+from tocsin.detect.prepare import Canvas
+from tocsin.errors import InferenceError, InferenceFault
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def _noise(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(16, 236, (height * 3 // 2, width), np.uint8)
+
+
+@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize("colour", Colour)
+@pytest.mark.parametrize(("mean", "std"), [((0, 0, 0), (1, 1, 1)), (IMAGENET_MEAN, IMAGENET_STD)])
+def test_the_input_is_what_the_description_says(
+    layout: Layout, colour: Colour, mean: tuple[float, float, float], std: tuple[float, float, float]
+) -> None:
+    """Order of axes, order of channels, scale, mean and spread are all honoured, margin included."""
+    takes = InputFormat(width=96, height=64, layout=layout, colour=colour, mean=mean, std=std, pad=114)
+    pixels = _noise(40, 64)
+    canvas = Canvas(takes, 2)
+    place = canvas.put(1, view(pixels))
+
+    code = cv2.COLOR_YUV2RGB_I420 if colour is Colour.RGB else cv2.COLOR_YUV2BGR_I420
+    wanted = np.full((64, 96, 3), 114, np.float64)
+    wanted[:, 28:68] = cv2.cvtColor(pixels, code)
+    wanted = (wanted / 255 - mean) / std
+    found = canvas.values(2)[1]
+    assert (place.left, place.top) == (28, 0)
+    assert canvas.values(2).dtype == np.float32
+    np.testing.assert_allclose(
+        found if layout is Layout.NHWC else found.transpose(1, 2, 0), wanted, atol=1e-5
+    )
+
+
+def test_the_margin_follows_the_view() -> None:
+    """A slot that held a wide picture holds nothing of it beside a tall one."""
+    takes = InputFormat(width=64, height=64, scale=1.0, pad=7)
+    canvas = Canvas(takes, 1)
+    canvas.put(0, view(grey(64, 32, 235)))
+    canvas.put(0, view(grey(32, 64, 235)))
+    fresh = Canvas(takes, 1)
+    fresh.put(0, view(grey(32, 64, 235)))
+    assert (canvas.values(1) == fresh.values(1)).all()
+    assert (canvas.values(1)[0, :, :, :16] == 7).all()
+
+
+def test_a_refused_view_leaves_the_slot_usable() -> None:
+    """After a view that does not fit the next one of the old size is painted whole."""
+    canvas = Canvas(InputFormat(width=64, height=64), 1)
+    canvas.put(0, view(grey(64, 32, 235)))
+    before = canvas.values(1).copy()
+    with pytest.raises(InferenceError):
+        canvas.put(0, view(grey(128, 32)))
+    canvas.put(0, view(grey(64, 32, 235)))
+    assert (canvas.values(1) == before).all()
+
+
+def test_stretched_pictures_fill_the_input() -> None:
+    """A model that takes stretched pictures gets no margin from a view that fills it."""
+    canvas = Canvas(InputFormat(width=64, height=48, scale=1.0, fit=Fit.STRETCH, pad=0), 1)
+    canvas.put(0, view(grey(64, 48, 235)))
+    assert (canvas.values(1) == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "sentence"),
+    [
+        pytest.param(grey(128, 32), "expected a view of at most 64x64, found 128x32", id="too wide"),
+        pytest.param(np.zeros((40, 64), np.uint8), "expected I420 pixels of 64x26", id="not two thirds luma"),
+        pytest.param(np.zeros((48, 33), np.uint8), "expected I420 pixels of 33x32", id="an odd width"),
+    ],
+)
+def test_a_view_that_is_none_is_refused(pixels: NDArray[np.uint8], sentence: str) -> None:
+    """A view that cannot be painted is a failed inference of that frame."""
+    with pytest.raises(InferenceError, match=sentence) as caught:
+        Canvas(InputFormat(width=64, height=64), 1).put(0, view(pixels))
+    assert caught.value.fault is InferenceFault.SHAPE
