@@ -1,0 +1,1 @@
+"""From a camera to the newest frame: one process per stream."""

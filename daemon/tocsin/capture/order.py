@@ -1,0 +1,58 @@
+"""What a capture worker is told once, at its start."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tocsin.frame import WHOLE, Box
+from tocsin.light.plan import Policy
+
+Transport = Literal["tcp", "udp"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOrder:
+    """Where a stream's frames come from.
+
+    `location` is the URL without user name and password, or the path of a device or file. The credentials never
+    appear in `repr()`.
+    """
+
+    location: str
+    username: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    transport: Transport = "tcp"
+    tls_verify: bool = True
+    ca_file: str | None = None
+    realtime: bool = True
+    loop: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ViewOrder:
+    """A part of the frame and the largest picture the detector takes of it, in pixels."""
+
+    max_width: int
+    max_height: int
+    keep_aspect: bool
+    region: Box = WHOLE
+
+    @property
+    def capacity(self) -> int:
+        """The bytes that the view's I420 pixels take at most."""
+        return self.max_width * self.max_height * 3 // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Everything a worker needs to serve one stream."""
+
+    stream: str
+    source: SourceOrder
+    views: tuple[ViewOrder, ...]
+    light: Policy
+    max_fps: float
+
+    @property
+    def slot_bytes(self) -> int:
+        """The bytes that the pixels of all views of a frame take at most."""
+        return sum(view.capacity for view in self.views)

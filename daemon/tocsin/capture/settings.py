@@ -1,0 +1,99 @@
+"""What the configuration says about where a stream's frames come from."""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, ValidationInfo
+
+from tocsin.fields import LocalPath, Name, Secret, Section, expected, resolve_path
+from tocsin.yamlfile import Fault
+
+_KINDS = "rtsp://, rtsps://, http:// or https:// and a host, /dev/video0, /dev/v4l/by-id/NAME or file:PATH"
+_DEVICE = re.compile(r"/dev/(video[0-9]{1,3}|v4l/by-(id|path)/[^/]+)")
+
+
+def _check_source(source: str, info: ValidationInfo) -> str:
+    if _DEVICE.fullmatch(source):
+        return source
+    scheme, _, rest = source.partition(":")
+    scheme = scheme.lower()
+    if scheme == "file" and rest and (not rest.startswith("//") or rest.startswith("///")):
+        return f"file:{resolve_path(re.sub('^/+', '/', rest), info)}"
+    if scheme in ("rtsp", "rtsps", "http", "https") and _has_host(source):
+        return f"{scheme}:{rest}"
+    raise expected(_KINDS)
+
+
+def _has_host(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0 and not re.search(r"[\s#]", address)
+    except ValueError:  # a port that is none, or a broken IPv6 address
+        return False
+
+
+_USES = {
+    "transport": ("rtsp",),
+    "username": ("rtsp", "rtsps", "http", "https"),
+    "password": ("rtsp", "rtsps", "http", "https"),
+    "tls_verify": ("rtsps", "https"),
+    "ca_file": ("rtsps", "https"),
+    "realtime": ("file",),
+    "loop": ("file",),
+}
+"""The kinds of source with which a key does anything; RTSP over TLS is always carried by TCP."""
+
+Source = Annotated[str, AfterValidator(_check_source)]
+
+
+class SourceSettings(Section):
+    """The part of `streams[]` that capture reads."""
+
+    name: Name = Field(description="the stream's name in metrics, events and logs")
+    source: Source = Field(
+        description="rtsp(s)://..., http(s)://... (MJPEG), /dev/video0, /dev/v4l/by-id/... or file:clip.mp4",
+    )
+    username: str | None = Field(default=None, description="the user that the camera knows")
+    password: Secret | None = Field(default=None, description="that user's password")
+    transport: Literal["tcp", "udp"] = Field(default="tcp", description="how RTSP carries the pictures")
+    tls_verify: bool = Field(default=True, description="rtsps and https: check the camera's certificate")
+    ca_file: LocalPath | None = Field(
+        default=None, description="rtsps and https: certificates to trust instead of the system's"
+    )
+    max_fps: float = Field(default=10.0, gt=0, le=60, description="analysed frames a second at most")
+    realtime: bool = Field(default=True, description="file: play at the speed it was recorded")
+    loop: bool = Field(default=False, description="file: start again at the end")
+    views: Literal["full"] = Field(
+        default="full", description="what the detector sees: the whole frame, shrunk"
+    )
+
+    @property
+    def scheme(self) -> Literal["rtsp", "rtsps", "http", "https", "file", "device"]:
+        """Which kind of source it is."""
+        if self.source.startswith("/dev/"):
+            return "device"
+        return self.source.partition(":")[0]  # type: ignore[return-value]  # the validator admits no other
+
+    weighed: ClassVar[frozenset[str]] = frozenset({"source", *_USES})
+
+    def conflicts(self) -> Iterator[Fault]:
+        """Keys that would do nothing with this kind of source."""
+        for key, schemes in _USES.items():
+            if self.changed(key) and self.scheme not in schemes:
+                yield Fault(
+                    (key,), f"expected this key only with {_listed(schemes)}, found it with {self._shown()}"
+                )
+        if self.password is not None and self.username is None:
+            yield Fault(("password",), "expected a username beside the password, found none")
+        if self.ca_file is not None and not self.tls_verify:
+            yield Fault(("ca_file",), "expected tls_verify: true beside it, found false")
+
+    def _shown(self) -> str:
+        return "a device" if self.scheme == "device" else f"{self.scheme}:"
+
+
+def _listed(schemes: tuple[str, ...]) -> str:
+    *most, last = (f"{scheme}:" for scheme in schemes)
+    return f"{', '.join(most)} or {last}" if most else last

@@ -1,0 +1,193 @@
+"""The messages between a capture worker and the daemon: JSON in the packets of a socket pair.
+
+JSON and not pickle, because the worker is the process that parses what a camera sends: were it taken over, its
+messages must not run code in the daemon.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from tocsin.errors import SourceFault, WorkerError
+from tocsin.frame import Box, Correction, Light
+
+PACKET = 65536
+"""The largest message, in bytes."""
+
+
+class DropReason(StrEnum):
+    """Why a frame was not analysed: the word in metrics."""
+
+    RATE = "rate"
+    SUPERSEDED = "superseded"
+    BUSY = "busy"
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRecord:
+    """Where a view lies in the frame and in the slot, and what its light is."""
+
+    region: Box
+    width: int
+    height: int
+    offset: int
+    light: Light
+    correction: Correction
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRecord:
+    """A slot was filled and now belongs to the daemon. Times are in seconds; see `tocsin.frame.Frame`."""
+
+    slot: int
+    at: float
+    period: float
+    silence: float
+    width: int
+    height: int
+    views: tuple[ViewRecord, ...]
+    decode_seconds: float
+    light_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The source is open."""
+
+    codec: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The source broke (`live`: after it had been open) or could not be opened; the next try is in `retry_in`."""
+
+    fault: SourceFault
+    message: str
+    live: bool
+    retry_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A file came to its end and is not looped; the worker idles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What happened since the last `Counts`."""
+
+    received: int = 0
+    decode_errors: int = 0
+    quarantined: int = 0
+    dropped: dict[DropReason, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The worker met an error that it does not know and ends."""
+
+    error: str
+    place: str
+
+
+Report = FrameRecord | Connected | Broken | Ended | Counts | Crashed
+"""What a worker says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """The slot belongs to the worker again."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The worker shall end."""
+
+
+Command = Free | Stop
+"""What the daemon says."""
+
+
+def encode(message: Report | Command) -> bytes:
+    """Return the packet for a message."""
+    return json.dumps({"kind": type(message).__name__, **asdict(message)}).encode()
+
+
+def decode_command(packet: bytes) -> Command:
+    """Return the daemon's message, which is trusted."""
+    body = json.loads(packet)
+    return Free(body["slot"]) if body["kind"] == "Free" else Stop()
+
+
+def decode_report(packet: bytes) -> Report:
+    """Return a worker's message.
+
+    Raises WorkerError when it is none: every field is converted to its type, since the sender is not trusted.
+    """
+    try:
+        body = json.loads(packet)
+        return _READERS[body["kind"]](body)
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
+        found = f"{len(packet)} bytes of something else"
+        raise WorkerError(f"expected a report from the capture worker, found {found}") from error
+
+
+def _frame_record(body: dict[str, Any]) -> FrameRecord:
+    return FrameRecord(
+        slot=int(body["slot"]),
+        at=float(body["at"]),
+        period=float(body["period"]),
+        silence=float(body["silence"]),
+        width=int(body["width"]),
+        height=int(body["height"]),
+        views=tuple(_view_record(view) for view in body["views"]),
+        decode_seconds=float(body["decode_seconds"]),
+        light_seconds=float(body["light_seconds"]),
+    )
+
+
+def _view_record(body: dict[str, Any]) -> ViewRecord:
+    left, top, right, bottom = (float(edge) for edge in body["region"])
+    return ViewRecord(
+        region=(left, top, right, bottom),
+        width=int(body["width"]),
+        height=int(body["height"]),
+        offset=int(body["offset"]),
+        light=Light(**{name: float(value) for name, value in dict(body["light"]).items()}),
+        correction=Correction(body["correction"]),
+    )
+
+
+def _connected(body: dict[str, Any]) -> Connected:
+    return Connected(str(body["codec"]), int(body["width"]), int(body["height"]))
+
+
+def _broken(body: dict[str, Any]) -> Broken:
+    return Broken(
+        SourceFault(body["fault"]), str(body["message"]), bool(body["live"]), float(body["retry_in"])
+    )
+
+
+def _counts(body: dict[str, Any]) -> Counts:
+    dropped = {DropReason(reason): int(n) for reason, n in dict(body["dropped"]).items()}
+    return Counts(int(body["received"]), int(body["decode_errors"]), int(body["quarantined"]), dropped)
+
+
+def _crashed(body: dict[str, Any]) -> Crashed:
+    return Crashed(str(body["error"]), str(body["place"]))
+
+
+_READERS: dict[str, Callable[[dict[str, Any]], Report]] = {
+    "FrameRecord": _frame_record,
+    "Connected": _connected,
+    "Broken": _broken,
+    "Ended": lambda _: Ended(),
+    "Counts": _counts,
+    "Crashed": _crashed,
+}

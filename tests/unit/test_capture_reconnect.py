@@ -1,0 +1,60 @@
+"""When a broken stream is tried again."""
+
+from itertools import pairwise
+
+import pytest
+
+from tocsin.capture.reconnect import Reconnect
+from tocsin.errors import SourceFault
+
+
+def _tries(fault: SourceFault, seconds: float, chance: float = 0.5) -> list[float]:
+    """Return the times of the tries of an outage that begins at 0 and never ends."""
+    reconnect = Reconnect(lambda: chance)
+    now, tries = 0.0, []
+    while now < seconds:
+        tries.append(now)
+        now += reconnect.failed(fault, now)
+    return tries
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
+def test_a_bad_camera_is_tried_at_most_15_times_in_the_first_minute_and_twice_a_minute_after(
+    chance: float,
+) -> None:
+    """The promise holds at both ends of the jitter."""
+    tries = _tries(SourceFault.REFUSED, 600.0, chance)
+    assert 10 <= sum(at < 60 for at in tries) <= 17
+    later = [at for at in tries if at >= 60]
+    assert all(27 - 1e-9 <= after - before <= 33 + 1e-9 for before, after in pairwise(later))
+
+
+def test_the_nominal_first_minute_has_15_tries() -> None:
+    """Without jitter the schedule is the promised one."""
+    assert sum(at < 60 for at in _tries(SourceFault.REFUSED, 60.0)) == 15
+
+
+def test_a_refused_password_is_tried_every_five_minutes() -> None:
+    """Cameras lock accounts: twelve tries an hour at most."""
+    assert len(_tries(SourceFault.AUTH, 3600.0)) == 12
+
+
+def test_a_healthy_stream_that_breaks_is_tried_at_once() -> None:
+    """After ten seconds of good frames an outage is a new one."""
+    reconnect = Reconnect(lambda: 0.5)
+    reconnect.failed(SourceFault.REFUSED, 0.0)
+    assert reconnect.failed(SourceFault.REFUSED, 1.0) == pytest.approx(1.5)
+    for tenth in range(101):
+        reconnect.frame(2.0 + tenth / 10)
+    assert reconnect.failed(SourceFault.EOF, 12.1) == pytest.approx(0.5)
+
+
+def test_a_camera_that_connects_and_resets_at_once_is_not_hammered() -> None:
+    """A few frames do not end an outage: the gaps go on growing."""
+    reconnect = Reconnect(lambda: 0.5)
+    now, tries = 0.0, 0
+    while now < 120.0:
+        tries += 1
+        reconnect.frame(now + 0.05)
+        now += 0.1 + reconnect.failed(SourceFault.RESET, now + 0.1)
+    assert tries <= 18

@@ -1,0 +1,92 @@
+"""The messages between worker and daemon: what goes in comes out, and nonsense is an error."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tocsin.capture.wire import (
+    Broken,
+    Connected,
+    Counts,
+    Crashed,
+    DropReason,
+    Ended,
+    FrameRecord,
+    Free,
+    Report,
+    Stop,
+    ViewRecord,
+    decode_command,
+    decode_report,
+    encode,
+)
+from tocsin.errors import SourceFault, WorkerError
+from tocsin.frame import WHOLE, Correction, Light
+
+_RECORD = FrameRecord(
+    slot=1,
+    at=12.5,
+    period=0.1,
+    silence=math.inf,
+    width=1920,
+    height=1080,
+    views=(ViewRecord(WHOLE, 416, 234, 0, Light(120.0, 5.0, 110.0, 240.0, 0.0, 0.01), Correction.STRETCH),),
+    decode_seconds=0.004,
+    light_seconds=0.001,
+)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        _RECORD,
+        Connected("h264", 1920, 1080),
+        Broken(SourceFault.STALL, "no data for 1.5 s", live=True, retry_in=0.5),
+        Ended(),
+        Counts(25, 1, 2, {DropReason.RATE: 15}),
+        Crashed("ValueError", "worker.py:1"),
+    ],
+    ids=lambda report: type(report).__name__,
+)
+def test_a_report_survives_the_wire(report: Report) -> None:
+    """What the worker says is what the daemon hears."""
+    assert decode_report(encode(report)) == report
+
+
+@pytest.mark.parametrize("command", [Free(2), Stop()], ids=lambda command: type(command).__name__)
+def test_a_command_survives_the_wire(command: Free | Stop) -> None:
+    """What the daemon says is what the worker hears."""
+    assert decode_command(encode(command)) == command
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.binary(max_size=40))
+def test_bytes_that_are_no_report_are_an_error_of_the_worker(packet: bytes) -> None:
+    """No packet makes the daemon raise anything but WorkerError."""
+    with pytest.raises(WorkerError, match="expected a report"):
+        decode_report(packet)
+
+
+@given(st.sampled_from([_RECORD, Connected("h264", 2, 2), Counts(1)]), st.data(), _JSON)
+def test_a_report_with_a_wrong_field_is_an_error_or_a_report(
+    report: Report, data: st.DataObject, value: object
+) -> None:
+    """A worker that was taken over cannot bring other types into the daemon."""
+    body = json.loads(encode(report))
+    body[data.draw(st.sampled_from(sorted(body)))] = value
+    try:
+        heard = decode_report(json.dumps(body).encode())
+    except WorkerError:
+        return
+    if isinstance(heard, FrameRecord):
+        assert isinstance(heard.slot, int)
+        assert isinstance(heard.at, float)
