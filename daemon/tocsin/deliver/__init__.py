@@ -1,0 +1,1 @@
+"""From events to receivers, through a durable outbox."""

@@ -1,0 +1,253 @@
+"""Carries the deliveries of one webhook: a task in the dispatcher's event loop."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+import httpx2
+import structlog
+
+from tocsin.deliver.circuit import Circuit
+from tocsin.deliver.event import DeliveryData, Event, EventType, new_id
+from tocsin.deliver.lanes import Lanes, Waiting
+from tocsin.deliver.schedule import Outcome, Schedule, Scope, Settlement, remaining, scope
+from tocsin.deliver.store import Delivery
+from tocsin.deliver.webhook import Attempt, Message, Webhook
+from tocsin.errors import OutboxError
+
+CONCURRENCY = 4  # attempts at one webhook at a time
+BATCH = 500  # deliveries that are read from the outbox at a time
+PAUSE = 1.0  # seconds after which an outbox that could not be read is read again
+
+log = structlog.get_logger(__name__)
+
+
+class Observer(Protocol):
+    """Who wants to know how deliveries go; called from the dispatcher's thread."""
+
+    def attempted(self, webhook: str, outcome: Outcome) -> None: ...
+
+    def settled(self, webhook: str, settlement: Settlement) -> None: ...
+
+    def delivered_after(self, webhook: str, seconds: float) -> None: ...
+
+
+class Source(Protocol):
+    """The outbox as a courier sees it; each answer may fail with OutboxError."""
+
+    def queued(self, webhook: str, after: int, limit: int) -> "Future[tuple[Delivery, ...]]": ...
+
+    def body(self, event_id: str) -> "Future[bytes | None]": ...
+
+    def delivered(self, number: int, attempts: int) -> "Future[None]": ...
+
+    def failed(self, number: int, attempts: int, outcome: Outcome, wait: float) -> "Future[None]": ...
+
+    def bury(
+        self, delivery: Delivery, attempts: int, outcome: Outcome, notice: Event | None
+    ) -> "Future[None]": ...
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What all couriers of a dispatcher share. `chance` draws from 0 to 1."""
+
+    outbox: Source
+    observe: Observer
+    schedule: Schedule
+    chance: Callable[[], float]
+
+
+class Courier:
+    """Delivers what is queued for one webhook. All methods belong to the event loop's thread."""
+
+    def __init__(self, webhook: Webhook, client: httpx2.AsyncClient, route: Route) -> None:
+        self._webhook = webhook
+        self._client = client
+        self._route = route
+        self._lanes = Lanes()
+        self._circuit = Circuit()
+        self._running = 0
+        self._read_to = 0  # the number of the last delivery that was read from the outbox
+        self._has_unread = True
+        self._is_finishing = False
+        self._said: Outcome | None = None  # what the log last heard of this webhook; None: all is well
+        # Wakes `run`: new deliveries, the end of an attempt, or `finish`.
+        self._news = asyncio.Event()
+
+    def look(self) -> None:
+        """Take notice that the outbox may hold more."""
+        self._has_unread = True
+        self._news.set()
+
+    def finish(self) -> None:
+        """Let `run` return as soon as nothing is under way and nothing is due."""
+        self._is_finishing = True
+        self._news.set()
+
+    async def run(self) -> None:
+        """Deliver until `finish`; cancelling it gives up the attempts under way, which stay queued."""
+        async with asyncio.TaskGroup() as attempts:
+            while True:
+                self._news.clear()
+                await self._read()
+                now = time.monotonic()
+                while waiting := self._next(now):
+                    self._running += 1
+                    attempts.create_task(self._attempt(waiting))
+                if self._is_finishing and not self._running and not self._has_unread:
+                    return
+                await self._sleep(now)
+
+    async def _read(self) -> None:
+        """Take over what the outbox holds beyond what was read before."""
+        while self._has_unread:
+            self._has_unread = False  # before the question: what is committed after the answer sets it again
+            try:
+                asked = self._route.outbox.queued(self._webhook.name, self._read_to, BATCH)
+                found = await asyncio.wrap_future(asked)
+            except OutboxError:  # said by the outbox itself; `_sleep` comes back for it
+                self._has_unread = True
+                return
+            if len(found) == BATCH:
+                self._has_unread = True
+            now, wall = time.monotonic(), time.time()
+            for delivery in found:
+                due = now + remaining(delivery.next_attempt, delivery.wait, wall)
+                self._lanes.add(
+                    Waiting(delivery, born=now - delivery.age, due=due, attempts=delivery.attempts)
+                )
+                self._read_to = delivery.number
+
+    def _next(self, now: float) -> Waiting | None:
+        """Return the delivery to attempt now, if any."""
+        if self._circuit.admits(self._running, CONCURRENCY, now):
+            return self._lanes.take(now) if self._circuit.closed else self._lanes.take_probe()
+        if self._circuit.suspect is not None and not self._running:
+            return self._lanes.take_probe(now, but=self._circuit.suspect)
+        return None
+
+    async def _sleep(self, now: float) -> None:
+        """Wait until something happens or is due."""
+        due = now + PAUSE if self._has_unread else self._due()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(due):
+                await self._news.wait()
+
+    def _due(self) -> float | None:
+        """Return when `_next` will have something; None when the end of an attempt must come first."""
+        if self._circuit.closed:
+            return self._lanes.next_due() if self._running < CONCURRENCY else None
+        return self._circuit.due if not self._running and self._lanes else None
+
+    async def _attempt(self, waiting: Waiting) -> None:
+        """Try a delivery once and draw the conclusion."""
+        began, was_closed = self._circuit.round, self._circuit.closed
+        delivery = waiting.delivery
+        try:
+            body = await asyncio.wrap_future(self._route.outbox.body(delivery.event_id))
+            if body is None:  # the outbox was full and let go of it
+                self._lanes.settle(waiting)
+                return
+            message = Message(delivery.event_id, body, delivery.at, waiting.attempts + 1)
+            attempt = await self._webhook.send(self._client, message)
+        except OutboxError:
+            await asyncio.sleep(PAUSE)
+            self._lanes.defer(waiting, time.monotonic())
+        else:
+            waiting.attempts += 1
+            self._route.observe.attempted(self._webhook.name, attempt.outcome)
+            if attempt.outcome is Outcome.DELIVERED:
+                self._accept(waiting)
+            else:
+                self._fail(waiting, attempt, began, was_closed)
+        finally:
+            self._running -= 1
+            self._news.set()
+
+    def _accept(self, waiting: Waiting) -> None:
+        self._lanes.settle(waiting)
+        self._answers()
+        self._route.outbox.delivered(waiting.delivery.number, waiting.attempts)
+        self._route.observe.settled(self._webhook.name, Settlement.DELIVERED)
+        self._route.observe.delivered_after(self._webhook.name, max(0.0, time.time() - waiting.delivery.at))
+
+    def _answers(self) -> None:
+        """Take note that the receiver is there."""
+        if self._circuit.succeed():
+            self._said = None
+            log.info("webhook answers again", webhook=self._webhook.name)
+
+    def _fail(self, waiting: Waiting, attempt: Attempt, began: int, was_closed: bool) -> None:
+        """Plan the next attempt at this delivery and, where the fault is not its own, at any.
+
+        A failure while the circuit was open says nothing about this delivery, so that once the receiver is back
+        all that waited for it goes at once. One while it was closed may be the delivery's own, whatever the
+        answer claims: it waits longer each time, lest one body that a receiver chokes on stop all others.
+        """
+        now, outcome = time.monotonic(), attempt.outcome
+        own = shared = 0.0
+        if scope(outcome) is Scope.DELIVERY:
+            self._answers()
+        elif self._circuit.fail(waiting.delivery.number, began, self._route.schedule.row(outcome)):
+            shared = self._wait(self._circuit.failures, attempt)
+            self._circuit.postpone(now + shared)
+        if was_closed or scope(outcome) is Scope.DELIVERY:
+            waiting.strikes += 1
+            own = self._wait(waiting.strikes, attempt)
+        self._say(attempt)
+        self._lanes.defer(waiting, now + own)
+        self._route.outbox.failed(waiting.delivery.number, waiting.attempts, outcome, max(own, shared))
+        self._bury_aged(waiting, outcome, now)
+
+    def _wait(self, failures: int, attempt: Attempt) -> float:
+        return self._route.schedule.wait(failures, attempt.outcome, attempt.retry_after, self._route.chance())
+
+    def _say(self, attempt: Attempt) -> None:
+        """Log a failure if it is of another kind than the last one."""
+        if attempt.outcome is not self._said:
+            self._said = attempt.outcome
+            log.warning(
+                "webhook does not take a delivery",
+                webhook=self._webhook.name,
+                outcome=attempt.outcome,
+                status=attempt.status,
+            )
+
+    def _bury_aged(self, failed: Waiting, outcome: Outcome, now: float) -> None:
+        """Give up what was tried for as long as the schedule's window, after one more failure."""
+        aged = self._lanes.aged(before=now - self._route.schedule.window)
+        for waiting in aged:
+            if waiting is failed or not self._circuit.closed:
+                self._lanes.settle(waiting)
+                self._bury(waiting, outcome)
+
+    def _bury(self, waiting: Waiting, outcome: Outcome) -> None:
+        delivery, name = waiting.delivery, self._webhook.name
+        log.error(
+            "delivery given up", webhook=name, event_id=delivery.event_id, type=delivery.type, outcome=outcome
+        )
+        self._route.outbox.bury(delivery, waiting.attempts, outcome, _notice(waiting, outcome))
+        self._route.observe.settled(name, Settlement.DEAD)
+
+
+def _notice(waiting: Waiting, outcome: Outcome) -> Event | None:
+    """Return what the other webhooks are told of a lost delivery; nothing of a lost notice, or it never ends."""
+    delivery = waiting.delivery
+    if delivery.type is EventType.DELIVERY_EXHAUSTED:
+        return None
+    data = DeliveryData(
+        webhook=delivery.webhook,
+        event_id=delivery.event_id,
+        event_type=delivery.type,
+        of_alarm=delivery.alarm_id,
+        attempts=waiting.attempts,
+        outcome=outcome,
+    )
+    now = datetime.now(UTC)
+    return Event(new_id(now), EventType.DELIVERY_EXHAUSTED, now, data)

@@ -1,0 +1,120 @@
+"""Brings what the outbox holds to its receivers: one thread with an event loop, one courier for each webhook."""
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from tocsin.deliver import courier
+from tocsin.deliver.courier import Courier, Observer, Route
+from tocsin.deliver.resolve import ResolvingLoop
+from tocsin.deliver.schedule import Schedule
+from tocsin.deliver.webhook import Webhook, open_client
+from tocsin.errors import OutboxError
+
+TURN = 1.0  # seconds between two pulses
+
+
+class Source(courier.Source, Protocol):
+    """The outbox as the dispatcher sees it."""
+
+    def listen(self, wake: Callable[[], None]) -> None: ...
+
+
+class Dispatcher:
+    """Delivers each queued event to its webhook, at least once, until its schedule's window closes.
+
+    Events about one alarm reach a webhook strictly in order, all others overtake; webhooks do not wait for each
+    other. `start` resumes what is queued. The outbox is to be started before it and stopped after it.
+    """
+
+    def __init__(
+        self,
+        outbox: Source,
+        webhooks: Sequence[Webhook],
+        observe: Observer,
+        schedule: Schedule | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._outbox = outbox
+        self._webhooks = tuple(webhooks)
+        self._route = Route(outbox, observe, schedule or Schedule(), chance)
+        self._thread = threading.Thread(target=self._work, name="dispatch", daemon=True)
+        self._ready = threading.Event()  # set when the loop can be called; only `start` waits for it
+        # Both are set by the thread before `_ready` and stay as they are.
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._couriers: tuple[Courier, ...] = ()
+        self._stopping = asyncio.Event()  # wakes the thread's main task; set in the loop alone
+        self._deadline = float("inf")  # written before `_stopping` is set
+        self._pulse = time.monotonic()
+
+    def start(self) -> None:
+        """Start to deliver; returns when the event loop runs."""
+        self._thread.start()
+        self._ready.wait()
+        self._outbox.listen(self._look)
+
+    def stop(self, deadline: float) -> None:
+        """Deliver what is due and under way until `deadline` on the monotonic clock, and give up the rest.
+
+        What is given up stays queued. Does nothing if it does not run. Raises OutboxError if it does not end.
+        """
+        if not self._thread.is_alive():
+            return
+        self._deadline = deadline
+        self._call(self._stopping.set)
+        self._thread.join(max(0.0, deadline - time.monotonic()) + 0.5)
+        if self._thread.is_alive():
+            raise OutboxError(
+                "dispatcher: expected the deliveries to end in time, found them still under way"
+            )
+
+    def pulse(self) -> float:
+        """Return the monotonic time at which the loop last came around; it does so every second."""
+        return self._pulse
+
+    def _look(self) -> None:
+        """Let each courier look for what is new; called from the outbox's thread."""
+        for each in self._couriers:
+            self._call(each.look)
+
+    def _call(self, function: Callable[[], None]) -> None:
+        assert self._loop is not None, "nothing calls before start has returned"
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(function)
+
+    # From here on: the dispatcher's thread.
+
+    def _work(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=ResolvingLoop) as runner:
+                self._loop = runner.get_loop()
+                runner.run(self._run())
+        finally:
+            self._ready.set()
+
+    async def _run(self) -> None:
+        async with open_client() as client, asyncio.TaskGroup() as group:
+            self._couriers = tuple(Courier(webhook, client, self._route) for webhook in self._webhooks)
+            tasks = [group.create_task(each.run()) for each in self._couriers]
+            self._ready.set()
+            await self._beat()
+            for each in self._couriers:
+                each.finish()
+            left = set(tasks)
+            while left and (seconds := self._deadline - time.monotonic()) > 0:
+                self._pulse = time.monotonic()
+                _, left = await asyncio.wait(left, timeout=min(seconds, TURN))
+            for task in left:
+                task.cancel()
+
+    async def _beat(self) -> None:
+        """Show every second that the loop comes around, until `stop`."""
+        while not self._stopping.is_set():
+            self._pulse = time.monotonic()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TURN):
+                    await self._stopping.wait()

@@ -1,0 +1,297 @@
+"""What is sent: events, their types, and the bytes of their bodies."""
+
+import json
+import math
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol, Self
+
+from tocsin.frame import Box, Correction
+
+Json = Mapping[str, Any]
+"""A JSON object: its values are texts, numbers, booleans, nulls, lists and further objects."""
+
+
+class EventType(StrEnum):
+    """What happened: the `type` of a body and the word that `webhooks[].events` selects by."""
+
+    ALARM_RAISED = "alarm.raised"
+    ALARM_REPEATED = "alarm.repeated"
+    ALARM_ENDED = "alarm.ended"
+    ALARM_VERDICT = "alarm.verdict"
+    STREAM_DOWN = "stream.down"
+    STREAM_UP = "stream.up"
+    STREAM_FROZEN = "stream.frozen"
+    STREAM_COVERED = "stream.covered"
+    DETECTOR_DEGRADED = "detector.degraded"
+    DETECTOR_RESTORED = "detector.restored"
+    DELIVERY_EXHAUSTED = "delivery.exhausted"
+    OUTBOX_OVERFLOW = "outbox.overflow"
+    OUTBOX_RESET = "outbox.reset"
+    TOCSIN_HEARTBEAT = "tocsin.heartbeat"
+    TOCSIN_TEST = "tocsin.test"
+
+    def matches(self, pattern: str) -> bool:
+        """Say whether `pattern`, a whole type or a first part with `.*`, selects this type."""
+        if pattern.endswith(".*"):
+            return self.startswith(pattern[:-1])
+        return self == pattern
+
+
+class Data(Protocol):
+    """What an event tells beyond its type and time.
+
+    `stream` and `alarm_id` say what it is about, if about any: events about one alarm, or about one stream
+    and no alarm, reach a webhook in their order.
+    """
+
+    @property
+    def stream(self) -> str | None: ...
+
+    @property
+    def alarm_id(self) -> str | None: ...
+
+    def payload(self) -> Json: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmData:
+    """The state of an alarm: the data of `alarm.*` events.
+
+    `box` is relative to the frame, `pixels` the object's width and height as the detector saw it, `hits` and
+    `of` what confirmed the alarm, `light_mean` from 0 (black) to 255, `config` the digest of the
+    configuration. `clock_synchronized` is None where the machine does not tell.
+    """
+
+    alarm_id: str
+    stream: str
+    rule: str
+    severity: str
+    class_name: str
+    score: float
+    box: Box
+    zone: str | None
+    first_seen: datetime
+    hits: int
+    of: int
+    pixels: tuple[float, float]
+    light_mean: float
+    correction: Correction
+    model: str
+    config: str
+    test: bool = False
+    clock_synchronized: bool | None = None
+
+    def payload(self) -> Json:
+        return {
+            "alarm_id": self.alarm_id,
+            "stream": self.stream,
+            "rule": self.rule,
+            "severity": self.severity,
+            "class": self.class_name,
+            "score": _number(self.score, 4),
+            "box": [_number(edge, 4) for edge in self.box],
+            "zone": self.zone,
+            "first_seen": stamp(self.first_seen),
+            "confirmed_by": {"hits": self.hits, "of": self.of},
+            "pixels": [_number(side) for side in self.pixels],
+            "test": self.test,
+            "light": {"mean": _number(self.light_mean), "correction": self.correction},
+            "model": self.model,
+            "config": self.config,
+            "clock_synchronized": self.clock_synchronized,
+        }
+
+    @classmethod
+    def from_payload(cls, payload: Json) -> Self:
+        """Return the data that have this payload; the inverse of `payload`, but for its rounding."""
+        x1, y1, x2, y2 = (_float(edge) for edge in payload["box"])
+        width, height = (_float(side) for side in payload["pixels"])
+        return cls(
+            alarm_id=payload["alarm_id"],
+            stream=payload["stream"],
+            rule=payload["rule"],
+            severity=payload["severity"],
+            class_name=payload["class"],
+            score=_float(payload["score"]),
+            box=(x1, y1, x2, y2),
+            zone=payload["zone"],
+            first_seen=datetime.fromisoformat(payload["first_seen"]),
+            hits=payload["confirmed_by"]["hits"],
+            of=payload["confirmed_by"]["of"],
+            pixels=(width, height),
+            light_mean=_float(payload["light"]["mean"]),
+            correction=Correction(payload["light"]["correction"]),
+            model=payload["model"],
+            config=payload["config"],
+            test=payload["test"],
+            clock_synchronized=payload["clock_synchronized"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAlarm:
+    """An alarm that has been raised and has not ended: what a restart needs to carry it on.
+
+    `opened` and `reported` are wall times: of the raise, and of the last `alarm.raised` or `alarm.repeated`.
+    `alarm` is what was last said about it.
+    """
+
+    alarm: AlarmData
+    opened: datetime
+    reported: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StreamData:
+    """The data of `stream.*` events.
+
+    `reason` is a word of a closed set, such as a `SourceFault`; `lasted` is for how many seconds the state
+    that ends with this event had lasted.
+    """
+
+    stream: str
+    reason: str | None = None
+    lasted: float | None = None
+
+    alarm_id: ClassVar[None] = None
+
+    def payload(self) -> Json:
+        lasted = None if self.lasted is None else _number(self.lasted, 3)
+        return {"stream": self.stream, "reason": self.reason, "lasted_seconds": lasted}
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorData:
+    """The data of `detector.*` events; `stream` is set where only one stream is concerned."""
+
+    reason: str
+    model: str
+    provider: str
+    stream: str | None = None
+
+    alarm_id: ClassVar[None] = None
+
+    def payload(self) -> Json:
+        return {"reason": self.reason, "model": self.model, "provider": self.provider, "stream": self.stream}
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryData:
+    """The data of `delivery.exhausted`: which event could not be delivered to which webhook, and why.
+
+    `of_alarm` is the alarm that the lost event was about. The notice itself is about no alarm, so that it
+    does not wait behind that alarm's other events.
+    """
+
+    webhook: str
+    event_id: str
+    event_type: str
+    of_alarm: str | None
+    attempts: int
+    outcome: str
+
+    stream: ClassVar[None] = None
+    alarm_id: ClassVar[None] = None
+
+    def payload(self) -> Json:
+        return {
+            "webhook": self.webhook,
+            "event_id": self.event_id,
+            "event_type": self.event_type,
+            "alarm_id": self.of_alarm,
+            "attempts": self.attempts,
+            "outcome": self.outcome,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxData:
+    """The data of `outbox.*` events: a closed-set reason, and the file that the damaged database became."""
+
+    reason: str
+    moved_to: str | None = None
+
+    stream: ClassVar[None] = None
+    alarm_id: ClassVar[None] = None
+
+    def payload(self) -> Json:
+        return {"reason": self.reason, "moved_to": self.moved_to}
+
+
+@dataclass(frozen=True, slots=True)
+class TrialData:
+    """The data of `tocsin.test`."""
+
+    message: str = "a test event: nothing happened"
+
+    stream: ClassVar[None] = None
+    alarm_id: ClassVar[None] = None
+
+    def payload(self) -> Json:
+        return {"message": self.message, "test": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened at `at` (with a time zone); `id` is its identity at every receiver."""
+
+    id: str
+    type: EventType
+    at: datetime
+    data: Data
+
+    @property
+    def stream(self) -> str | None:
+        return self.data.stream
+
+    @property
+    def alarm_id(self) -> str | None:
+        return self.data.alarm_id
+
+    def render(self, seq: int) -> bytes:
+        """Return the body of every delivery of this event: compact JSON in ASCII.
+
+        `seq` counts the events of one stream, and apart from them those of no stream.
+        """
+        data = {"seq": seq, **self.data.payload()}
+        body = {"type": self.type, "timestamp": stamp(self.at), "data": data}
+        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def new_id(at: datetime, prefix: str = "msg") -> str:
+    """Return an identity that no other event has, drawn from the system's randomness."""
+    return make_id(at, os.urandom(10), prefix)
+
+
+def make_id(at: datetime, randomness: bytes, prefix: str = "msg") -> str:
+    """Return `prefix`, an underscore and a UUID of version 7 (RFC 9562) in hexadecimal.
+
+    Identities sort by time, in milliseconds. `randomness` is ten bytes, of which 74 bits are used.
+    """
+    milliseconds = int(at.timestamp() * 1000) & ((1 << 48) - 1)
+    bits = int.from_bytes(randomness, "big")
+    number = milliseconds << 80 | 0x7 << 76 | (bits >> 68 & 0xFFF) << 64 | 0b10 << 62 | bits & ((1 << 62) - 1)
+    return f"{prefix}_{uuid.UUID(int=number).hex}"
+
+
+def stamp(at: datetime) -> str:
+    """Return a time as receivers read it: UTC to the millisecond, `2026-11-21T10:15:02.418Z`."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _number(value: float, digits: int | None = None) -> float | None:
+    """Return a rounded built-in number (NumPy's are no JSON), null when it is not finite.
+
+    An alarm with an unknown number in it is worth more to its receiver than none.
+    """
+    number = float(value)
+    return round(number, digits) if math.isfinite(number) else None
+
+
+def _float(value: float | None) -> float:
+    return math.nan if value is None else float(value)

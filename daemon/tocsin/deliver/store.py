@@ -1,0 +1,407 @@
+"""The tables of the outbox, in SQLite. A store belongs to the one thread that opened it."""
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm
+from tocsin.errors import OutboxError
+
+VERSION = 1
+KEEP_DELIVERED = 7 * 24 * 3600.0  # seconds for which `outbox list` can show what was delivered
+MAX_SETTLED = 10_000  # delivered, and likewise dead, rows that are kept at most
+SWEEP = 500  # rows that one sweep removes at most, so that no commit waits long behind it
+
+_SCHEMA = """
+CREATE TABLE events (
+    id TEXT PRIMARY KEY,
+    type TEXT NOT NULL,
+    at REAL NOT NULL,           -- wall time, as all that is not called otherwise
+    alarm_id TEXT,
+    body BLOB NOT NULL
+);
+CREATE TABLE deliveries (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    event TEXT NOT NULL REFERENCES events(id),
+    webhook TEXT NOT NULL,
+    lane TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'delivered', 'dead')),
+    queued_at REAL NOT NULL,
+    born REAL NOT NULL,         -- on the clock of `life`
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_attempt REAL NOT NULL DEFAULT 0,
+    wait REAL NOT NULL DEFAULT 0,
+    outcome TEXT,
+    settled_at REAL
+);
+CREATE INDEX queued ON deliveries (webhook, number) WHERE state = 'queued';
+CREATE INDEX settled ON deliveries (state, settled_at) WHERE state != 'queued';
+CREATE INDEX of_event ON deliveries (event);
+CREATE TRIGGER last_delivery AFTER DELETE ON deliveries
+WHEN NOT EXISTS (SELECT 1 FROM deliveries WHERE event = OLD.event)
+BEGIN DELETE FROM events WHERE id = OLD.event; END;
+CREATE TABLE open_alarms (
+    alarm_id TEXT PRIMARY KEY,
+    opened REAL NOT NULL,
+    reported REAL NOT NULL,
+    data TEXT NOT NULL
+);
+CREATE TABLE sequences (stream TEXT PRIMARY KEY, last INTEGER NOT NULL);
+-- For how long the daemon has run, over all its lives: the only clock that nobody sets. It tells how long a
+-- delivery has been tried, so that a wrong date neither kills deliveries nor keeps them for ever.
+CREATE TABLE life (seconds REAL NOT NULL);
+INSERT INTO life VALUES (0);
+"""
+
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happens to events and alarms in one transaction: all of it or nothing.
+
+    `opened` and `updated` are alarms to remember, `closed` the ids of those that have ended.
+    """
+
+    events: tuple[Event, ...] = ()
+    opened: tuple[OpenAlarm, ...] = ()
+    updated: tuple[OpenAlarm, ...] = ()
+    closed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event on its way to one webhook, as it stands in the outbox.
+
+    `number` grows with each delivery; `lane` names what must stay in order. `at` is the event's wall time, `age`
+    for how many seconds of a running daemon it has been queued. `next_attempt` (wall time) and `wait` (seconds)
+    say when the last failure planned the next attempt; both are 0 before that.
+    """
+
+    number: int
+    webhook: str
+    lane: str
+    event_id: str
+    type: EventType
+    at: float
+    alarm_id: str | None
+    attempts: int
+    age: float
+    next_attempt: float
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCount:
+    """How many deliveries of a webhook wait and how many are dead; `oldest_age` in seconds, 0 when none waits."""
+
+    webhook: str
+    queued: int
+    dead: int
+    oldest_age: float
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A store, and where the damaged one went that it replaces."""
+
+    store: "Store"
+    moved: Path | None
+
+
+def open_store(
+    path: Path, webhooks: Mapping[str, Sequence[str]], limit: int, floor: int, wall: float
+) -> Opened:
+    """Open the database at `path`, or a new one where there is none.
+
+    A damaged one is moved aside, so that alarms go on. `floor` is the highest number of a delivery that is in
+    use: a new database counts on from there. Raises OutboxError.
+    """
+    moved = None
+    try:
+        try:
+            database = _connect(path, floor)
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            moved = _move_aside(path, wall)
+            database = _connect(path, floor)
+        return Opened(Store(database, webhooks, limit), moved)
+    except sqlite3.Error as error:
+        raise OutboxError(
+            f"{path}: expected a database that can be opened, found {name_of(error)}"
+        ) from error
+    except OSError as error:
+        raise OutboxError(f"{path}: expected a writable file, found: {error.strerror}") from error
+
+
+def name_of(error: sqlite3.Error) -> str:
+    """Return SQLite's own word for an error, such as SQLITE_FULL."""
+    return getattr(error, "sqlite_errorname", None) or type(error).__name__
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in _DAMAGE  # the low byte: the rest tells where
+
+
+def _connect(path: Path, floor: int) -> sqlite3.Connection:
+    # Created here and not by SQLite, for the mode: SQLite gives its side files the mode of the database.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    database = sqlite3.connect(path, isolation_level=None, timeout=5)
+    try:
+        # Before anything is read: mapped reads beside a damaged log have been seen to spread the damage.
+        database.execute("PRAGMA mmap_size = 0")
+        version = _version(database, path)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute(
+            "PRAGMA synchronous = FULL"
+        )  # NORMAL does not flush a commit before the next checkpoint
+        database.execute("PRAGMA wal_autocheckpoint = 64")
+        database.execute("PRAGMA journal_size_limit = 1048576")
+        _examine(database)
+        if version == 0:
+            _create(database, floor)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _examine(database: sqlite3.Connection) -> None:
+    """Raise SQLite's own error for damage if the pages do not fit together."""
+    (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        damage = sqlite3.DatabaseError(verdict)
+        damage.sqlite_errorcode, damage.sqlite_errorname = sqlite3.SQLITE_CORRUPT, "SQLITE_CORRUPT"
+        raise damage
+
+
+def _move_aside(path: Path, wall: float) -> Path:
+    """Rename the database and its side files; return the database's new name."""
+    suffix = datetime.fromtimestamp(wall, UTC).strftime(".corrupt-%Y%m%dT%H%M%S%fZ")
+    for side in ("-wal", "-shm"):
+        file = path.with_name(path.name + side)
+        if file.exists():
+            file.rename(path.with_name(path.name + suffix + side))
+    return path.rename(path.with_name(path.name + suffix))
+
+
+def _version(database: sqlite3.Connection, path: Path) -> int:
+    """Return the version of the tables, 0 when there are none. Raises OutboxError if it is a later one."""
+    version: int = database.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise OutboxError(
+            f"{path}: expected a database of version {VERSION} or older, found version {version} of a newer tocsin"
+        )
+    return version
+
+
+def _create(database: sqlite3.Connection, floor: int) -> None:
+    database.executescript(
+        f"BEGIN IMMEDIATE; {_SCHEMA} INSERT INTO sqlite_sequence VALUES ('deliveries', {floor:d});"  # noqa: S608 - a script takes no parameters, and this one is a number
+        f" PRAGMA user_version = {VERSION}; COMMIT;"
+    )
+
+
+class Store:
+    """The deliveries, open alarms and sequence numbers. Its methods raise sqlite3.Error.
+
+    Each method that writes is one transaction, is on the disk when it returns, and may be repeated when it is
+    not known whether it took effect. `highest` is the number of the latest delivery.
+    """
+
+    def __init__(
+        self, database: sqlite3.Connection, webhooks: Mapping[str, Sequence[str]], limit: int
+    ) -> None:
+        self._database = database
+        self._webhooks = webhooks
+        self._limit = limit
+        life: float = database.execute("SELECT seconds FROM life").fetchone()[0]
+        self._birth = time.monotonic() - life
+        self.highest = self._highest()
+
+    def close(self) -> None:
+        self._database.close()
+
+    def apply(self, change: Change, wall: float, exclude: str | None = None) -> int:
+        """Queue the events for the webhooks that want them (but `exclude`) and remember the alarms.
+
+        Return how many queued deliveries had to be dropped for it. Events of an identity that is known are
+        passed over. Raises OutboxError for an event that cannot be rendered.
+        """
+        with self._database as database:
+            database.execute("BEGIN IMMEDIATE")
+            for event in change.events:
+                self._add(event, wall, exclude)
+            for alarm in (*change.opened, *change.updated):
+                data = json.dumps(alarm.alarm.payload(), allow_nan=False)
+                row = (alarm.alarm.alarm_id, alarm.opened.timestamp(), alarm.reported.timestamp(), data)
+                database.execute("INSERT OR REPLACE INTO open_alarms VALUES (?, ?, ?, ?)", row)
+            for alarm_id in change.closed:
+                database.execute("DELETE FROM open_alarms WHERE alarm_id = ?", (alarm_id,))
+            dropped = self._trim() if change.events else 0
+        self.highest = self._highest()
+        return dropped
+
+    def open_alarms(self) -> tuple[OpenAlarm, ...]:
+        rows = self._database.execute(
+            "SELECT opened, reported, data FROM open_alarms ORDER BY opened, alarm_id"
+        )
+        return tuple(
+            OpenAlarm(
+                AlarmData.from_payload(json.loads(data)),
+                datetime.fromtimestamp(opened, UTC),
+                datetime.fromtimestamp(reported, UTC),
+            )
+            for opened, reported, data in rows
+        )
+
+    def queued(self, webhook: str, after: int, limit: int) -> tuple[Delivery, ...]:
+        """Return the first queued deliveries of a webhook whose number is above `after`."""
+        rows = self._database.execute(
+            "SELECT number, webhook, lane, event, type, at, alarm_id, attempts, ? - born, next_attempt, wait"
+            " FROM deliveries JOIN events ON id = event"
+            " WHERE webhook = ? AND state = 'queued' AND number > ? ORDER BY number LIMIT ?",
+            (self._life(), webhook, after, limit),
+        )
+        return tuple(_delivery(*row) for row in rows)
+
+    def body(self, event_id: str) -> bytes | None:
+        """Return the body of an event, or None if it is no longer there."""
+        row = self._database.execute("SELECT body FROM events WHERE id = ?", (event_id,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def settle(self, number: int, state: str, attempts: int, outcome: str, wall: float) -> None:
+        """Record that a delivery is `delivered` or `dead`."""
+        self._execute(
+            "UPDATE deliveries SET state = ?, attempts = ?, outcome = ?, settled_at = ? WHERE number = ?",
+            (state, attempts, outcome, wall, number),
+        )
+
+    def postpone(self, number: int, attempts: int, outcome: str, next_attempt: float, wait: float) -> None:
+        """Record a failed attempt and when the next one is planned."""
+        self._execute(
+            "UPDATE deliveries SET attempts = ?, outcome = ?, next_attempt = ?, wait = ? WHERE number = ?",
+            (attempts, outcome, next_attempt, wait, number),
+        )
+
+    def sweep(self, wall: float) -> int:
+        """Remove settled deliveries that are old or too many; return how many of them were dead ones."""
+        excess = (
+            "DELETE FROM deliveries WHERE number IN"
+            " (SELECT number FROM deliveries WHERE state = ? ORDER BY settled_at DESC LIMIT ? OFFSET ?)"
+        )
+        with self._database as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.execute("UPDATE life SET seconds = ?", (self._life(),))
+            database.execute(
+                "DELETE FROM deliveries WHERE number IN (SELECT number FROM deliveries"
+                " WHERE state = 'delivered' AND settled_at < ? ORDER BY settled_at LIMIT ?)",
+                (wall - KEEP_DELIVERED, SWEEP),
+            )
+            database.execute(excess, ("delivered", SWEEP, MAX_SETTLED))
+            return database.execute(excess, ("dead", SWEEP, MAX_SETTLED)).rowcount
+
+    def counts(self, wall: float) -> tuple[QueueCount, ...]:
+        """Return the state of each webhook's queue, those without a delivery included."""
+        found = {count.webhook: count for count in _count(self._database, wall)}
+        return tuple(found.get(webhook, QueueCount(webhook, 0, 0, 0.0)) for webhook in self._webhooks)
+
+    def strays(self, wall: float) -> tuple[QueueCount, ...]:
+        """Return the queues of webhooks that are not configured any more."""
+        counts = _count(self._database, wall)
+        return tuple(count for count in counts if count.queued and count.webhook not in self._webhooks)
+
+    def _highest(self) -> int:
+        number: int = self._database.execute("SELECT seq FROM sqlite_sequence").fetchone()[0]
+        return number
+
+    def _life(self) -> float:
+        return time.monotonic() - self._birth
+
+    def _execute(self, statement: str, values: tuple[object, ...]) -> None:
+        with self._database as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.execute(statement, values)
+
+    def _add(self, event: Event, wall: float, exclude: str | None) -> None:
+        database = self._database
+        if database.execute("SELECT 1 FROM events WHERE id = ?", (event.id,)).fetchone():
+            return
+        stream = event.stream or ""
+        database.execute("INSERT OR IGNORE INTO sequences VALUES (?, 0)", (stream,))
+        database.execute("UPDATE sequences SET last = last + 1 WHERE stream = ?", (stream,))
+        (seq,) = database.execute("SELECT last FROM sequences WHERE stream = ?", (stream,)).fetchone()
+        wanting = [
+            webhook
+            for webhook, patterns in self._webhooks.items()
+            if webhook != exclude and any(event.type.matches(pattern) for pattern in patterns)
+        ]
+        if not wanting:
+            return
+        row = (event.id, event.type, event.at.timestamp(), event.alarm_id, _render(event, seq))
+        database.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", row)
+        database.executemany(
+            "INSERT INTO deliveries (event, webhook, lane, queued_at, born) VALUES (?, ?, ?, ?, ?)",
+            [(event.id, webhook, event.alarm_id or stream, wall, self._life()) for webhook in wanting],
+        )
+
+    def _trim(self) -> int:
+        """Bring each queue back to its limit: repetitions and news of streams go first, raises last."""
+        dropped = 0
+        for webhook in self._webhooks:
+            statement = "SELECT count(*) FROM deliveries WHERE webhook = ? AND state = 'queued'"
+            excess = self._database.execute(statement, (webhook,)).fetchone()[0] - self._limit
+            if excess > 0:
+                dropped += self._database.execute(
+                    "DELETE FROM deliveries WHERE number IN ("
+                    " SELECT number FROM deliveries JOIN events ON id = event"
+                    " WHERE webhook = ? AND state = 'queued'"
+                    " ORDER BY type = 'alarm.raised', type = 'alarm.ended', number LIMIT ?)",
+                    (webhook, excess),
+                ).rowcount
+        return dropped
+
+
+def read_counts(path: Path, wall: float) -> tuple[QueueCount, ...]:
+    """Return the queues of a database that a daemon may have open; nothing is written. Raises OutboxError."""
+    try:
+        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)
+        try:
+            return tuple(_count(database, wall))
+        finally:
+            database.close()
+    except sqlite3.Error as error:
+        raise OutboxError(f"{path}: expected an outbox that can be read, found {name_of(error)}") from error
+
+
+def _count(database: sqlite3.Connection, wall: float) -> list[QueueCount]:
+    rows = database.execute(
+        "SELECT webhook, total(state = 'queued'), total(state = 'dead'),"
+        " min(CASE state WHEN 'queued' THEN queued_at END)"
+        " FROM deliveries WHERE state != 'delivered' GROUP BY webhook ORDER BY webhook"
+    )
+    return [
+        QueueCount(webhook, int(queued), int(dead), 0.0 if oldest is None else max(0.0, wall - oldest))
+        for webhook, queued, dead, oldest in rows
+    ]
+
+
+def _delivery(number: int, webhook: str, lane: str, event_id: str, kind: str, *rest: Any) -> Delivery:
+    return Delivery(number, webhook, lane, event_id, EventType(kind), *rest)
+
+
+def _render(event: Event, seq: int) -> bytes:
+    try:
+        return event.render(seq)
+    except (TypeError, ValueError) as error:
+        raise OutboxError(
+            f"{event.type} {event.id}: expected data that can be written as JSON, found {error}"
+        ) from error

@@ -1,0 +1,164 @@
+"""One attempt at a delivery: sign, send, and say how it went."""
+
+import asyncio
+import math
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx2
+import standardwebhooks
+
+from tocsin import __version__
+from tocsin.deliver.event import Event
+from tocsin.deliver.resolve import ResolvingLoop
+from tocsin.deliver.schedule import Outcome, judge, retry_after
+from tocsin.deliver.settings import signing_key_fault
+from tocsin.errors import SecretError
+
+DEADLINE = 15.0  # seconds for a whole attempt, from the name's resolution to the answer
+GRACE = 1.0  # seconds for the body of an answer whose status is known
+ANSWER = 8 * 1024  # bytes of an answer that are read
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is sent: the same `id` and `body` at each attempt. `attempt` counts from 1; `at` is wall time."""
+
+    id: str
+    body: bytes
+    at: float
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How an attempt went.
+
+    `status` is None where there was no answer; `seconds` is its duration; `retry_after` what the receiver asked
+    for, if it did; `answer` the beginning of the answer's body, which is the receiver's text and not to be
+    trusted.
+    """
+
+    outcome: Outcome
+    status: int | None
+    seconds: float
+    retry_after: float | None = None
+    answer: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A receiver: where it is, and the secret that signs what it gets."""
+
+    name: str
+    url: str
+    secret: str = field(repr=False)
+    deadline: float = DEADLINE
+
+    def __post_init__(self) -> None:
+        if fault := signing_key_fault(self.secret):
+            raise SecretError(f"webhooks.{self.name}.secret: {fault}")
+
+    async def send(self, client: httpx2.AsyncClient, message: Message) -> Attempt:
+        """Make one attempt; it ends within the deadline whatever the receiver does, and raises nothing."""
+        began = time.monotonic()
+        exchange = _Exchange()
+        outcome = Outcome.PROTOCOL
+        try:
+            async with asyncio.timeout(self.deadline):
+                await exchange.run(client, self.url, self._headers(message), message.body)
+        except TimeoutError:
+            outcome = Outcome.TIMEOUT
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+            outcome = _translate(error)
+        if exchange.status is not None:
+            outcome = judge(exchange.status)
+        return Attempt(
+            outcome, exchange.status, time.monotonic() - began, exchange.retry_after, exchange.answer
+        )
+
+    def _headers(self, message: Message) -> dict[str, str]:
+        now = datetime.now(UTC)
+        late = max(0, math.floor(now.timestamp() - message.at))
+        signer = standardwebhooks.Webhook(self.secret)
+        return {
+            "content-type": "application/json",
+            "webhook-id": message.id,
+            "webhook-timestamp": str(math.floor(now.timestamp())),
+            "webhook-signature": signer.sign(message.id, now, message.body.decode()),
+            "tocsin-attempt": str(message.attempt),
+            "tocsin-late-seconds": str(late),
+        }
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """What is known of an answer so far; its status alone decides, whatever becomes of its body."""
+
+    status: int | None = None
+    retry_after: float | None = None
+    answer: bytes = b""
+
+    async def run(self, client: httpx2.AsyncClient, url: str, headers: dict[str, str], body: bytes) -> None:
+        async with client.stream("POST", url, headers=headers, content=body) as response:
+            self.status = response.status_code
+            if asked := response.headers.get("retry-after"):
+                self.retry_after = retry_after(asked, datetime.now(UTC))
+            # Read so that the connection can serve the next delivery; as sent, since unpacking has no bound.
+            async with asyncio.timeout(GRACE):
+                async for piece in response.aiter_raw():
+                    self.answer = (self.answer + piece)[:ANSWER]
+                    if len(self.answer) == ANSWER:
+                        break
+
+
+@asynccontextmanager
+async def open_client() -> AsyncIterator[httpx2.AsyncClient]:
+    """Open the HTTP client that all webhooks share.
+
+    It follows no redirect, keeps no cookie, and takes nothing from the environment: neither a proxy nor a
+    password file. It trusts the authorities that the system trusts. Its time limit is the one in `send`.
+    """
+    client = httpx2.AsyncClient(
+        headers={"user-agent": f"tocsin/{__version__}"},
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        follow_redirects=False,
+        trust_env=False,
+        timeout=None,  # these limits are for each read and write
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=5),
+    )
+    async with client:
+        yield client
+
+
+def send_test(webhook: Webhook, event: Event) -> Attempt:
+    """Send an event now, past the outbox, and return how it went."""
+
+    async def send() -> Attempt:
+        async with open_client() as client:
+            return await webhook.send(client, Message(event.id, event.render(seq=0), event.at.timestamp()))
+
+    with asyncio.Runner(loop_factory=ResolvingLoop) as runner:
+        return runner.run(send())
+
+
+def _translate(error: Exception) -> Outcome:
+    """Say what a failure without an answer was; its text, which may hold the address, goes no further."""
+    if _is_tls(error):
+        return Outcome.TLS
+    if isinstance(error, (httpx2.RemoteProtocolError, httpx2.LocalProtocolError, httpx2.InvalidURL)):
+        return Outcome.PROTOCOL
+    return Outcome.UNREACHABLE
+
+
+def _is_tls(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

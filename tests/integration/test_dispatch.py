@@ -1,0 +1,540 @@
+"""Deliveries from a real outbox to real HTTP receivers."""
+
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from support.events import ALARM, NOON, Notes, alarm_event, stream_event
+from support.receiver import SECRET, Answer, Receiver
+from support.wait import SCALE, until
+from tocsin.deliver.dispatch import Dispatcher
+from tocsin.deliver.event import Event, EventType, TrialData
+from tocsin.deliver.outbox import Outbox
+from tocsin.deliver.schedule import Outcome, Schedule, Settlement
+from tocsin.deliver.store import Change, Delivery, read_counts
+from tocsin.deliver.webhook import Attempt, Webhook, send_test
+from tocsin.errors import SecretError
+
+FAST = Schedule(steps=(0.02, 0.04, 0.08), slow=(0.05,), gone=0.05)
+Serve = Callable[[socket.socket, threading.Event], None]
+LONG = 10.0  # seconds in which everything here happens on a busy machine, too
+
+
+class Post:
+    """An outbox and a dispatcher that deliver alarms and news of streams to the given webhooks."""
+
+    def __init__(
+        self, path: Path, *webhooks: Webhook, schedule: Schedule = FAST, patience: float = LONG
+    ) -> None:
+        self.notes = Notes()
+        patterns = ("alarm.*", "stream.*", "delivery.*")
+        self.outbox = Outbox(path / "outbox.db", {webhook.name: patterns for webhook in webhooks}, self.notes)
+        self.dispatcher = Dispatcher(self.outbox, webhooks, self.notes, schedule)
+        self.patience = patience
+
+    def __enter__(self) -> "Post":
+        self.outbox.start()
+        self.dispatcher.start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        deadline = time.monotonic() + self.patience
+        self.dispatcher.stop(deadline)
+        self.outbox.stop(time.monotonic() + LONG)
+
+    def commit(self, *events: Event) -> None:
+        self.outbox.commit(Change(events=events)).result(LONG)
+
+    def left(self, webhook: str = "hook") -> int:
+        return len(self.outbox.queued(webhook, 0, 10_000).result(LONG))
+
+    def outcomes(self, webhook: str = "hook") -> list[Outcome]:
+        return [outcome for name, outcome in self.notes.attempts if name == webhook]
+
+
+def to(receiver: Receiver, name: str = "hook", deadline: float = LONG) -> Webhook:
+    return Webhook(name, receiver.url, receiver.secret, deadline)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        yield receiver
+
+
+def test_a_failed_delivery_is_made_again_unchanged(tmp_path: Path, receiver: Receiver):
+    """After two failures the third attempt is accepted; identity and bytes are the same, the headers count."""
+    receiver.answer([500, Answer(None)])
+    event = alarm_event()
+    with Post(tmp_path, to(receiver)) as post:
+        post.commit(event)
+        until(lambda: post.notes.settlements, LONG, "the delivery")
+        assert post.left() == 0
+    first, second, third = receiver.requests
+    assert {request.id for request in (first, second, third)} == {event.id}
+    assert first.raw == second.raw == third.raw == event.render(1)
+    assert [request.headers["tocsin-attempt"] for request in receiver.requests] == ["1", "2", "3"]
+    assert post.outcomes() == [Outcome.FAILING, Outcome.PROTOCOL, Outcome.DELIVERED]
+    assert post.notes.settlements == [("hook", Settlement.DELIVERED)]
+    assert receiver.refused == []
+
+
+def test_the_headers_are_those_of_the_contract(tmp_path: Path, receiver: Receiver):
+    """A delivery says who sends it and how late it is, and its signature is made at the attempt."""
+    late = replace(alarm_event(), at=datetime.now(UTC) - timedelta(seconds=100))
+    with Post(tmp_path, to(receiver)) as post:
+        post.commit(late)
+        message = receiver.wait_for("alarm.raised")
+    assert message.headers["content-type"] == "application/json"
+    assert message.headers["user-agent"].startswith("tocsin/")
+    assert 100 <= int(message.headers["tocsin-late-seconds"]) < 100 + LONG
+    assert int(message.headers["webhook-timestamp"]) == pytest.approx(message.wall, abs=2)
+
+
+def test_a_receiver_that_comes_back_gets_everything_in_order(tmp_path: Path, receiver: Receiver):
+    """What was raised while the receiver was down arrives once it is up, each alarm's raise before its end."""
+    receiver.down()
+    kinds = (EventType.ALARM_RAISED, EventType.ALARM_REPEATED, EventType.ALARM_ENDED)
+    events = [alarm_event(kind, f"alarm_{n}") for kind in kinds for n in range(5)]
+    with Post(tmp_path, to(receiver)) as post:
+        post.commit(*events)
+        until(lambda: len(post.notes.attempts) >= 4, LONG, "attempts in vain")
+        assert set(post.outcomes()) == {Outcome.UNREACHABLE}
+        receiver.up()
+        until(lambda: len(receiver.accepted) == 15, LONG, "15 deliveries")
+    for n in range(5):
+        assert [m.type for m in receiver.accepted if m.data["alarm_id"] == f"alarm_{n}"] == list(kinds)
+    assert len({message.id for message in receiver.requests}) == len(receiver.requests)
+
+
+def test_a_raise_that_fails_holds_back_its_end_and_nothing_else(tmp_path: Path, receiver: Receiver):
+    """While one alarm's raise is refused, its end waits, and other alarms pass."""
+    is_mended = threading.Event()
+    receiver.answer(
+        lambda message: 422 if message.data["alarm_id"] == "bad" and not is_mended.is_set() else 204
+    )
+    with Post(tmp_path, to(receiver)) as post:
+        post.commit(
+            alarm_event(alarm_id="bad"),
+            alarm_event(EventType.ALARM_ENDED, "bad"),
+            alarm_event(alarm_id="good"),
+        )
+        receiver.wait_for("alarm.raised")
+        until(lambda: post.outcomes().count(Outcome.REFUSED) >= 3, LONG, "refusals")
+        assert [message.data["alarm_id"] for message in receiver.accepted] == ["good"]
+        assert {message.type for message in receiver.requests} == {"alarm.raised"}
+        is_mended.set()
+        receiver.wait_for("alarm.ended")
+    assert [m.type for m in receiver.accepted if m.data["alarm_id"] == "bad"] == [
+        "alarm.raised",
+        "alarm.ended",
+    ]
+
+
+def test_a_body_that_a_receiver_chokes_on_stops_no_other(tmp_path: Path, receiver: Receiver):
+    """A receiver that answers 500 to one alarm for ever gets all others at once, and that one ever more rarely."""
+    receiver.answer(lambda message: 500 if message.data["alarm_id"] == "poison" else 204)
+    schedule = Schedule(steps=(0.02, 600))
+    with Post(tmp_path, to(receiver), schedule=schedule, patience=0.2) as post:
+        post.commit(alarm_event(alarm_id="poison"))
+        until(lambda: post.outcomes().count(Outcome.FAILING) == 2, LONG, "an open circuit")
+        for n in range(10):
+            post.commit(alarm_event(alarm_id=f"alarm_{n}"))
+            receiver.wait_for("alarm.raised", n + 1)
+        until(lambda: post.left() == 1, LONG, "the poison alone")
+    assert post.outcomes().count(Outcome.FAILING) <= 4
+
+
+def test_a_dead_receiver_costs_one_request_a_step(tmp_path: Path, receiver: Receiver):
+    """However many deliveries wait, a receiver in trouble gets one probe a step after the first failures."""
+    receiver.answer(503)
+    steps = Schedule(steps=(0.2,), jitter=0)
+    with Post(tmp_path, to(receiver), schedule=steps, patience=0.1) as post:
+        post.commit(*(alarm_event(alarm_id=f"alarm_{n}") for n in range(50)))
+        until(lambda: len(receiver.requests) >= 8, LONG, "probes")
+    times = sorted(message.at for message in receiver.requests)
+    probes = times[4:]
+    assert all(later - earlier >= 0.2 for earlier, later in pairwise(probes))
+    assert len({message.id for message in receiver.requests}) == len(receiver.requests), (
+        "each probe is another one"
+    )
+
+
+def test_the_dead_do_not_delay_the_living(tmp_path: Path, receiver: Receiver):
+    """One webhook that hangs and one that refuses connections leave the third as fast as ever."""
+    with ExitStack() as stack:
+        hung = stack.enter_context(raw_server(hang))
+        gone = stack.enter_context(Receiver())
+        gone.down()
+        webhooks = (Webhook("hung", hung, SECRET, deadline=LONG), to(gone, "gone"), to(receiver, "alive"))
+        post = stack.enter_context(Post(tmp_path, *webhooks, patience=0.2))
+        for n in range(10):
+            post.commit(alarm_event(alarm_id=f"alarm_{n}"))
+        until(lambda: len(receiver.accepted) == 10, LONG, "10 deliveries")
+        until(lambda: len(post.notes.delays) == 10, LONG, "10 conclusions")
+        assert {name for name, _ in post.notes.delays} == {"alive"}
+        assert max(delay for _, delay in post.notes.delays) < 1.0 * SCALE
+        assert Outcome.UNREACHABLE in post.outcomes("gone")
+
+
+def test_a_commit_is_sent_at_once(tmp_path: Path, receiver: Receiver):
+    """From the raise to the request at the receiver passes less than a fifth of a second, commit included."""
+    with Post(tmp_path, to(receiver)) as post:
+        for n in range(20):
+            post.commit(alarm_event(alarm_id=f"alarm_{n}"))
+            receiver.wait_for("alarm.raised", n + 1)
+    assert len(post.notes.delays) == 20
+    assert max(delay for _, delay in post.notes.delays) < 0.2 * SCALE
+
+
+def test_a_restart_resumes(tmp_path: Path, receiver: Receiver):
+    """What was queued when the daemon stopped is delivered by the next one, counted on and unchanged."""
+    receiver.answer(503)
+    event = alarm_event()
+    with Post(tmp_path, to(receiver), patience=0) as post:
+        post.commit(event)
+        until(lambda: len(post.notes.attempts) >= 2, LONG, "attempts")
+    tried = len(receiver.requests)
+    receiver.answer(204)
+    with Post(tmp_path, to(receiver)):
+        message = receiver.wait_for("alarm.raised")
+    assert (message.id, message.raw) == (event.id, receiver.requests[0].raw)
+    assert int(message.headers["tocsin-attempt"]) >= tried
+
+
+def test_a_stop_delivers_what_is_due(tmp_path: Path, receiver: Receiver):
+    """An alarm that was raised just before the stop still goes out."""
+    with Post(tmp_path, to(receiver)) as post:
+        post.outbox.commit(Change(events=(alarm_event(),))).result(LONG)
+    assert len(receiver.accepted) == 1
+
+
+def test_a_stop_gives_up_at_its_deadline(tmp_path: Path):
+    """A receiver that hangs does not keep the daemon from stopping, and its delivery stays queued."""
+    with raw_server(hang) as url:
+        with Post(tmp_path, Webhook("hook", url, SECRET, deadline=LONG), patience=0.2) as post:
+            post.commit(alarm_event())
+            until(lambda: threads_named("raw") >= 2, LONG, "the request")
+            began = time.monotonic()
+        assert time.monotonic() - began < 2 * SCALE
+        (count,) = read_counts(tmp_path / "outbox.db", time.time())
+        assert (count.queued, count.dead) == (1, 0)
+
+
+def test_after_the_window_a_delivery_is_dead_and_the_others_hear_of_it(tmp_path: Path, receiver: Receiver):
+    """A delivery that no receiver takes within the window is dead: logged, counted, and told to the others."""
+    with Receiver() as failing, capture_logs() as logs:
+        failing.answer(500)
+        brief = replace(FAST, window=0.3)
+        with Post(tmp_path, to(failing, "failing"), to(receiver, "alive"), schedule=brief) as post:
+            event = alarm_event()
+            post.commit(event)
+            told = receiver.wait_for("delivery.exhausted")
+            assert post.left("failing") == 0
+    assert told.data["event_id"] == event.id
+    assert (told.data["webhook"], told.data["outcome"]) == ("failing", "failing")
+    assert told.data["attempts"] == len(failing.requests) > 1
+    assert ("failing", Settlement.DEAD) in post.notes.settlements
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["delivery given up"]
+
+
+def test_retry_after_is_obeyed(tmp_path: Path, receiver: Receiver):
+    """A receiver that asks for a second of patience is not asked again before, and soon after."""
+    receiver.answer([Answer(429, {"Retry-After": "1"})])
+    with Post(tmp_path, to(receiver)) as post:
+        post.commit(alarm_event())
+        until(lambda: receiver.accepted, LONG, "the delivery")
+    first, second = receiver.requests
+    assert 1.0 <= second.at - first.at < 1.2 + 0.3 * SCALE
+
+
+def test_a_redirect_is_not_followed(tmp_path: Path, receiver: Receiver):
+    """An answer that points elsewhere is a failure, and nothing goes there."""
+    with Receiver() as elsewhere:
+        receiver.answer([Answer(302, {"Location": elsewhere.url}), Answer(307, {"Location": elsewhere.url})])
+        with Post(tmp_path, to(receiver)) as post:
+            post.commit(alarm_event())
+            until(lambda: receiver.accepted, LONG, "the delivery")
+        assert post.outcomes() == [Outcome.REDIRECT, Outcome.REDIRECT, Outcome.DELIVERED]
+        assert elsewhere.requests == []
+        assert elsewhere.refused == []
+
+
+def test_a_refused_signature_is_tried_again(tmp_path: Path):
+    """With a secret of its own the receiver refuses; nothing is lost, and the webhook is tried slowly."""
+    with Receiver(secret="whsec_" + "B" * 40) as receiver:
+        webhook = Webhook("hook", receiver.url, SECRET)
+        with Post(tmp_path, webhook, patience=0.1) as post:
+            post.commit(alarm_event())
+            until(lambda: len(receiver.refused) >= 2, LONG, "refusals")
+            assert post.left() == 1
+        assert set(post.outcomes()) == {Outcome.DENIED}
+
+
+def test_failures_are_logged_when_they_change(tmp_path: Path, receiver: Receiver):
+    """A long outage is one line when it begins and one when it ends, and no line holds the address."""
+    receiver.answer([503] * 6)
+    with capture_logs() as logs, Post(tmp_path, to(receiver)) as post:
+        post.commit(alarm_event())
+        until(lambda: receiver.accepted, LONG, "the delivery")
+    lines = [line["event"] for line in logs if "webhook" in line]
+    assert lines == ["webhook does not take a delivery", "webhook answers again"]
+    assert receiver.url not in str(logs)
+
+
+def test_events_of_one_stream_stay_in_order(tmp_path: Path, receiver: Receiver):
+    """News of a stream arrive as they happened, also when the first of them fails."""
+    receiver.answer([500])
+    with Post(tmp_path, to(receiver)) as post:
+        post.commit(stream_event(EventType.STREAM_DOWN), stream_event(EventType.STREAM_UP))
+        receiver.wait_for("stream.up")
+    assert [message.type for message in receiver.accepted] == ["stream.down", "stream.up"]
+
+
+class BusyOutbox(Outbox):
+    """An outbox into which an event is committed at the worst moment: just after the queue was read."""
+
+    def queued(self, webhook: str, after: int, limit: int) -> Future[tuple[Delivery, ...]]:
+        found = super().queued(webhook, after, limit)
+        if after == 0 and not found.result(LONG):
+            self.commit(Change(events=(alarm_event(),))).result(LONG)
+        return found
+
+
+def test_what_is_committed_while_the_queue_is_read_is_not_overlooked(tmp_path: Path, receiver: Receiver):
+    """A commit between the reading of the queue and its answer is delivered without another one to wake anybody."""
+    outbox = BusyOutbox(tmp_path / "outbox.db", {"hook": ("alarm.*",)}, Notes())
+    dispatcher = Dispatcher(outbox, [to(receiver)], Notes(), FAST)
+    outbox.start()
+    dispatcher.start()
+    try:
+        receiver.wait_for("alarm.raised")
+    finally:
+        dispatcher.stop(time.monotonic() + LONG)
+        outbox.stop(time.monotonic() + LONG)
+
+
+# One attempt
+
+
+@contextmanager
+def raw_server(serve: Serve) -> Iterator[str]:
+    """Serve each connection by a function, and yield the address; `serve` gets an event that ends it."""
+    closing = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def handle(connection: socket.socket) -> None:
+        with connection:
+            try:
+                request = b""
+                while not request.endswith(b"}"):  # all of it: closing on unread bytes would be a reset
+                    request += connection.recv(65536) or b"}"
+                serve(connection, closing)
+            except OSError:
+                pass  # the other side had enough, which is what these tests are about
+
+    def accept() -> None:
+        while not closing.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threads.append(threading.Thread(target=handle, args=(connection,), name="raw"))
+            threads[-1].start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        acceptor = threading.Thread(target=accept, name="raw")
+        acceptor.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        finally:
+            closing.set()
+            listener.shutdown(socket.SHUT_RDWR)
+            for thread in (acceptor, *threads):
+                thread.join(LONG)
+
+
+def threads_named(name: str) -> int:
+    return sum(thread.name == name for thread in threading.enumerate())
+
+
+def attempt(url: str, deadline: float = LONG) -> Attempt:
+    return send_test(
+        Webhook("hook", url, SECRET, deadline), Event("msg_1", EventType.TOCSIN_TEST, NOON, TrialData())
+    )
+
+
+def hang(_: socket.socket, closing: threading.Event) -> None:
+    closing.wait(LONG)
+
+
+def say(text: bytes) -> Serve:
+    return lambda connection, _: connection.sendall(text)
+
+
+def drip(text: bytes) -> Serve:
+    def serve(connection: socket.socket, closing: threading.Event) -> None:
+        connection.sendall(text)
+        while not closing.wait(0.02):
+            connection.sendall(b"x")
+
+    return serve
+
+
+def test_dripping_headers_end_at_the_deadline():
+    """A receiver that sends its headers byte by byte holds an attempt no longer than the deadline."""
+    with raw_server(drip(b"HTTP/1.1 200 OK\r\nX-Slow: ")) as url:
+        got = attempt(url, deadline=0.3)
+    assert (got.outcome, got.status) == (Outcome.TIMEOUT, None)
+    assert 0.3 <= got.seconds < 0.3 + 0.5 * SCALE
+
+
+def test_a_dripping_body_does_not_undo_an_acceptance():
+    """Once the status is there the delivery is accepted; its body is waited for a second at most."""
+    with raw_server(drip(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")) as url:
+        got = attempt(url)
+    assert (got.outcome, got.status) == (Outcome.DELIVERED, 200)
+    assert got.seconds < 1 + 0.5 * SCALE
+
+
+def test_a_flood_is_read_to_8_kib():
+    """Of an endless body 8 KiB are kept, and the connection is closed on it."""
+    sent = 0
+
+    def flood(connection: socket.socket, closing: threading.Event) -> None:
+        nonlocal sent
+        connection.sendall(b"HTTP/1.1 503 No\r\nContent-Length: 1000000000\r\n\r\n")
+        while not closing.is_set():
+            sent += connection.send(b"y" * 65536)
+
+    with raw_server(flood) as url:
+        got = attempt(url)
+        assert (got.outcome, got.answer) == (Outcome.FAILING, b"y" * 8192)
+        assert got.seconds < 1
+    assert sent < 50_000_000, "the receiver could go on sending"
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", Outcome.PROTOCOL),
+        (b"", Outcome.PROTOCOL),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000, Outcome.PROTOCOL),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab", Outcome.DELIVERED),
+    ],
+    ids=["another protocol", "closed without an answer", "endless headers", "a body cut short after 200"],
+)
+def test_strange_answers_have_an_outcome(answer: bytes, outcome: Outcome):
+    """Whatever comes back, the attempt ends with a word for it."""
+    with raw_server(say(answer)) as url:
+        assert attempt(url).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("url", "outcome"),
+    [
+        ("http://127.0.0.1:1/", Outcome.UNREACHABLE),
+        ("http://nowhere.invalid/", Outcome.UNREACHABLE),
+        (f"http://{'a' * 80}.invalid/", Outcome.UNREACHABLE),
+    ],
+    ids=["nobody listens", "no such name", "a name that cannot be one"],
+)
+def test_a_receiver_that_cannot_be_had_is_unreachable(url: str, outcome: Outcome):
+    """Refused connections and names that lead nowhere are one word."""
+    assert attempt(url).outcome is outcome
+
+
+def test_a_name_is_resolved():
+    """A receiver may be given by its name."""
+    with Receiver() as receiver:
+        assert attempt(receiver.url.replace("127.0.0.1", "localhost")).outcome is Outcome.DELIVERED
+
+
+def test_a_certificate_of_nobody_is_refused(tmp_path: Path):
+    """A receiver whose certificate no authority of the system has signed gets nothing."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+    files = ("-keyout", str(key), "-out", str(certificate))
+    kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    subprocess.run(
+        ["openssl", "req", "-x509", *kind, *files, *subject], check=True, capture_output=True, timeout=30
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    got: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            try:
+                with context.wrap_socket(connection, server_side=True) as secured:
+                    got.append(secured.recv(100))
+            except OSError:
+                connection.close()  # the refusal
+
+        server = threading.Thread(target=serve)
+        server.start()
+        outcome = attempt(f"https://127.0.0.1:{listener.getsockname()[1]}/").outcome
+        server.join(LONG)
+    assert outcome is Outcome.TLS
+    assert got in ([], [b""])
+
+
+def test_no_proxy_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch):
+    """Deliveries go straight to the receiver, whatever the environment names as a proxy."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    with Receiver() as receiver:
+        assert attempt(receiver.url).outcome is Outcome.DELIVERED
+
+
+def test_cookies_are_not_kept(tmp_path: Path, receiver: Receiver):
+    """A receiver that sets a cookie does not get it back."""
+    receiver.answer(Answer(204, {"Set-Cookie": "track=me"}))
+    with Post(tmp_path, to(receiver)) as post:
+        post.commit(alarm_event(alarm_id="a"))
+        receiver.wait_for("alarm.raised", 1)
+        post.commit(alarm_event(alarm_id="b"))
+        receiver.wait_for("alarm.raised", 2)
+    assert all("cookie" not in message.headers for message in receiver.requests)
+
+
+def test_a_test_event_is_signed(receiver: Receiver):
+    """What `webhook test` sends is verified by the receiver, and its answer comes back."""
+    receiver.answer(Answer(200, body=b"thank you"))
+    got = attempt(receiver.url)
+    assert (got.outcome, got.status, got.answer) == (Outcome.DELIVERED, 200, b"thank you")
+    assert [message.type for message in receiver.accepted] == ["tocsin.test"]
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_c2hvcnQ=", "whsec_!!!", "plain"])
+def test_a_secret_that_is_none_is_refused(secret: str):
+    """A webhook cannot be made with a secret that signs nothing; the message names the key and not the secret."""
+    with pytest.raises(SecretError, match=r"webhooks\.door\.secret: expected whsec_ and base64") as caught:
+        Webhook("door", "https://example/", secret)
+    assert not secret or secret not in str(caught.value).replace("whsec_ and", "").replace("no whsec_ in", "")
+
+
+def test_a_webhook_shows_no_secret():
+    """The secret is in no text that a webhook turns into."""
+    assert SECRET not in repr(Webhook("hook", "https://example/", SECRET))
+
+
+def test_alarms_are_complete_at_the_receiver(tmp_path: Path, receiver: Receiver):
+    """The receiver reads the alarm that was committed, with its number in the stream."""
+    with Post(tmp_path, to(receiver)) as post:
+        post.commit(alarm_event())
+        message = receiver.wait_for("alarm.raised")
+    assert message.data == {"seq": 1, **ALARM.payload()}

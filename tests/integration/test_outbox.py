@@ -1,0 +1,490 @@
+"""The outbox against a real disk: what is acknowledged stays, whatever happens to process and file."""
+
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from support.events import ALARM, Notes, alarm_event, open_alarm, stream_event
+from support.wait import SCALE, until
+from tocsin.deliver import outbox as outbox_module
+from tocsin.deliver.event import Event, EventType
+from tocsin.deliver.outbox import DropReason, Outbox
+from tocsin.deliver.schedule import Outcome
+from tocsin.deliver.store import Change, Delivery, Store, open_store, read_counts
+from tocsin.errors import OutboxError, StartError
+
+EVERYTHING = {"hook": ("alarm.*", "stream.*", "outbox.*", "delivery.*")}
+WAIT = 10 * SCALE  # seconds for the disk
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return Notes()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "outbox.db"
+
+
+@contextmanager
+def running(
+    path: Path, notes: Notes, webhooks: dict[str, tuple[str, ...]] = EVERYTHING, **kind: int
+) -> Iterator[Outbox]:
+    outbox = Outbox(path, webhooks, notes, **kind)
+    outbox.start()
+    try:
+        yield outbox
+    finally:
+        outbox.stop(time.monotonic() + WAIT)
+
+
+def commit(outbox: Outbox, *events: Event) -> None:
+    outbox.commit(Change(events=events)).result(WAIT)
+
+
+def queued(outbox: Outbox, webhook: str = "hook", after: int = 0) -> tuple[Delivery, ...]:
+    return outbox.queued(webhook, after, 100_000).result(WAIT)
+
+
+def test_a_commit_survives_a_restart(path: Path, notes: Notes):
+    """Events, their bodies, their order and the open alarms are the same after a restart."""
+    events = [alarm_event(), stream_event(), alarm_event(EventType.ALARM_ENDED)]
+    with running(path, notes) as outbox:
+        outbox.commit(Change(events=tuple(events), opened=(open_alarm("kept"), open_alarm("ended")))).result(
+            WAIT
+        )
+        outbox.commit(
+            Change(updated=(replace(open_alarm("kept"), alarm=replace(ALARM, alarm_id="kept", score=0.9)),))
+        )
+        outbox.commit(Change(closed=("ended",))).result(WAIT)
+        before = [(each.event_id, outbox.body(each.event_id).result(WAIT)) for each in queued(outbox)]
+    with running(path, notes) as outbox:
+        assert [(each.event_id, outbox.body(each.event_id).result(WAIT)) for each in queued(outbox)] == before
+        (alarm,) = outbox.open_alarms().result(WAIT)
+    assert [identity for identity, _ in before] == [event.id for event in events]
+    assert (alarm.alarm.alarm_id, alarm.alarm.score, alarm.opened) == ("kept", 0.9, open_alarm().opened)
+
+
+def test_sequence_numbers_count_each_stream(path: Path, notes: Notes):
+    """The bodies of one stream are numbered from 1 without a gap, and on after a restart."""
+    with running(path, notes) as outbox:
+        commit(outbox, stream_event(stream="a"), stream_event(stream="b"), stream_event(stream="a"))
+    with running(path, notes) as outbox:
+        commit(outbox, stream_event(stream="a"))
+        bodies = [outbox.body(each.event_id).result(WAIT) or b"" for each in queued(outbox)]
+    assert [body.partition(b'"seq":')[2][:1] for body in bodies] == [b"1", b"1", b"2", b"3"]
+
+
+def test_webhooks_get_the_events_they_ask_for(path: Path, notes: Notes):
+    """An event is queued for each webhook whose patterns select it, and kept by nobody else."""
+    with running(path, notes, {"all": ("alarm.*", "stream.*"), "alarms": ("alarm.*",)}) as outbox:
+        commit(outbox, stream_event(), alarm_event())
+        assert [each.type for each in queued(outbox, "all")] == [
+            EventType.STREAM_DOWN,
+            EventType.ALARM_RAISED,
+        ]
+        assert [each.type for each in queued(outbox, "alarms")] == [EventType.ALARM_RAISED]
+
+
+def test_an_event_is_queued_once(path: Path, notes: Notes):
+    """A change that is made a second time, since nobody knew whether the first took effect, adds nothing."""
+    event = alarm_event()
+    with running(path, notes) as outbox:
+        commit(outbox, event)
+        commit(outbox, event)
+        assert len(queued(outbox)) == 1
+
+
+def test_settled_deliveries_are_not_queued(path: Path, notes: Notes):
+    """What was delivered or buried is not delivered again after a restart, and what failed remembers it."""
+    with running(path, notes) as outbox:
+        commit(outbox, *(alarm_event(alarm_id=f"a{n}") for n in range(3)))
+        first, second, third = queued(outbox)
+        outbox.delivered(first.number, attempts=1)
+        outbox.bury(second, 9, Outcome.TIMEOUT, notice=None)
+        outbox.failed(third.number, 2, Outcome.FAILING, wait=60.0)
+    with running(path, notes) as outbox:
+        (left,) = queued(outbox)
+    assert (left.number, left.attempts, left.wait) == (third.number, 2, 60.0)
+    assert left.next_attempt == pytest.approx(time.time() + 60, abs=30)
+
+
+def test_the_others_hear_of_a_dead_delivery(path: Path, notes: Notes):
+    """The notice of a dead delivery goes to every webhook but the one that failed."""
+    with running(path, notes, {"dead": ("alarm.*", "delivery.*"), "alive": ("delivery.*",)}) as outbox:
+        commit(outbox, alarm_event())
+        (lost,) = queued(outbox, "dead")
+        outbox.bury(lost, 300, Outcome.UNREACHABLE, stream_event(EventType.DELIVERY_EXHAUSTED)).result(WAIT)
+        assert queued(outbox, "dead") == ()
+        assert [each.type for each in queued(outbox, "alive")] == [EventType.DELIVERY_EXHAUSTED]
+
+
+CHILD = textwrap.dedent("""
+    import sys
+    from datetime import UTC, datetime
+    from pathlib import Path
+    from tocsin.deliver.event import Event, EventType, StreamData, new_id
+    from tocsin.deliver.outbox import Outbox
+    from tocsin.deliver.store import Change
+
+    class Deaf:
+        def queued(self, webhook, depth, oldest_age): pass
+        def outbox_dropped(self, reason, count): pass
+        def outbox_degraded(self, degraded): pass
+
+    outbox = Outbox(Path(sys.argv[1]), {"hook": ("stream.*",)}, Deaf())
+    outbox.start()
+    while True:
+        now = datetime.now(UTC)
+        event = Event(new_id(now), EventType.STREAM_UP, now, StreamData("yard"))
+        outbox.commit(Change(events=(event,))).result()
+        print(event.id, flush=True)
+""")
+
+
+def acknowledged_until_killed(path: Path, seconds: float) -> set[str]:
+    """Let a process commit as fast as it can, kill it, and return the events it was told are safe."""
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        while not (first := child.stdout.readline().strip()).startswith("msg_"):  # the log comes this way too
+            assert first, "the child ended by itself"
+        killer = threading.Timer(seconds, child.kill)
+        killer.start()
+        rest = child.stdout.read().split("\n")
+        killer.join()
+    assert child.returncode == -signal.SIGKILL, "the fault did not fire"
+    return {first, *rest[:-1]}  # what follows the last line break may be half an identity
+
+
+def test_nothing_acknowledged_is_lost_by_kill_9(path: Path, notes: Notes):
+    """Every event whose commit was acknowledged is queued after the process was killed, several times over."""
+    acknowledged: set[str] = set()
+    for _ in range(4):
+        acknowledged |= acknowledged_until_killed(path, random.uniform(0.01, 0.2))
+    with running(path, notes, {"hook": ("stream.*",)}) as outbox:
+        found = [each.event_id for each in queued(outbox)]
+    assert len(acknowledged) > 20
+    assert acknowledged <= set(found)
+    assert len(found) == len(set(found))
+
+
+def test_a_second_daemon_is_refused(path: Path, notes: Notes):
+    """Two daemons cannot use one state directory, and the second one says so; the first is not disturbed."""
+    with running(path, notes) as outbox:
+        with pytest.raises(
+            StartError, match=r"state_dir: expected .* for one daemon alone, found another using it"
+        ):
+            Outbox(path, EVERYTHING, notes).start()
+        commit(outbox, alarm_event())
+    with running(path, notes) as outbox:
+        assert len(queued(outbox)) == 1
+
+
+def test_a_directory_that_is_not_there_is_named(tmp_path: Path, notes: Notes):
+    """A state directory that is missing is one sentence."""
+    with pytest.raises(
+        StartError, match=r"state_dir: expected a directory to write to, found .*nowhere: No such file"
+    ):
+        Outbox(tmp_path / "nowhere" / "outbox.db", EVERYTHING, notes).start()
+
+
+def test_a_damaged_database_is_moved_aside(path: Path, notes: Notes):
+    """A file that is no database is kept under another name, a new one takes over, and an event says so."""
+    with running(path, notes) as outbox:
+        commit(outbox, *(alarm_event(alarm_id=f"a{n}") for n in range(50)))
+    path.write_bytes(b"\x00garbage" * 1000)
+    outbox = Outbox(path, EVERYTHING, notes)
+    with capture_logs() as logs:
+        moved = outbox.start()
+    try:
+        assert moved is not None
+        assert moved.read_bytes().startswith(b"\x00garbage")
+        assert moved.name.startswith("outbox.db.corrupt-")
+        until(lambda: queued(outbox), 5, "the event")
+        assert [each.type for each in queued(outbox)] == [EventType.OUTBOX_RESET]
+        commit(outbox, alarm_event())
+    finally:
+        outbox.stop(time.monotonic() + WAIT)
+    assert "outbox was damaged, a new one replaces it" in {line["event"] for line in logs}
+
+
+def test_damaged_pages_are_found_at_start(path: Path, notes: Notes):
+    """Damage within the pages of a database is seen before anything is sent from it."""
+    with running(path, notes) as outbox:
+        commit(outbox, *(alarm_event(alarm_id=f"a{n}") for n in range(200)))
+    content = bytearray(path.read_bytes())
+    for page in range(4, len(content) // 4096):
+        content[page * 4096 : page * 4096 + 200] = b"\xa5" * 200
+    path.write_bytes(content)
+    outbox = Outbox(path, EVERYTHING, notes)
+    try:
+        assert outbox.start() is not None
+    finally:
+        outbox.stop(time.monotonic() + WAIT)
+
+
+def test_a_newer_database_is_refused(path: Path, notes: Notes):
+    """A database of a later version is left as it is, and the daemon does not start."""
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    before = path.read_bytes()
+    with pytest.raises(OutboxError, match="expected a database of version 1 or older, found version 99"):
+        Outbox(path, EVERYTHING, notes).start()
+    assert path.read_bytes() == before
+
+
+def test_a_full_queue_keeps_its_raises(path: Path, notes: Notes):
+    """Beyond its limit a queue loses the oldest news of streams and repetitions first; each loss is counted."""
+    with running(path, notes, limit=4) as outbox:
+        commit(outbox, alarm_event(alarm_id="a"), stream_event(), alarm_event(EventType.ALARM_REPEATED, "a"))
+        commit(
+            outbox,
+            alarm_event(EventType.ALARM_ENDED, "a"),
+            alarm_event(alarm_id="b"),
+            alarm_event(alarm_id="c"),
+        )
+        kept = [(each.type, each.alarm_id) for each in queued(outbox)]
+    assert kept == [
+        (EventType.ALARM_RAISED, "a"),
+        (EventType.ALARM_ENDED, "a"),
+        (EventType.ALARM_RAISED, "b"),
+        (EventType.ALARM_RAISED, "c"),
+    ]
+    assert notes.drops == [(DropReason.OVERFLOW, 2)]
+
+
+@dataclass
+class Disk:
+    """A disk that refuses changes for a while, as `code`; `refused` counts how often it did."""
+
+    code: int = sqlite3.SQLITE_FULL
+    is_well: bool = False
+    refused: int = 0
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    disk = Disk()
+    apply = Store.apply
+
+    def refuse(self: Store, *rest: object) -> int:
+        if disk.is_well:
+            return apply(self, *rest)
+        disk.refused += 1
+        error = sqlite3.OperationalError("the test's disk")
+        error.sqlite_errorcode = disk.code
+        raise error
+
+    monkeypatch.setattr(Store, "apply", refuse)
+    monkeypatch.setattr(outbox_module, "RETRY", 0.05)
+    return disk
+
+
+@pytest.mark.parametrize(
+    "code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR], ids=["disk full", "flush failed"]
+)
+def test_changes_wait_for_the_disk_in_their_order(path: Path, notes: Notes, disk: Disk, code: int):
+    """What the disk refuses is not lost: it is written, in order, as soon as the disk takes it."""
+    disk.code = code
+    events = [alarm_event(), alarm_event(EventType.ALARM_ENDED)]
+    with running(path, notes) as outbox:
+        waiting = [outbox.commit(Change(events=(event,))) for event in events]
+        until(lambda: disk.refused > 2, 10, "refusals")
+        assert not any(future.done() for future in waiting)
+        assert outbox.queued("hook", 0, 10).result(WAIT) == ()
+        disk.is_well = True
+        for future in waiting:
+            future.result(WAIT)
+        assert [each.event_id for each in queued(outbox)] == [event.id for event in events]
+    assert notes.degraded == [True, False]
+
+
+def test_the_backlog_is_bounded(path: Path, notes: Notes, disk: Disk, monkeypatch: pytest.MonkeyPatch):
+    """When too many changes wait for the disk, further ones are refused at once and counted."""
+    monkeypatch.setattr(outbox_module, "MAX_BACKLOG", 3)
+    with running(path, notes) as outbox:
+        waiting = [outbox.commit(Change(events=(alarm_event(),))) for _ in range(3)]
+        refused = outbox.commit(Change(events=(alarm_event(), alarm_event())))
+        assert isinstance(refused.exception(timeout=0), OutboxError)
+        assert notes.drops == [(DropReason.BACKLOG, 2)]
+        disk.is_well = True
+        for future in waiting:
+            future.result(WAIT)
+
+
+def test_a_stop_does_not_wait_for_a_disk_for_ever(path: Path, notes: Notes, disk: Disk):
+    """At the deadline the outbox gives up what the disk refuses, and says how much that was."""
+    outbox = Outbox(path, EVERYTHING, notes)
+    outbox.start()
+    lost = outbox.commit(Change(events=(alarm_event(),)))
+    until(lambda: disk.refused, 5, "a refusal")
+    began = time.monotonic()
+    with pytest.raises(OutboxError, match="expected every change on the disk, found 1 refused"):
+        outbox.stop(began + 0.3)
+    assert time.monotonic() - began < 1 * SCALE
+    assert isinstance(lost.exception(timeout=0), OutboxError)
+    outbox.stop(began)
+
+
+def test_a_slow_disk_holds_up_nobody(path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch):
+    """Commits return at once while the disk takes its time."""
+    gate = threading.Event()
+    apply = Store.apply
+
+    def slow(self: Store, *rest: object) -> int:
+        gate.wait(WAIT)
+        return apply(self, *rest)
+
+    monkeypatch.setattr(Store, "apply", slow)
+    with running(path, notes) as outbox:
+        began = time.monotonic()
+        futures = [outbox.commit(Change(events=(alarm_event(),))) for _ in range(100)]
+        took = time.monotonic() - began
+        assert not futures[0].done()
+        gate.set()
+        futures[-1].result(WAIT)
+    assert took < 0.2 * SCALE
+
+
+class Unfit:
+    """Data that no JSON can hold."""
+
+    stream = None
+    alarm_id = None
+
+    def payload(self) -> dict[str, object]:
+        return {"picture": object()}
+
+
+def test_an_event_that_cannot_be_written_stops_no_other(path: Path, notes: Notes):
+    """The commit of an event that is no JSON fails alone."""
+    with running(path, notes) as outbox:
+        now = open_alarm().opened
+        bad = outbox.commit(Change(events=(Event("msg_bad", EventType.ALARM_RAISED, now, Unfit()),)))
+        assert "cannot" not in str(bad.exception(WAIT))
+        assert isinstance(bad.exception(), OutboxError)
+        commit(outbox, alarm_event())
+        assert len(queued(outbox)) == 1
+    assert notes.degraded == []
+
+
+def test_stop_writes_what_waits(path: Path, notes: Notes):
+    """Changes that were handed over before the stop are on the disk after it, and none is taken any more."""
+    with running(path, notes) as outbox:
+        futures = [outbox.commit(Change(events=(alarm_event(),))) for _ in range(50)]
+    assert all(future.done() for future in futures)
+    assert isinstance(outbox.commit(Change()).exception(timeout=0), OutboxError)
+    with running(path, notes) as again:
+        assert len(queued(again)) == 50
+
+
+def test_queues_are_reported_and_can_be_read_from_outside(
+    path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch
+):
+    """The observer hears of the depth of each queue; another process may look at the open database."""
+    monkeypatch.setattr(outbox_module, "COUNT_EVERY", 0.05)
+    with running(path, notes, {"hook": ("alarm.*",), "quiet": ("stream.*",)}) as outbox:
+        commit(outbox, alarm_event(), alarm_event())
+        until(lambda: notes.depths == {"hook": 2, "quiet": 0}, 5, "the depths")
+        (seen,) = read_counts(path, time.time() + 60)
+        assert [(count.webhook, count.queued, count.dead) for count in outbox.counts()] == [
+            ("hook", 2, 0),
+            ("quiet", 0, 0),
+        ]
+    assert (seen.webhook, seen.queued, seen.dead) == ("hook", 2, 0)
+    assert seen.oldest_age == pytest.approx(60, abs=30)
+
+
+def test_queues_of_forgotten_webhooks_are_named(path: Path, notes: Notes):
+    """Deliveries for a webhook that is not configured any more are kept, and the log says so."""
+    with running(path, notes) as outbox:
+        commit(outbox, alarm_event())
+    with capture_logs() as logs, running(path, notes, {"other": ("alarm.*",)}):
+        pass
+    assert [line["webhook"] for line in logs if "not configured" in line["event"]] == ["hook"]
+
+
+def test_the_thread_shows_that_it_lives(path: Path, notes: Notes):
+    """The pulse moves on without anything to do."""
+    with running(path, notes) as outbox:
+        before = outbox.pulse()
+        until(lambda: outbox.pulse() > before, 5, "a pulse")
+
+
+def test_only_the_owner_may_read_it(path: Path, notes: Notes):
+    """Nobody but the daemon's user can read the database and its side files."""
+    with running(path, notes) as outbox:
+        commit(outbox, alarm_event())
+        assert {file.stat().st_mode & 0o077 for file in path.parent.iterdir()} == {0}
+
+
+def store_at(path: Path, wall: float) -> Store:
+    return open_store(path, EVERYTHING, limit=100, floor=0, wall=wall).store
+
+
+@pytest.mark.parametrize(
+    ("days", "left"), [(6.9, 2), (7.1, 1)], ids=["kept for seven days", "gone after them, the dead one stays"]
+)
+def test_delivered_rows_are_removed_after_a_week(path: Path, days: float, left: int):
+    """A sweep removes what was delivered a week ago, with its body, and never what is dead."""
+    store = store_at(path, wall=0)
+    try:
+        delivered, dead = alarm_event(alarm_id="a"), alarm_event(alarm_id="b")
+        store.apply(Change(events=(delivered, dead)), 1000)
+        first, second = store.queued("hook", 0, 10)
+        store.settle(first.number, "delivered", 1, "delivered", 1000)
+        store.settle(second.number, "dead", 1, "timeout", 1000)
+        store.sweep(1000 + days * 86_400)
+        bodies = [store.body(event.id) for event in (delivered, dead)]
+    finally:
+        store.close()
+    assert sum(body is not None for body in bodies) == left
+
+
+def test_numbers_go_on_in_a_new_database(path: Path):
+    """A database that replaces a damaged one numbers on, so that readers who remember miss nothing."""
+    store = open_store(path, EVERYTHING, limit=100, floor=41, wall=0).store
+    try:
+        store.apply(Change(events=(alarm_event(),)), 0)
+        assert [each.number for each in store.queued("hook", 41, 10)] == [42]
+        assert store.highest == 42
+    finally:
+        store.close()
+
+
+def test_a_failed_flush_opens_a_new_connection(
+    path: Path, notes: Notes, disk: Disk, monkeypatch: pytest.MonkeyPatch
+):
+    """After an I/O error the connection is never used again; a full disk leaves it open for reading."""
+    opened: list[int] = []
+    connect: Callable[..., object] = outbox_module.open_store
+
+    def count(*rest: object) -> object:
+        opened.append(1)
+        return connect(*rest)
+
+    monkeypatch.setattr(outbox_module, "open_store", count)
+    with running(path, notes) as outbox:
+        future = outbox.commit(Change(events=(alarm_event(),)))
+        until(lambda: disk.refused > 2, 5, "refusals by a full disk")
+        assert len(opened) == 1
+        disk.code = sqlite3.SQLITE_IOERR
+        until(lambda: len(opened) > 1, 5, "a new connection")
+        disk.is_well = True
+        future.result(WAIT)

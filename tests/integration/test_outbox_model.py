@@ -1,0 +1,96 @@
+"""The store against a list in memory: whatever happens, in whichever order, both hold the same."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from support.events import alarm_event, open_alarm
+from tocsin.deliver.event import EventType
+from tocsin.deliver.store import Change, Store, open_store
+
+HOOKS = {"all": ("alarm.*",), "raises": ("alarm.raised",)}
+KINDS = st.sampled_from([EventType.ALARM_RAISED, EventType.ALARM_REPEATED, EventType.ALARM_ENDED])
+ALARMS = st.sampled_from(["a", "b", "c"])
+
+
+@dataclass
+class Expected:
+    event_id: str
+    webhook: str
+    attempts: int = 0
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Commits, settles, postpones, sweeps and reopens; never more than one transaction at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp(prefix="outbox-"))
+        self.queue: list[Expected] = []
+        self.alarms: set[str] = set()
+        self.store = self.open()
+
+    def open(self) -> Store:
+        return open_store(self.directory / "outbox.db", HOOKS, limit=1000, floor=0, wall=0).store
+
+    def teardown(self) -> None:
+        self.store.close()
+        shutil.rmtree(self.directory)
+
+    @rule(told=st.lists(st.tuples(KINDS, ALARMS), max_size=4), opened=st.sets(ALARMS), closed=st.sets(ALARMS))
+    def commit(self, told: list[tuple[EventType, str]], opened: set[str], closed: set[str]) -> None:
+        events = tuple(alarm_event(kind, alarm_id) for kind, alarm_id in told)
+        alarms = tuple(open_alarm(alarm_id) for alarm_id in sorted(opened))
+        self.store.apply(Change(events=events, opened=alarms, closed=tuple(closed)), wall=0)
+        for event in events:
+            wanting = ["all", "raises"] if event.type is EventType.ALARM_RAISED else ["all"]
+            self.queue += [Expected(event.id, webhook) for webhook in wanting]
+        self.alarms = (self.alarms | opened) - closed
+
+    @precondition(lambda self: self.queue)
+    @rule(data=st.data(), state=st.sampled_from(["delivered", "dead"]))
+    def settle(self, data: st.DataObject, state: str) -> None:
+        chosen = data.draw(st.sampled_from(self.queue))
+        self.store.settle(self.number_of(chosen), state, chosen.attempts + 1, state, wall=0)
+        self.queue.remove(chosen)
+
+    @precondition(lambda self: self.queue)
+    @rule(data=st.data())
+    def postpone(self, data: st.DataObject) -> None:
+        chosen = data.draw(st.sampled_from(self.queue))
+        chosen.attempts += 1
+        self.store.postpone(self.number_of(chosen), chosen.attempts, "timeout", next_attempt=60, wait=60)
+
+    @rule()
+    def sweep_after_a_month(self) -> None:
+        self.store.sweep(wall=30 * 86_400)
+
+    @rule()
+    def reopen(self) -> None:
+        self.store.close()
+        self.store = self.open()
+
+    @invariant()
+    def both_hold_the_same(self) -> None:
+        for webhook in HOOKS:
+            found = [(each.event_id, each.attempts) for each in self.store.queued(webhook, 0, 1000)]
+            assert found == [(each.event_id, each.attempts) for each in self.queue if each.webhook == webhook]
+        assert all(self.store.body(each.event_id) for each in self.queue)
+        assert {known.alarm.alarm_id for known in self.store.open_alarms()} == self.alarms
+
+    def number_of(self, wanted: Expected) -> int:
+        (number,) = (
+            each.number
+            for each in self.store.queued(wanted.webhook, 0, 1000)
+            if each.event_id == wanted.event_id
+        )
+        return number
+
+
+StoreMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestStore = StoreMachine.TestCase
