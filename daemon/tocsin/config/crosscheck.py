@@ -1,0 +1,157 @@
+"""What must hold between the sections of a configuration.
+
+Works on whatever sections are sound by themselves, so that a fault in one place hides none in another.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from tocsin.alarm.settings import RuleSettings
+from tocsin.config.faults import meant
+from tocsin.config.settings import HttpSettings, StreamSettings
+from tocsin.deliver.settings import WebhookSettings
+from tocsin.fields import Section
+from tocsin.yamlfile import Document, Fault, KeyPath
+
+S = TypeVar("S", bound=Section)
+
+
+_STAND_INS = {
+    "name": "-",
+    "source": "/dev/video0",
+    "classes": ["-"],
+    "url": "https://-",
+    "secret": {"env": "-"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[S]):
+    """A section that is sound but for the keys in `broken`, which hold their defaults or a stand-in."""
+
+    path: KeyPath
+    settings: S
+    broken: frozenset[str] = frozenset()
+
+    def sound(self, *keys: str) -> bool:
+        return self.broken.isdisjoint(keys)
+
+
+def cross_faults(document: Document, context: Mapping[str, str]) -> Iterator[Fault]:
+    """Yield what is wrong between keys and between sections that are each right by themselves."""
+    content = document.content
+    streams = list(_entries(content, "streams", StreamSettings, context))
+    rules = list(_entries(content, "rules", RuleSettings, context))
+    webhooks = list(_entries(content, "webhooks", WebhookSettings, context))
+    http = _entry(content.get("http", {}), ("http",), HttpSettings, context)
+    for entry in (*streams, *rules, *webhooks, *((http,) if http else ())):
+        yield from _conflicts(entry)
+    for key in ("streams", "rules", "webhooks"):
+        yield from _repeated_names(_names(content, (key,)))
+    known = tuple(_names(content, ("rules",)).values())
+    for stream in streams:
+        yield from _repeated_names(_names(content, (*stream.path, "zones")))
+        yield from _rules_of(stream, known)
+    named = [stream for stream in streams if stream.sound("name")]
+    for rule in rules:
+        users = [stream for stream in named if rule.settings.name in stream.settings.rules]
+        yield from _zones_of(rule, users)
+        yield from _deaf(rule, users)
+
+
+def _entries(
+    content: Mapping[str, Any], key: str, model: type[S], context: Mapping[str, str]
+) -> Iterator[Entry[S]]:
+    items = content.get(key)
+    for number, item in enumerate(items if isinstance(items, list) else ()):
+        entry = _entry(item, (key, number), model, context)
+        if entry is not None:
+            yield entry
+
+
+def _entry(item: object, path: KeyPath, model: type[S], context: Mapping[str, str]) -> Entry[S] | None:
+    """The section without its faulty keys; None where nothing is left of it."""
+    try:
+        return Entry(path, model.model_validate_json(to_json(item), context=context))
+    except ValidationError as error:
+        places = [details["loc"] for details in error.errors(include_input=False, include_url=False)]
+    if not isinstance(item, dict):
+        return None
+    broken = frozenset(str(place[0]) for place in places if place)
+    rest = {key: value for key, value in item.items() if key not in broken}
+    rest |= {key: value for key, value in _STAND_INS.items() if key in broken and key in model.model_fields}
+    try:
+        return Entry(path, model.model_validate_json(to_json(rest), context=context), broken)
+    except ValidationError:  # cannot be for the sections there are: each required key has a stand-in
+        return None
+
+
+def _conflicts(entry: Entry[S]) -> Iterator[Fault]:
+    section, path = entry.settings, entry.path
+    if entry.sound(*section.weighed):
+        yield from (Fault((*path, *fault.path), fault.sentence) for fault in section.conflicts())
+    for key in type(section).model_fields:
+        value = getattr(section, key)
+        if isinstance(value, Section):
+            yield from _conflicts(Entry((*path, key), value))
+
+
+def _names(content: Any, path: KeyPath) -> dict[KeyPath, str]:
+    """The names in the list at `path`, those of faulty sections included."""
+    for step in path:
+        content = content.get(step) if isinstance(content, dict) else content[step]
+    return {
+        (*path, number): item["name"]
+        for number, item in enumerate(content if isinstance(content, list) else ())
+        if isinstance(item, dict) and isinstance(item.get("name"), str)
+    }
+
+
+def _repeated_names(names: Mapping[KeyPath, str]) -> Iterator[Fault]:
+    first: dict[str, KeyPath] = {}
+    for path, name in names.items():
+        if name in first:
+            number = first[name][-1]
+            yield Fault(
+                (*path, "name"),
+                f"expected a name of its own, found {name}, which is taken by number {number}",
+            )
+        first.setdefault(name, path)
+
+
+def _rules_of(stream: Entry[StreamSettings], known: tuple[str, ...]) -> Iterator[Fault]:
+    for number, name in enumerate(stream.settings.rules):
+        path = (*stream.path, "rules", number)
+        if name not in known:
+            yield Fault(path, f"expected the name of a rule, found {name}{meant(name, known)}")
+        if name in stream.settings.rules[:number]:
+            yield Fault(path, f"expected each rule once, found {name} again")
+
+
+def _zones_of(rule: Entry[RuleSettings], users: list[Entry[StreamSettings]]) -> Iterator[Fault]:
+    for number, name in enumerate(rule.settings.zones):
+        for stream in users:
+            zones = tuple(zone.name for zone in stream.settings.zones)
+            if name not in zones and stream.sound("zones"):
+                yield Fault(
+                    (*rule.path, "zones", number),
+                    f"expected a zone of stream {stream.settings.name}, found {name}{meant(name, zones)}",
+                )
+
+
+def _deaf(rule: Entry[RuleSettings], users: list[Entry[StreamSettings]]) -> Iterator[Fault]:
+    confirm = rule.settings.confirm
+    rated = [stream.settings for stream in users if stream.sound("max_fps")]
+    if not rated or not rule.sound("confirm"):
+        return
+    slowest = min(rated, key=lambda stream: stream.max_fps)
+    if confirm.deaf_at(slowest.max_fps):
+        yield Fault(
+            (*rule.path, "confirm"),
+            f"expected {confirm.hits} hits to fit within {confirm.within:g}s, found that they take "
+            f"{confirm.needs(slowest.max_fps):g}s at stream {slowest.name}'s max_fps {slowest.max_fps:g}",
+        )

@@ -1,0 +1,130 @@
+"""The whole configuration, composed of its sections; `tocsin.config` loads it from a file."""
+
+import hashlib
+import ipaddress
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Self
+
+from pydantic import AfterValidator, Field, PrivateAttr
+
+from tocsin.alarm.settings import RuleSettings, ZoneSettings
+from tocsin.capture.settings import SourceSettings
+from tocsin.deliver.settings import WebhookSettings
+from tocsin.detect.settings import DetectorSettings
+from tocsin.fields import LocalPath, Name, Section, expected
+from tocsin.light.settings import LightSettings
+from tocsin.yamlfile import Document, Fault
+
+__all__ = ["Config", "HttpSettings", "Origin", "StreamSettings"]
+
+
+class StreamSettings(SourceSettings):
+    """`streams[]`."""
+
+    light: LightSettings = LightSettings()
+    zones: tuple[ZoneSettings, ...] = Field(
+        default=(), description="parts of this stream's picture; rules name them"
+    )
+    rules: tuple[Name, ...] = Field(default=(), description="the rules that watch this stream")
+
+
+def _check_listen(listen: str) -> str:
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\[\]:]+)):([0-9]{1,5})", listen, re.ASCII)
+    if match is None or int(match[3]) > 65535:
+        raise expected("HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464")
+    if match[2] == "localhost":
+        return listen
+    if not _is_address(match[1] or match[2]):
+        raise expected("an IP address or localhost, and a port")
+    return listen
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_host(host: str) -> str:
+    if _is_address(host):
+        return host
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", host):
+        raise expected("a host name in lower case or an address, without port")
+    return host
+
+
+class HttpSettings(Section):
+    """`http`: the address of metrics and health."""
+
+    listen: Annotated[str, AfterValidator(_check_listen)] = Field(
+        default="127.0.0.1:9464", description="address and port; port 0 takes a free one"
+    )
+    allowed_hosts: tuple[Annotated[str, AfterValidator(_check_host)], ...] = Field(
+        default=(),
+        description="names by which others may ask for it, beside localhost and the address itself",
+    )
+    insecure: bool = Field(
+        default=False, description="must be true to listen beyond loopback, where everybody can read it"
+    )
+
+    weighed: ClassVar[frozenset[str]] = frozenset({"listen", "insecure"})
+
+    @property
+    def host(self) -> str:
+        """The address without brackets."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
+
+    def conflicts(self) -> Iterator[Fault]:
+        if self.host != "localhost" and not ipaddress.ip_address(self.host).is_loopback and not self.insecure:
+            yield Fault(
+                ("listen",), f"expected a loopback address, or insecure: true beside it, found {self.host}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a configuration came from: its file, the digest of its bytes, what to warn about."""
+
+    document: Document
+    digest: str
+    notes: tuple[Fault, ...]
+
+
+class Config(Section):
+    """The configuration of Tocsin."""
+
+    detector: DetectorSettings = DetectorSettings()
+    streams: tuple[StreamSettings, ...] = Field(min_length=1, description="the sources of frames")
+    rules: tuple[RuleSettings, ...] = Field(default=(), description="what raises an alarm")
+    webhooks: tuple[WebhookSettings, ...] = Field(default=(), description="where events are sent")
+    http: HttpSettings = HttpSettings()
+    state_dir: LocalPath = Field(
+        default="/var/lib/tocsin", description="where the outbox and the control socket live"
+    )
+
+    _origin: Origin | None = PrivateAttr(default=None)
+
+    def came_from(self, origin: Origin) -> Self:
+        """Remember where this configuration came from, and return it."""
+        self._origin = origin
+        return self
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where it was loaded from; None for one that was built in code."""
+        return self._origin
+
+    @property
+    def digest(self) -> str:
+        """`sha256:...` of the file's bytes, or of the values where there is no file."""
+        if self._origin is not None:
+            return self._origin.digest
+        return f"sha256:{hashlib.sha256(self.model_dump_json().encode()).hexdigest()}"

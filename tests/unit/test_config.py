@@ -1,0 +1,285 @@
+"""What a configuration means once it is loaded: sources, addresses, paths, warnings and secrets."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tocsin.config.load import Config, digest, load, loads, resolve_secrets, warnings
+from tocsin.errors import ConfigError, SecretError
+from tocsin.fields import Secret
+
+KEY = "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"  # 24 bytes
+SOUND = (Path(__file__).parents[1] / "data" / "config" / "sound.yaml").read_text()
+HERE = Path("/etc/tocsin")
+
+
+def read(text: str) -> Config:
+    return loads(text.encode(), name="f", folder=HERE)
+
+
+def test_the_sound_one_is_sound() -> None:
+    """What the tests below change is right as it stands."""
+    config = read(SOUND)
+    assert config.streams[0].zones[0].polygon == ((0, 0), (1, 0), (1, 1))
+    assert config.rules[0].confirm.within == 3.0
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "rtsp://camera/",
+        "rtsps://camera:322/live?channel=1",
+        "http://[fd00::7]:8080/mjpg",
+        "https://camera.example/",
+        "/dev/video0",
+        "/dev/v4l/by-id/usb-camera-index0",
+    ],
+)
+def test_sources(source: str) -> None:
+    """Each kind of source is taken as it is written."""
+    text = SOUND.replace("rtsp://10.0.0.7/stream1", f'"{source}"')
+    assert read(text).streams[0].source == source
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "camera",
+        "",
+        "rtsp://",
+        "rtsp:///stream",
+        "rtsp://camera:0/",
+        "rtsp://camera:port/",
+        "rtsp://[::1/",
+        "rtsp://camera/#1",
+        "rtsp://came ra/",
+        "file:",
+        "file://clip.mp4",
+        "/dev/video",
+        "/dev/sda",
+        "/dev/v4l/by-id/../../sda",
+        "clip.mp4",
+        "javascript:x",
+    ],
+)
+def test_no_sources(source: str) -> None:
+    """Anything else is refused."""
+    with pytest.raises(ConfigError, match=r"^f:4: streams\[0\]\.source: expected rtsp://, [^\n]*$"):
+        read(SOUND.replace("rtsp://10.0.0.7/stream1", f'"{source}"'))
+
+
+@pytest.mark.parametrize(
+    ("listen", "host", "port"),
+    [
+        ("127.0.0.1:9464", "127.0.0.1", 9464),
+        ("[::1]:0", "::1", 0),
+        ("localhost:80", "localhost", 80),
+        ("127.8.0.1:65535", "127.8.0.1", 65535),
+    ],
+)
+def test_listening_on_loopback(listen: str, host: str, port: int) -> None:
+    """A loopback address of either family, and a free port, need no leave."""
+    http = read(SOUND.replace("127.0.0.1:9464", listen)).http
+    assert (http.host, http.port) == (host, port)
+
+
+@pytest.mark.parametrize(
+    "listen", ["example:80", "127.0.0.1", "127.0.0.1:65536", "::1:80", "127.1:80", ":80", "[]:80"]
+)
+def test_no_place_to_listen(listen: str) -> None:
+    """Names, half addresses and impossible ports are refused."""
+    with pytest.raises(ConfigError, match=r"^f:18: http\.listen: expected [^\n]*$"):
+        read(SOUND.replace("127.0.0.1:9464", listen))
+
+
+def test_listening_to_everybody_needs_leave() -> None:
+    """With insecure: true, and only with it, the endpoint leaves loopback."""
+    text = SOUND.replace(
+        '"127.0.0.1:9464"', '"[::]:80", insecure: true, allowed_hosts: [tocsin.example, 10.0.0.2]'
+    )
+    assert read(text).http.host == "::"
+
+
+@pytest.mark.parametrize(
+    ("url", "sound"),
+    [
+        ("http://127.0.0.1:8080/", True),
+        ("http://127.9.9.9/", True),
+        ("http://[::1]/", True),
+        ("http://localhost/", True),
+        ("http://127.1/", False),
+        ("http://2130706433/", False),
+        ("http://localhost.example/", False),
+        ("http://10.0.0.1/", False),
+    ],
+)
+def test_plain_http_only_to_a_literal_loopback(url: str, sound: bool) -> None:
+    """What merely might be this machine is another one."""
+    text = SOUND.replace("https://alarms.example/hook", url)
+    if sound:
+        assert read(text).webhooks[0].url == url
+    else:
+        with pytest.raises(ConfigError, match="found http to another machine"):
+            read(text)
+        assert (
+            read(text.replace("{env: ROOM}", "{env: ROOM}\n    allow_insecure: true")).webhooks[0].url == url
+        )
+
+
+@pytest.mark.parametrize(("max_fps", "hits", "milliseconds"), [("10", 10, 900), ("0.7", 22, 30_000)])
+def test_a_rule_that_just_fits_is_not_deaf(max_fps: str, hits: int, milliseconds: int) -> None:
+    """The hits fit into the very time that they take, whatever the rounding, and not into less."""
+    text = SOUND.replace("max_fps: 5", f"max_fps: {max_fps}").replace(
+        "hits: 5, of: 10", f"hits: {hits}, of: 99"
+    )
+    assert read(text.replace("within: 3s", f"within: {milliseconds}ms"))
+    with pytest.raises(ConfigError, match="found that they take"):
+        read(text.replace("within: 3s", f"within: {milliseconds - 1}ms"))
+
+
+def test_a_user_in_the_address_moves_to_its_keys() -> None:
+    """The address keeps no user, percent signs are decoded, and a warning says where it belongs."""
+    config = read(
+        SOUND.replace("rtsp://10.0.0.7/stream1", "rtsp://us%40er:hunter%2F2@10.0.0.7/stream1?a=b@c")
+    )
+    stream = config.streams[0]
+    assert (stream.source, stream.username) == ("rtsp://10.0.0.7/stream1?a=b@c", "us@er")
+    assert stream.password == Secret("inline", "hunter/2")
+    assert "hunter" not in repr(config)
+    assert warnings(config) == [
+        "f:4: streams[0].source: expected username and password as keys of their own, found them in the address"
+    ]
+
+
+def test_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
+    """Clips, models, certificates, secrets and the state lie where the file says, seen from its folder."""
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        "detector: {model: own.onnx}\n"
+        "streams:\n"
+        "  - {name: a, source: 'file:clip.mp4'}\n"
+        "  - {name: b, source: 'file:/clip.mp4'}\n"
+        "  - {name: c, source: 'rtsps://h/', ca_file: ca.pem, username: u, password: {file: secret}}\n"
+        "state_dir: state\n"
+    )
+    config = load(file)
+    assert config.detector.model == f"{tmp_path}/own.onnx"
+    assert [stream.source for stream in config.streams[:2]] == [f"file:{tmp_path}/clip.mp4", "file:/clip.mp4"]
+    assert config.streams[2].ca_file == f"{tmp_path}/ca.pem"
+    assert config.streams[2].password == Secret("file", f"{tmp_path}/secret")
+    assert config.state_dir == f"{tmp_path}/state"
+
+
+def test_the_name_of_a_model_is_no_path() -> None:
+    """A plain name stays one; it is looked up in the manifest."""
+    assert read(SOUND).detector.model == "nanodet-coco-416"
+
+
+@pytest.mark.parametrize(
+    ("make", "found"),
+    [
+        pytest.param(Path.absolute, "no such file or directory", id="missing"),
+        pytest.param(Path.mkdir, "is a directory", id="a folder"),
+        pytest.param(
+            lambda path: path.symlink_to(path), "too many levels of symbolic links", id="unreadable"
+        ),
+    ],
+)
+def test_files_that_cannot_be_read(tmp_path: Path, make: Callable[[Path], object], found: str) -> None:
+    """What is no readable file gives one sentence that names it."""
+    path = tmp_path / "c.yaml"
+    make(path)
+    with pytest.raises(ConfigError) as error:
+        load(path)
+    assert error.value.faults == (f"{path}: expected a readable file, found: {found}",)
+
+
+def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:
+    """It is taken from the very bytes that were loaded."""
+    file = tmp_path / "c.yaml"
+    file.write_text(SOUND)
+    config = load(file)
+    assert config.digest == f"sha256:{hashlib.sha256(SOUND.encode()).hexdigest()}"
+    assert digest(file) == digest(SOUND.encode()) == config.digest
+    file.write_text("changed")
+    assert config.digest != digest(file)
+
+
+def test_what_is_unwise_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets in the file, idle rules and streams, and what only the service can check give warnings with lines."""
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    text = f"""\
+streams:
+  - {{name: a, source: 'rtsp://h/', username: u, password: hunter2}}
+  - {{name: b, source: 'rtsp://h/', username: u, password: {{credential: door}}}}
+rules:
+  - {{name: r, classes: [person]}}
+webhooks:
+  - {{name: w, url: 'https://h/', secret: {KEY}}}
+"""
+    inline = "expected {credential: NAME}, {env: NAME} or {file: PATH}, found the secret itself"
+    assert warnings(read(text)) == [
+        "f:2: streams[0]: stream a has no rules and raises no alarm",
+        f"f:2: streams[0].password: {inline}",
+        "f:3: streams[1]: stream b has no rules and raises no alarm",
+        "f:3: streams[1].password: credential door cannot be checked outside the service",
+        "f:5: rules[0]: no stream uses rule r",
+        f"f:7: webhooks[0].secret: {inline}",
+    ]
+    assert warnings(read("streams: [{name: a, source: /dev/video0}]"))[0] == (
+        "f:1: webhooks: no webhook is configured, so alarms reach nobody"
+    )
+
+
+def test_a_sound_configuration_gives_no_warning() -> None:
+    """Nothing is said where nothing is to be said."""
+    assert warnings(read(SOUND)) == []
+
+
+def test_a_configuration_built_in_code_has_no_lines() -> None:
+    """Warnings name the key alone, and the digest is that of the values."""
+    config = Config.model_validate({"streams": ({"name": "a", "source": "/dev/video0"},)})
+    assert warnings(config)[0] == "streams[0]: stream a has no rules and raises no alarm"
+    assert config.digest.startswith("sha256:")
+
+
+SECRETS = """\
+streams:
+  - {name: a, source: 'rtsp://h/', username: u, password: {env: DOOR}}
+  - {name: b, source: 'rtsp://h/'}
+  - {name: c, source: 'rtsp://h/', username: u, password: {credential: gate}}
+webhooks:
+  - {name: w, url: 'https://h/', secret: {env: ROOM}}
+"""
+
+
+def test_secrets_are_resolved_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Passwords come by stream, keys by webhook, and what is printed shows neither."""
+    monkeypatch.setenv("DOOR", "hunter2")
+    monkeypatch.setenv("ROOM", KEY)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (tmp_path / "gate").write_text("hunter3\n")
+    secrets = resolve_secrets(read(SECRETS))
+    assert secrets.passwords == {"a": "hunter2", "c": "hunter3"}
+    assert secrets.signing_keys == {"w": KEY}
+    assert "hunter" not in repr(secrets)
+    assert KEY not in repr(secrets)
+
+
+def test_every_secret_that_cannot_be_had_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each gets a message with its line; a credential is one of them unless the caller leaves it out."""
+    monkeypatch.delenv("DOOR", raising=False)
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.setenv("ROOM", "whsec_aHVudGVyMg==")
+    config = read(SECRETS)
+    with pytest.raises(SecretError) as error:
+        resolve_secrets(config)
+    door, gate, room = error.value.faults
+    assert door.startswith("f:2: streams[0].password: expected the environment variable DOOR")
+    assert gate.startswith("f:4: streams[2].password: expected the credential gate from the service manager")
+    assert room == "f:6: webhooks[0].secret: expected whsec_ and base64 of 24 to 64 bytes, found 7 bytes"
+    with pytest.raises(SecretError) as error:
+        resolve_secrets(config, skip_credentials=True)
+    assert error.value.faults == (door, room)

@@ -1,0 +1,495 @@
+"""Each fault of a configuration gets one message that says all, and no message shows a secret."""
+
+from pathlib import Path
+
+import pytest
+
+from tocsin.config.load import loads
+from tocsin.errors import ConfigError
+
+SOUND = (Path(__file__).parents[1] / "data" / "config" / "sound.yaml").read_text()
+
+
+def faults(text: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as error:
+        loads(text.encode(), name="f", folder=Path("/etc/tocsin"))
+    return error.value.faults
+
+
+# What is replaced in the sound configuration, by what, and the one message that this gives.
+FAULTS = [
+    pytest.param(
+        "max_fps: 5",
+        "max_fps: -1",
+        "f:5: streams[0].max_fps: expected a number above 0, found -1",
+        id="too small",
+    ),
+    pytest.param(
+        "max_fps: 5",
+        "max_fps: 61",
+        "f:5: streams[0].max_fps: expected a number of 60 or less, found 61",
+        id="too large",
+    ),
+    pytest.param(
+        "max_fps: 5",
+        "max_fps: fast",
+        "f:5: streams[0].max_fps: expected a number, found the text fast",
+        id="a word",
+    ),
+    pytest.param(
+        "max_fps: 5", "max_fps: true", "f:5: streams[0].max_fps: expected a number, found true", id="a truth"
+    ),
+    pytest.param(
+        "max_fps: 5", "max_fps:", "f:5: streams[0].max_fps: expected a number, found nothing", id="nothing"
+    ),
+    pytest.param(
+        "max_fps: 5",
+        "max_fps: .nan",
+        "f:5: streams[0].max_fps: expected a number, found the text .nan",
+        id="not a number",
+    ),
+    pytest.param(
+        "max_fps: 5",
+        "trasport: udp",
+        "f:5: streams[0].trasport: unknown key (did you mean transport?)",
+        id="misspelt key",
+    ),
+    pytest.param(
+        "hits: 5, of",
+        "xyz: 5, of",
+        "f:12: rules[0].confirm.xyz: unknown key (known here: hits, of, within)",
+        id="a key that is like none",
+    ),
+    pytest.param(
+        "{mode: guided}",
+        "{mode: gided}",
+        "f:6: streams[0].light.mode: expected off, guided or dacot, found gided (did you mean guided?)",
+        id="misspelt choice",
+    ),
+    pytest.param(
+        "device: cpu",
+        "device: tpu9",
+        "f:1: detector.device: expected auto, cuda or cpu, found tpu9",
+        id="no choice",
+    ),
+    pytest.param(
+        "max_batch: 4",
+        "max_batch: 0",
+        "f:1: detector.max_batch: expected auto or a number of 1 or more, found 0",
+        id="one of two",
+    ),
+    pytest.param(
+        "max_batch: 4",
+        "max_batch: full",
+        "f:1: detector.max_batch: expected auto or a whole number, found the text full",
+        id="neither of two",
+    ),
+    pytest.param(
+        "hits: 5,",
+        "hits: 1.5,",
+        "f:12: rules[0].confirm.hits: expected a whole number, found 1.5",
+        id="no whole",
+    ),
+    pytest.param(
+        "within: 3s",
+        "within: 3",
+        "f:12: rules[0].confirm.within: expected a duration with its unit, such as 10s, 500ms or 1m30s, found 3",
+        id="a duration without unit",
+    ),
+    pytest.param(
+        "  - name: yard",
+        "  - name: Yard",
+        "f:3: streams[0].name: expected 1 to 32 of a-z, 0-9, _ and -, found Yard",
+        id="no name",
+    ),
+    pytest.param(
+        "  - name: yard",
+        "  - name: 12",
+        "f:3: streams[0].name: expected text, found 12, which is text only in quotes",
+        id="a number as name",
+    ),
+    pytest.param(
+        "  - name: yard\n    source: rtsp://10.0.0.7/stream1",
+        "  - name: yard",
+        "f:3: streams[0].source: expected this key, which has no default, found none",
+        id="a missing key",
+    ),
+    pytest.param(
+        "classes: [person]",
+        "classes: person",
+        "f:11: rules[0].classes: expected a list, found the text person",
+        id="no list",
+    ),
+    pytest.param(
+        "classes: [person]",
+        "classes: []",
+        "f:11: rules[0].classes: expected 1 or more items, found 0",
+        id="an empty list",
+    ),
+    pytest.param(
+        "{mode: guided}",
+        "guided",
+        "f:6: streams[0].light: expected keys and values, found the text guided",
+        id="no keys",
+    ),
+    pytest.param(
+        'http: {listen: "127.0.0.1:9464"}',
+        "http:",
+        "f:18: http: expected keys and values, found nothing",
+        id="an empty section",
+    ),
+    pytest.param(
+        "max_fps: 5",
+        "loop: yes",
+        "f:5: streams[0].loop: expected true or false, found the text yes",
+        id="yes is a word",
+    ),
+    pytest.param(
+        "rtsp://10.0.0.7/stream1",
+        "ftp://u:hunter2@10.0.0.7/x?pw=hunter2",
+        "f:4: streams[0].source: expected rtsp://, rtsps://, http:// or https:// and a host, /dev/video0, "
+        "/dev/v4l/by-id/NAME or file:PATH, found ftp://10.0.0.7/...",
+        id="another kind of source",
+    ),
+    pytest.param(
+        "max_fps: 5",
+        "loop: true",
+        "f:5: streams[0].loop: expected this key only with file:, found it with rtsp:",
+        id="dead key",
+    ),
+    pytest.param(
+        "source: rtsp://10.0.0.7/stream1",
+        "source: http://10.0.0.7/\n    transport: udp",
+        "f:5: streams[0].transport: expected this key only with rtsp:, found it with http:",
+        id="datagrams without rtsp",
+    ),
+    pytest.param(
+        "max_fps: 5",
+        "password: {env: YARD}",
+        "f:5: streams[0].password: expected a username beside the password, found none",
+        id="a password for nobody",
+    ),
+    pytest.param(
+        "rtsp://10.0.0.7/stream1\n",
+        "rtsp://u:hunter2@10.0.0.7/\n    username: v\n",
+        "f:4: streams[0].source: expected no user in the address beside username and password, found both",
+        id="two users",
+    ),
+    pytest.param(
+        "{mode: guided}",
+        "{mode: guided, brighter_than: 99}",
+        "f:6: streams[0].light.brighter_than: expected this key only with mode: dacot, found mode: guided",
+        id="a threshold that nothing reads",
+    ),
+    pytest.param(
+        "[1, 0], [1, 1]]",
+        "[1, 1]]",
+        "f:7: streams[0].zones[0].polygon: expected three or more points, found 2",
+        id="two points",
+    ),
+    pytest.param(
+        "[1, 0], [1, 1]]",
+        "[1, 0], [1]]",
+        "f:7: streams[0].zones[0].polygon[2]: expected 2 or more values, found 1",
+        id="half a point",
+    ),
+    pytest.param(
+        "[1, 0], [1, 1]]",
+        "[1, 0], [1, 1, 1]]",
+        "f:7: streams[0].zones[0].polygon[2]: expected 2 items at most, found 3",
+        id="a point in space",
+    ),
+    pytest.param(
+        "[1, 0], [1, 1]]",
+        "[1, 0], [1, 200]]",
+        "f:7: streams[0].zones[0].polygon: expected points [x, y] from 0 to 1, found [1, 200]",
+        id="a point in pixels",
+    ),
+    pytest.param(
+        "[1, 0], [1, 1]]",
+        "[1, 0], [-0.1, 1]]",
+        "f:7: streams[0].zones[0].polygon: expected points [x, y] from 0 to 1, found [-0.1, 1]",
+        id="a point to the left of the picture",
+    ),
+    pytest.param(
+        "[1, 0], [1, 1]]",
+        "[1, 1], [1, 0], [0, 1]]",
+        "f:7: streams[0].zones[0].polygon: expected a polygon whose sides do not touch or cross, "
+        "found self-intersection at [0.5 0.5]",
+        id="sides that cross",
+    ),
+    pytest.param(
+        "[1, 0], [1, 1]]",
+        "[0.5, 0.5], [1, 1]]",
+        "f:7: streams[0].zones[0].polygon: expected a polygon whose sides do not touch or cross, "
+        "found self-intersection at [0.5 0.5]",
+        id="a line",
+    ),
+    pytest.param(
+        "[0, 0], [1, 0], [1, 1]]",
+        "[9e-323, 9e-323], [5.4e-323, 7.4e-323], [9.4e-323, 0]]",
+        "f:7: streams[0].zones[0].polygon: expected a polygon with an area, found none",
+        id="a point that is three",
+    ),
+    pytest.param(
+        "rtsp://10.0.0.7/stream1",
+        "rtsps://10.0.0.7/\n    tls_verify: false\n    ca_file: x.pem",
+        "f:6: streams[0].ca_file: expected tls_verify: true beside it, found false",
+        id="certificates that nothing checks",
+    ),
+    pytest.param(
+        "rules: [intruder]",
+        "rules: [intruders]",
+        "f:8: streams[0].rules[0]: expected the name of a rule, found intruders (did you mean intruder?)",
+        id="an unknown rule",
+    ),
+    pytest.param(
+        "rules: [intruder]",
+        "rules: [intruder, intruder]",
+        "f:8: streams[0].rules[1]: expected each rule once, found intruder again",
+        id="a rule twice",
+    ),
+    pytest.param(
+        "zones: [door]",
+        "zones: [dor]",
+        "f:13: rules[0].zones[0]: expected a zone of stream yard, found dor (did you mean door?)",
+        id="a zone that the stream has not",
+    ),
+    pytest.param(
+        "hits: 5, of: 10",
+        "hits: 5, of: 4",
+        "f:12: rules[0].confirm.hits: expected at most of, which is 4, found 5",
+        id="5 of 4",
+    ),
+    pytest.param(
+        "within: 3s",
+        "within: 500ms",
+        "f:12: rules[0].confirm: expected 5 hits to fit within 0.5s, "
+        "found that they take 0.8s at stream yard's max_fps 5",
+        id="a deaf rule",
+    ),
+    pytest.param(
+        "rules:\n  - name: intruder\n",
+        "rules:\n  - {name: intruder, classes: [cat]}\n  - name: intruder\n",
+        "f:11: rules[1].name: expected a name of its own, found intruder, which is taken by number 0",
+        id="two rules of one name",
+    ),
+    pytest.param(
+        "{name: door, polygon: [[0, 0], [1, 0], [1, 1]]}",
+        "{name: door, polygon: [[0, 0], [1, 0], [1, 1]]}, {name: door, polygon: [[0, 0], [1, 0], [1, 1]]}",
+        "f:7: streams[0].zones[1].name: expected a name of its own, found door, which is taken by number 0",
+        id="two zones of one name",
+    ),
+    pytest.param(
+        "https://alarms.example/hook",
+        "http://alarms.example/hook",
+        "f:16: webhooks[0].url: expected https, or allow_insecure: true beside it, found http to another machine",
+        id="plain http",
+    ),
+    pytest.param(
+        "https://alarms.example/hook",
+        "https://u:hunter2@alarms.example/hook",
+        "f:16: webhooks[0].url: expected an address without user and password, found one with them",
+        id="a user in the webhook's address",
+    ),
+    pytest.param(
+        "https://alarms.example/hook",
+        "https://alarms.example:99999/hunter2",
+        "f:16: webhooks[0].url: expected https://HOST/PATH, or http:// to this machine's loopback, "
+        "found https://alarms.example:99999/...",
+        id="no port",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        "secret: {evn: hunter2}",
+        "f:17: webhooks[0].secret: expected {credential: NAME}, {env: NAME} or {file: PATH}, found ***",
+        id="no form of a secret",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        "secret: hunter2",
+        "f:17: webhooks[0].secret: expected whsec_ and base64 of 24 to 64 bytes, found no whsec_ in front",
+        id="a secret of another kind",
+    ),
+    pytest.param(
+        "https://alarms.example/hook",
+        "https://alarms.example/hook#1",
+        "f:16: webhooks[0].url: expected an address without a fragment (#), found one with it",
+        id="a fragment",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        f"secret: whsec_{'abc' * 13}",
+        "f:17: webhooks[0].secret: expected whsec_ and base64 of 24 to 64 bytes, found text that is not base64",
+        id="half a base64",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        f"secret: whsec_{'a-' * 20}",
+        "f:17: webhooks[0].secret: expected whsec_ and base64 of 24 to 64 bytes, found text that is not base64",
+        id="another alphabet",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        f"secret: whsec_{'abcd' * 22}",
+        "f:17: webhooks[0].secret: expected whsec_ and base64 of 24 to 64 bytes, found 66 bytes",
+        id="too long a secret",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        "secret: 2718281828",
+        "f:17: webhooks[0].secret: expected {credential: NAME}, {env: NAME} or {file: PATH}, found ***",
+        id="a number as secret",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        "secret: {env: ROOM}\n    events: [alarm.risen]",
+        "f:18: webhooks[0].events[0]: expected a type of event such as alarm.raised, "
+        "or all of a kind such as alarm.*, found alarm.risen",
+        id="no event",
+    ),
+    pytest.param(
+        "127.0.0.1:9464",
+        "9464",
+        "f:18: http.listen: expected HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464, found 9464",
+        id="a port",
+    ),
+    pytest.param(
+        "127.0.0.1:9464",
+        "0.0.0.0:9464",
+        "f:18: http.listen: expected a loopback address, or insecure: true beside it, found 0.0.0.0",
+        id="open to everybody",
+    ),
+    pytest.param(
+        'listen: "127.0.0.1:9464"',
+        "allowed_hosts: ['Example:80']",
+        "f:18: http.allowed_hosts[0]: expected a host name in lower case or an address, without port, "
+        "found Example:80",
+        id="no host name",
+    ),
+    pytest.param(
+        "max_fps: 5",
+        "max_fps: 5\n    max_fps: 6",
+        "f:6: streams[0].max_fps: expected this key once, found it on line 5 too",
+        id="twice",
+    ),
+    pytest.param(SOUND, "streams: []", "f:1: streams: expected 1 or more items, found 0", id="no stream"),
+    pytest.param(
+        SOUND,
+        "rules: []",
+        "f:1: streams: expected this key, which has no default, found none",
+        id="no streams",
+    ),
+    pytest.param(
+        SOUND,
+        "streams: [yard]",
+        "f:1: streams[0]: expected keys and values, found the text yard",
+        id="only a name",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), FAULTS)
+def test_one_fault_one_message(old: str, new: str, message: str) -> None:
+    """A fault is told once, with its line, its key, what was expected and what was found."""
+    assert old in SOUND
+    found = faults(SOUND.replace(old, new, 1))
+    assert found == (message,)
+    assert "hunter2" not in message
+    assert "2718281828" not in message
+
+
+EVERYTHING = """\
+detector: {device: cudda}
+streams:
+  - name: Entrance
+    source: rtsp://admin:hunter2@10.0.0.7/stream1
+    max_fps: -1
+    zones: [{name: d, polygon: [[0, 0], [1, 1], [0, 1], [1, 0]]}]
+    rules: [intruder, x]
+  - {name: gate, source: "admin:hunter2@host", password: {x: hunter2}, max_fps: 1, rules: [intruder, intrude]}
+rules:
+  - name: intruder
+    zones: [doorway]
+    confirm: {hits: 5, of: 4}
+webhooks:
+  - {name: a, url: "ftp://u:hunter2@10.0.0.1/hunter2", secret: whsec_hunter2}
+  - {name: a, url: "http://10.0.0.1/hunter2", secret: whsec_hunter2}
+http: {listen: "0.0.0.0:9464"}
+state_dir:
+sate_dir: hunter2
+"""
+
+
+def test_every_fault_in_one_go() -> None:
+    """A fault in one place hides none in another, all come in the order of the file, and none shows a secret."""
+    found = faults(EVERYTHING)
+    assert [message.split(": ")[:2] for message in found] == [
+        [f"f:{line}", key]
+        for line, key in (
+            (1, "detector.device"),
+            (3, "streams[0].name"),
+            (5, "streams[0].max_fps"),
+            (6, "streams[0].zones[0].polygon"),
+            (7, "streams[0].rules[1]"),
+            (8, "streams[1].source"),
+            (8, "streams[1].password"),
+            (8, "streams[1].rules[1]"),
+            (10, "rules[0].classes"),
+            (11, "rules[0].zones[0]"),
+            (12, "rules[0].confirm"),
+            (12, "rules[0].confirm.hits"),
+            (14, "webhooks[0].url"),
+            (15, "webhooks[1].name"),
+            (15, "webhooks[1].url"),
+            (15, "webhooks[1].secret"),
+            (16, "http.listen"),
+            (17, "state_dir"),
+            (18, "sate_dir"),
+        )
+    ]
+    assert "hunter2" not in "\n".join(found)
+    assert "admin" not in "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "keys"),
+    [
+        pytest.param(
+            "name: yard", "name: Y", ["streams[0].name"], id="a stream without name deafens no rule"
+        ),
+        pytest.param(
+            "name: intruder", "name: I", ["streams[0].rules[0]", "rules[0].name"], id="nor another rule"
+        ),
+        pytest.param("of: 10", "of: ten", ["rules[0].confirm.of"], id="a broken confirmation is not deaf"),
+        pytest.param("max_fps: 1", "max_fps: x", ["streams[0].max_fps"], id="nor is one at a broken rate"),
+        pytest.param(
+            "polygon: [",
+            "polygon: [7, ",
+            ["streams[0].zones[0].polygon[0]", "rules[0].confirm"],
+            id="a broken zone is there",
+        ),
+    ],
+)
+def test_a_fault_brings_no_others(old: str, new: str, keys: list[str]) -> None:
+    """What cannot be judged because of a fault elsewhere is not complained about."""
+    deaf = SOUND.replace("max_fps: 5", "max_fps: 1").replace("within: 3s", "within: 300ms")
+    assert "rules[0].confirm: expected" in faults(deaf)[0]
+    assert old in deaf
+    complaints = [message.split(": ")[1] for message in faults(deaf.replace(old, new, 1))]
+    assert complaints == keys
+
+
+def test_the_slowest_stream_makes_a_rule_deaf() -> None:
+    """Of several streams that use a rule, the message names the slowest."""
+    slower = "  - {name: slow, source: /dev/video0, max_fps: 1, rules: [intruder]}\nrules:\n"
+    text = SOUND.replace("rules:\n", slower, 1).replace("    zones: [door]\n", "")
+    (message,) = faults(text)
+    assert message.endswith("found that they take 4s at stream slow's max_fps 1")
+
+
+def test_an_avalanche_is_cut() -> None:
+    """Many faults end in a count."""
+    found = faults(SOUND + "".join(f"key{number}: 1\n" for number in range(150)))
+    assert len(found) == 101
+    assert found[-1] == "f: 50 more faults"
