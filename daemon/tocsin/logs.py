@@ -1,0 +1,174 @@
+"""How the daemon writes its log: one line an event, a fixed sentence and then key=value.
+
+The log is read by people and parsed by programs, and some of its values come from cameras and receivers. So a
+value never breaks its line or colours a terminal, none is longer than VALUE_CHARACTERS, and what looks like a
+password in a URL, or is a secret of the configuration, is masked. That is a last net: nobody should log a
+secret in the first place.
+"""
+
+import json
+import logging
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from typing import Any, Literal, TextIO
+from urllib.parse import quote
+
+import structlog
+
+Format = Literal["auto", "logfmt", "json"]
+Level = Literal["debug", "info", "warning", "error"]
+Event = MutableMapping[str, Any]
+
+VALUE_CHARACTERS = 256
+TRACEBACK_CHARACTERS = 4096
+SCANNED_CHARACTERS = 16384
+"""Masking looks at no more than this, so a huge value costs little; what is shown is far shorter."""
+SHORTEST_SECRET = 4
+"""Masking shorter ones would riddle the log, and would not hide them."""
+
+# To the last @ of the word: a password may hold an unescaped @ or /, and a host masked for nothing does no
+# harm.
+_USERINFO = re.compile(r"(?<=://)[^\s\"'<>]*@")
+_PRIORITY = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
+# These write every URL that they ask at INFO, and a URL may be a secret.
+_TALKATIVE = ("httpx2", "httpcore2", "asyncio")
+
+
+def configure(
+    format: Format,  # noqa: A002  the word of the command line
+    level: Level,
+    secrets: Iterable[str] = (),
+    stream: TextIO | None = None,
+) -> None:
+    """Send structlog and the standard library's loggers to `stream` (standard error by default).
+
+    `auto` is a console with colours on a terminal and logfmt elsewhere. In the journal each line begins with
+    its priority, and has no time of its own. A second call replaces the first.
+    """
+    output = sys.stderr if stream is None else stream
+    journal = _is_journal(output)
+    renderer = _renderer(format, output, journal)
+    stamps: list[Any] = [structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name]
+    if not journal:
+        stamps.append(structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"))
+    structlog.configure(
+        processors=[*stamps, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(output)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=stamps,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                _Tidy(secrets),
+                renderer,
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def masked(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return the text without the secrets, and without names and passwords in URLs."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return _USERINFO.sub("***@", text)
+
+
+class _Tidy:
+    """Makes each value of an event a number, a truth, nothing, or a text that is masked and short."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        plain = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
+        encoded = {quote(secret, safe="") for secret in plain}
+        # The longest first: one secret may begin with another.
+        self._secrets = sorted(plain | encoded, key=len, reverse=True)
+
+    def __call__(self, _logger: object, _method: str, event: Event) -> Mapping[str, Any]:
+        trace = event.pop("exception", None)
+        tidy = {key: self._value(value) for key, value in event.items()}
+        first: dict[str, Any] = {key: tidy.pop(key) for key in ("ts", "level", "event") if key in tidy}
+        # The end of a traceback says what happened, its beginning only where threads begin.
+        last = (
+            {}
+            if trace is None
+            else {"exception": self._text(trace[-SCANNED_CHARACTERS:])[-TRACEBACK_CHARACTERS:]}
+        )
+        return {**first, **tidy, **last}
+
+    def _value(self, value: Any) -> Any:
+        if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+            return value
+        text = self._text(str(value)[:SCANNED_CHARACTERS])
+        return text if len(text) <= VALUE_CHARACTERS else text[: VALUE_CHARACTERS - 1] + "…"
+
+    def _text(self, text: str) -> str:
+        return masked(text, self._secrets)
+
+
+def _is_journal(output: TextIO) -> bool:
+    """Whether what is written ends up in the journal: the variable alone is inherited by every child."""
+    try:
+        status = os.fstat(output.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def _renderer(style: Format, output: TextIO, journal: bool) -> Callable[[object, str, Event], str]:
+    line: Callable[[Event], str] = _as_json if style == "json" else _as_logfmt
+    if style == "auto" and output.isatty():
+        console = structlog.dev.ConsoleRenderer(
+            exception_formatter=structlog.dev.plain_traceback, timestamp_key="ts"
+        )
+        return lambda logger, method, event: str(console(logger, method, _escaped(event)))
+    if journal:
+        return lambda _logger, _method, event: f"<{_PRIORITY.get(event['level'], 6)}>{line(event)}"
+    return lambda _logger, _method, event: line(event)
+
+
+def _as_json(event: Event) -> str:
+    return json.dumps(event)  # everything but plain ASCII is escaped
+
+
+def _as_logfmt(event: Event) -> str:
+    return " ".join(f"{key}={_quoted(value)}" for key, value in event.items())
+
+
+def _quoted(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    text = str(value)
+    if text and text.isprintable() and not any(character in ' "=\\' for character in text):
+        return text
+    return '"' + _printable(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+
+
+def _escaped(event: Event) -> Event:
+    """Escape what a terminal would obey; a traceback keeps its lines."""
+    return {
+        key: "\n".join(_printable(line) for line in value.split("\n"))
+        if key == "exception"
+        else _printable(value)
+        if isinstance(value, str)
+        else value
+        for key, value in event.items()
+    }
+
+
+def _printable(text: str) -> str:
+    """Escape control, format and direction characters, and every line break that Unicode knows."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

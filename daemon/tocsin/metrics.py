@@ -1,0 +1,285 @@
+"""Every metric of the daemon, declared once, and the observers through which the packages report.
+
+Names, labels and their closed sets of values are the contract with whoever writes alerts. A label is a name
+from the configuration or a word of an enum, never a URL, an id or an error's text, so the number of series is
+bounded by the configuration. Every combination that can occur is there from the start, at 0: the first alarm
+of a stream is then an increase that `rate()` sees.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from itertools import product
+from typing import TypeVar
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from tocsin import __version__
+from tocsin.capture.wire import DropReason
+from tocsin.deliver.outbox import DropReason as OutboxLoss
+from tocsin.deliver.schedule import Outcome, Settlement
+from tocsin.errors import InferenceFault, SourceFault
+from tocsin.frame import Correction
+
+M = TypeVar("M", Counter, Gauge, Histogram)
+
+
+class Stage(StrEnum):
+    """The steps of a frame's way whose time is measured."""
+
+    DECODE = "decode"
+    LIGHT = "light"
+    INFER = "infer"
+    POSTPROCESS = "postprocess"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the configuration calls things: the rules of each stream, the classes of each rule, the webhooks."""
+
+    streams: Mapping[str, Sequence[str]]
+    rules: Mapping[str, Sequence[str]]
+    webhooks: Sequence[str]
+
+    def pairs(self) -> Iterable[tuple[str, str]]:
+        """Each stream with each of its rules."""
+        return ((stream, rule) for stream, rules in self.streams.items() for rule in rules)
+
+    def triples(self) -> Iterable[tuple[str, str, str]]:
+        """Each stream with each of its rules and each class of that rule."""
+        return ((stream, rule, word) for stream, rule in self.pairs() for word in self.rules[rule])
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """The labels of a metric, and all the values that they can have together."""
+
+    labels: tuple[str, ...]
+    values: Callable[[Names], Iterable[tuple[str, ...]]]
+
+    def by(self, label: str, words: type[StrEnum]) -> "Axis":
+        """Return this axis with one more label, which is a word of an enum."""
+        return Axis(
+            (*self.labels, label), lambda names: ((*v, word) for v in self.values(names) for word in words)
+        )
+
+
+DAEMON = Axis((), lambda _: [()])
+STREAM = Axis(("stream",), lambda names: product(names.streams))
+STREAM_RULE = Axis(("stream", "rule"), Names.pairs)
+STREAM_CLASS = Axis(("stream", "class"), lambda names: {(s, c): () for s, _, c in names.triples()})
+ALARM = Axis(("stream", "rule", "class"), Names.triples)
+RULE = Axis(("rule",), lambda names: {(rule,): () for _, rule in names.pairs()})
+WEBHOOK = Axis(("webhook",), lambda names: product(names.webhooks))
+VERSION = Axis(("version",), lambda _: [(__version__,)])
+DETECTOR = Axis(("model", "device", "provider"), lambda _: ())
+
+# Around the goals: light work 1 to 1.5 ms a frame, decoding 3 to 4 ms, the bundled detector 20 to 40 ms on a CPU.
+STAGE_BUCKETS = (0.00025, 0.0005, 0.001, 0.0015, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+# The goals are edges: 250 ms while the detector keeps up, 1 s when it is overloaded.
+AGE_BUCKETS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1.0, 2.0, 5.0)
+# Five frames take 0.2 s at 25 and 0.4 s at 10 frames a second; `within` is 3 s unless the rule says otherwise.
+DELAY_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+# 50 ms to the commit and 200 ms to the first attempt; then the steps of the retries up to their end at 72 h.
+DELIVERY_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 259200.0)
+BATCH_BUCKETS = (1, 2, 3, 4, 6, 8, 16, 32, 64)
+
+# fmt: off
+GAUGES: tuple[tuple[str, Axis, str], ...] = (
+    ("build_info", VERSION, "The running version; always 1."),
+    ("detector_info", DETECTOR, "The model, and the device and provider it really runs on; always 1."),
+    ("detector_degraded", DAEMON, "1 while the detector runs on less than the machine has, or fails."),
+    ("stream_up", STREAM, "1 while the stream is connected."),
+    ("stream_last_frame_age_seconds", STREAM, "Time since a frame arrived, or since the start when none has."),
+    ("light_luma", STREAM, "Mean luma of the last frame before correction: 0 is black, 255 is white."),
+    ("rule_deaf", STREAM_RULE, "1 while too few frames are analysed for the rule's hits to fit into its time."),
+    ("alarms_active", STREAM_RULE, "Alarms that were raised and have not ended."),
+    ("outbox_depth", WEBHOOK, "Deliveries that wait."),
+    ("outbox_oldest_age_seconds", WEBHOOK, "Age of the oldest delivery that waits; 0 when none does."),
+    ("outbox_degraded", DAEMON, "1 while the outbox cannot be written, and events are sent from memory."),
+)
+COUNTERS: tuple[tuple[str, Axis, str], ...] = (
+    ("stream_connects_total", STREAM, "Connections that were made."),
+    ("stream_connect_failures_total", STREAM.by("reason", SourceFault), "Connections that could not be made."),
+    ("stream_disconnects_total", STREAM.by("reason", SourceFault), "Connections that broke."),
+    ("stream_stalls_total", STREAM, "Times in which a connected stream brought no frame for too long."),
+    ("stream_worker_restarts_total", STREAM, "Capture workers that were replaced."),
+    ("frames_received_total", STREAM, "Frames that arrived."),
+    ("frames_analysed_total", STREAM, "Frames that went through the detector."),
+    ("frames_dropped_total", STREAM.by("reason", DropReason), "Frames that were not analysed."),
+    ("decode_errors_total", STREAM, "Packets that could not be decoded."),
+    ("frames_quarantined_total", STREAM, "Frames that were damaged or may have been."),
+    ("light_corrections_total", STREAM.by("correction", Correction), "Frames by the correction of their light."),
+    ("detections_total", STREAM_CLASS, "Objects of the classes that the stream's rules name."),
+    ("sightings_total", STREAM_RULE, "Analysed frames that hold a detection which qualifies for the rule."),
+    ("alarms_total", ALARM, "Alarms that were raised."),
+    ("inference_errors_total", DAEMON.by("kind", InferenceFault), "Batches on which the detector failed."),
+    ("delivery_attempts_total", WEBHOOK.by("outcome", Outcome), "Requests that were made, by their outcome."),
+    ("deliveries_total", WEBHOOK.by("outcome", Settlement), "Deliveries that came to an end, by how."),
+    ("outbox_dropped_total", DAEMON.by("reason", OutboxLoss), "Events and deliveries that the outbox lost."),
+)
+HISTOGRAMS: tuple[tuple[str, Axis, str, Sequence[float]], ...] = (
+    ("frame_age_seconds", STREAM, "From the arrival of a frame to its result.", AGE_BUCKETS),
+    ("stage_seconds", DAEMON.by("stage", Stage), "Time that one step takes for one frame or batch.", STAGE_BUCKETS),
+    ("batch_size", DAEMON, "Frames in one call of the detector.", BATCH_BUCKETS),
+    ("alarm_delay_seconds", RULE, "From the first sighting to the alarm.", DELAY_BUCKETS),
+    ("delivery_seconds", WEBHOOK, "From the alarm to its acceptance by the receiver.", DELIVERY_BUCKETS),
+)
+# fmt: on
+
+
+class Metrics:
+    """The metrics of one daemon, in one registry; the methods are the observers of the packages.
+
+    May be called from any thread. A rule that no stream uses has no series. The process_* metrics are those of
+    the daemon's main process, without its capture workers.
+    """
+
+    def __init__(
+        self, registry: CollectorRegistry, names: Names, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        # A `_created` series beside each counter would double their number, and promtool rejects its name.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no annotation there
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self._gauges = {
+            name: _filled(Gauge(f"tocsin_{name}", text, axis.labels, registry=registry), axis, names)
+            for name, axis, text in GAUGES
+        }
+        self._counters = {
+            name: _filled(Counter(f"tocsin_{name}", text, axis.labels, registry=registry), axis, names)
+            for name, axis, text in COUNTERS
+        }
+        self._histograms = {
+            name: _filled(
+                Histogram(f"tocsin_{name}", text, axis.labels, registry=registry, buckets=buckets),
+                axis,
+                names,
+            )
+            for name, axis, text, buckets in HISTOGRAMS
+        }
+        self._named_classes = frozenset(STREAM_CLASS.values(names))
+        self._clock = clock
+        self._last_frame = dict.fromkeys(names.streams, clock())
+        self._gauges["build_info"].labels(__version__).set(1)
+        for stream in names.streams:
+            age = self._gauges["stream_last_frame_age_seconds"].labels(stream)
+            age.set_function(partial(self._frame_age, stream))
+
+    def connected(self, stream: str) -> None:
+        self._gauges["stream_up"].labels(stream).set(1)
+        self._counters["stream_connects_total"].labels(stream).inc()
+
+    def connect_failed(self, stream: str, fault: SourceFault) -> None:
+        self._counters["stream_connect_failures_total"].labels(stream, fault).inc()
+
+    def disconnected(self, stream: str, fault: SourceFault) -> None:
+        self._gauges["stream_up"].labels(stream).set(0)
+        self._counters["stream_disconnects_total"].labels(stream, fault).inc()
+
+    def stalled(self, stream: str) -> None:
+        self._counters["stream_stalls_total"].labels(stream).inc()
+
+    def worker_restarted(self, stream: str) -> None:
+        self._counters["stream_worker_restarts_total"].labels(stream).inc()
+
+    def received(self, stream: str, n: int) -> None:
+        if n > 0:  # this comes about once a second, `lit` with each frame that the worker hands over
+            self._last_frame[stream] = self._clock()
+        self._counters["frames_received_total"].labels(stream).inc(n)
+
+    def dropped(self, stream: str, reason: DropReason, n: int) -> None:
+        self._counters["frames_dropped_total"].labels(stream, reason).inc(n)
+
+    def decode_errors(self, stream: str, n: int) -> None:
+        self._counters["decode_errors_total"].labels(stream).inc(n)
+
+    def quarantined(self, stream: str, n: int) -> None:
+        self._counters["frames_quarantined_total"].labels(stream).inc(n)
+
+    def lit(self, stream: str, luma_mean: float, correction: Correction) -> None:
+        self._last_frame[stream] = self._clock()
+        self._gauges["light_luma"].labels(stream).set(luma_mean)
+        self._counters["light_corrections_total"].labels(stream, correction).inc()
+
+    def stage(self, stage: str, seconds: float) -> None:
+        self._histograms["stage_seconds"].labels(Stage(stage)).observe(seconds)
+
+    def batch(self, size: int) -> None:
+        self._histograms["batch_size"].observe(size)
+
+    def analysed(self, stream: str, age_seconds: float) -> None:
+        self._counters["frames_analysed_total"].labels(stream).inc()
+        self._histograms["frame_age_seconds"].labels(stream).observe(age_seconds)
+
+    def detected(self, stream: str, label: str, count: int) -> None:
+        """Count the detections of a class; a class that no rule of the stream names is nobody's concern."""
+        if (stream, label) in self._named_classes:
+            self._counters["detections_total"].labels(stream, label).inc(count)
+
+    def inference_failed(self, fault: InferenceFault) -> None:
+        self._counters["inference_errors_total"].labels(fault).inc()
+
+    def detector_info(self, model: str, device: str, provider: str) -> None:
+        """Say what the detector is now; what it was before is forgotten."""
+        self._gauges["detector_info"].clear()
+        self._gauges["detector_info"].labels(model, device, provider).set(1)
+
+    def detector_degraded(self, degraded: bool) -> None:
+        self._gauges["detector_degraded"].set(degraded)
+
+    def rule_deaf(self, stream: str, rule: str, deaf: bool) -> None:
+        self._gauges["rule_deaf"].labels(stream, rule).set(deaf)
+
+    def sighted(self, stream: str, rule: str) -> None:
+        self._counters["sightings_total"].labels(stream, rule).inc()
+
+    def alarm_raised(self, stream: str, rule: str, label: str, delay_seconds: float) -> None:
+        """Count an alarm of the class `label`, raised so long after its first sighting."""
+        self._counters["alarms_total"].labels(stream, rule, label).inc()
+        self._histograms["alarm_delay_seconds"].labels(rule).observe(delay_seconds)
+
+    def alarms_active(self, stream: str, rule: str, n: int) -> None:
+        self._gauges["alarms_active"].labels(stream, rule).set(n)
+
+    def attempted(self, webhook: str, outcome: Outcome) -> None:
+        self._counters["delivery_attempts_total"].labels(webhook, outcome).inc()
+
+    def settled(self, webhook: str, settlement: Settlement) -> None:
+        self._counters["deliveries_total"].labels(webhook, settlement).inc()
+
+    def delivered_after(self, webhook: str, seconds: float) -> None:
+        self._histograms["delivery_seconds"].labels(webhook).observe(seconds)
+
+    def queued(self, webhook: str, depth: int, oldest_age: float) -> None:
+        self._gauges["outbox_depth"].labels(webhook).set(depth)
+        self._gauges["outbox_oldest_age_seconds"].labels(webhook).set(oldest_age)
+
+    def outbox_dropped(self, reason: OutboxLoss, count: int) -> None:
+        self._counters["outbox_dropped_total"].labels(reason).inc(count)
+
+    def outbox_degraded(self, degraded: bool) -> None:
+        self._gauges["outbox_degraded"].set(degraded)
+
+    def _frame_age(self, stream: str) -> float:
+        return max(0.0, self._clock() - self._last_frame[stream])
+
+
+def _filled(metric: M, axis: Axis, names: Names) -> M:
+    """Return the metric with a series for each combination of its labels."""
+    if axis.labels:
+        for values in axis.values(names):
+            metric.labels(*values)
+    return metric

@@ -1,0 +1,246 @@
+"""The metrics: every series from the start, closed sets of labels, and observers that count."""
+
+import inspect
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from tocsin import __version__, alarms, metrics
+from tocsin.capture import keeper, wire
+from tocsin.deliver import dispatch, outbox
+from tocsin.deliver.schedule import Outcome, Settlement
+from tocsin.detect import engine
+from tocsin.errors import InferenceFault, SourceFault
+from tocsin.frame import Correction
+from tocsin.metrics import Metrics, Names, Stage
+
+NAMES = Names(
+    streams={"yard": ["armed", "anyone"], "gate": ["anyone"]},
+    rules={"armed": ["knife", "person"], "anyone": ["person"], "unused": ["cat"]},
+    webhooks=["desk", "phone"],
+)
+Series = tuple[str, tuple[tuple[str, str], ...]]
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def observed(registry: CollectorRegistry, clock: Clock) -> Metrics:
+    return Metrics(registry, NAMES, clock)
+
+
+def series(registry: CollectorRegistry) -> dict[Series, float]:
+    """Every series of Tocsin's own, without the buckets of histograms."""
+    return {
+        (sample.name.removeprefix("tocsin_"), tuple(sample.labels.items())): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name.startswith("tocsin_") and not sample.name.endswith(("_bucket", "_sum"))
+    }
+
+
+def labelled(registry: CollectorRegistry, name: str) -> set[tuple[str, ...]]:
+    return {tuple(value for _, value in labels) for found, labels in series(registry) if found == name}
+
+
+@pytest.mark.parametrize(
+    ("name", "combinations"),
+    [
+        ("build_info", {(__version__,)}),
+        ("detector_degraded", {()}),
+        ("stream_up", {("yard",), ("gate",)}),
+        ("stream_connect_failures_total", set(product(NAMES.streams, SourceFault))),
+        ("stream_disconnects_total", set(product(NAMES.streams, SourceFault))),
+        ("frames_dropped_total", set(product(NAMES.streams, wire.DropReason))),
+        ("light_corrections_total", set(product(NAMES.streams, Correction))),
+        ("stage_seconds_count", {(stage,) for stage in Stage}),
+        ("detections_total", {("yard", "knife"), ("yard", "person"), ("gate", "person")}),
+        ("rule_deaf", {("yard", "armed"), ("yard", "anyone"), ("gate", "anyone")}),
+        ("sightings_total", {("yard", "armed"), ("yard", "anyone"), ("gate", "anyone")}),
+        (
+            "alarms_total",
+            {
+                ("yard", "armed", "knife"),
+                ("yard", "armed", "person"),
+                ("yard", "anyone", "person"),
+                ("gate", "anyone", "person"),
+            },
+        ),
+        ("alarm_delay_seconds_count", {("armed",), ("anyone",)}),
+        ("inference_errors_total", {(fault,) for fault in InferenceFault}),
+        ("delivery_attempts_total", set(product(NAMES.webhooks, Outcome))),
+        ("deliveries_total", set(product(NAMES.webhooks, Settlement))),
+        ("outbox_depth", {("desk",), ("phone",)}),
+        ("outbox_dropped_total", {(reason,) for reason in outbox.DropReason}),
+    ],
+)
+def test_every_combination_is_there_from_the_start(
+    observed: Metrics, registry: CollectorRegistry, name: str, combinations: set[tuple[str, ...]]
+) -> None:
+    """Before anything happened there is one series for each combination that can occur, and no other."""
+    assert labelled(registry, name) == combinations
+
+
+def test_every_series_starts_at_zero(observed: Metrics, registry: CollectorRegistry) -> None:
+    """Nothing but the version has a value before anything happened."""
+    assert {key[0] for key, value in series(registry).items() if value != 0} == {"build_info"}
+
+
+# The call on the observer; the series that it changes; the value it has then.
+CALLS: list[tuple[str, tuple[Any, ...], str, tuple[str, ...], float]] = [
+    ("connected", ("yard",), "stream_connects_total", ("yard",), 1),
+    ("connected", ("yard",), "stream_up", ("yard",), 1),
+    ("connect_failed", ("yard", SourceFault.AUTH), "stream_connect_failures_total", ("yard", "auth"), 1),
+    ("disconnected", ("yard", SourceFault.EOF), "stream_disconnects_total", ("yard", "eof"), 1),
+    ("stalled", ("yard",), "stream_stalls_total", ("yard",), 1),
+    ("worker_restarted", ("yard",), "stream_worker_restarts_total", ("yard",), 1),
+    ("received", ("yard", 25), "frames_received_total", ("yard",), 25),
+    ("dropped", ("yard", wire.DropReason.BUSY, 3), "frames_dropped_total", ("yard", "busy"), 3),
+    ("decode_errors", ("yard", 2), "decode_errors_total", ("yard",), 2),
+    ("quarantined", ("yard", 4), "frames_quarantined_total", ("yard",), 4),
+    ("lit", ("yard", 188.5, Correction.STRETCH), "light_luma", ("yard",), 188.5),
+    ("lit", ("yard", 188.5, Correction.STRETCH), "light_corrections_total", ("yard", "stretch"), 1),
+    ("stage", ("infer", 0.02), "stage_seconds_count", ("infer",), 1),
+    ("batch", (4,), "batch_size_count", (), 1),
+    ("analysed", ("yard", 0.1), "frames_analysed_total", ("yard",), 1),
+    ("analysed", ("yard", 0.1), "frame_age_seconds_count", ("yard",), 1),
+    ("detected", ("yard", "knife", 2), "detections_total", ("yard", "knife"), 2),
+    ("inference_failed", (InferenceFault.SHAPE,), "inference_errors_total", ("shape",), 1),
+    (
+        "detector_info",
+        ("m", "cpu", "CPUExecutionProvider"),
+        "detector_info",
+        ("m", "cpu", "CPUExecutionProvider"),
+        1,
+    ),
+    ("detector_degraded", (True,), "detector_degraded", (), 1),
+    ("rule_deaf", ("yard", "armed", True), "rule_deaf", ("yard", "armed"), 1),
+    ("sighted", ("yard", "armed"), "sightings_total", ("yard", "armed"), 1),
+    ("alarm_raised", ("yard", "armed", "knife", 0.4), "alarms_total", ("yard", "armed", "knife"), 1),
+    ("alarm_raised", ("yard", "armed", "knife", 0.4), "alarm_delay_seconds_count", ("armed",), 1),
+    ("alarms_active", ("yard", "armed", 1), "alarms_active", ("yard", "armed"), 1),
+    ("attempted", ("desk", Outcome.REFUSED), "delivery_attempts_total", ("desk", "refused"), 1),
+    ("settled", ("desk", Settlement.DEAD), "deliveries_total", ("desk", "dead"), 1),
+    ("delivered_after", ("desk", 0.2), "delivery_seconds_count", ("desk",), 1),
+    ("queued", ("desk", 7, 12.5), "outbox_depth", ("desk",), 7),
+    ("queued", ("desk", 7, 12.5), "outbox_oldest_age_seconds", ("desk",), 12.5),
+    ("outbox_dropped", (outbox.DropReason.OVERFLOW, 2), "outbox_dropped_total", ("overflow",), 2),
+    ("outbox_degraded", (True,), "outbox_degraded", (), 1),
+]
+
+
+@pytest.mark.parametrize(("call", "arguments", "name", "labels", "value"), CALLS)
+def test_each_observer_reaches_its_series(
+    observed: Metrics,
+    registry: CollectorRegistry,
+    call: str,
+    arguments: tuple[Any, ...],
+    name: str,
+    labels: tuple[str, ...],
+    value: float,
+) -> None:
+    """A call changes the series that its arguments name."""
+    getattr(observed, call)(*arguments)
+    found = {(n, tuple(v for _, v in pairs)): number for (n, pairs), number in series(registry).items()}
+    assert found[name, labels] == value
+
+
+def test_every_declared_metric_is_fed(observed: Metrics) -> None:
+    """No metric is declared that nothing can change, but for the version and the age that time changes."""
+    declared = {name for name, *_ in (*metrics.GAUGES, *metrics.COUNTERS)}
+    declared |= {f"{name}_count" for name, *_ in metrics.HISTOGRAMS}
+    assert declared - {name for _, _, name, _, _ in CALLS} == {"build_info", "stream_last_frame_age_seconds"}
+
+
+def test_observing_opens_no_series(observed: Metrics, registry: CollectorRegistry) -> None:
+    """Whatever happens, the series are those of the start and the one that names the detector."""
+    before = set(series(registry))
+    for call, arguments, *_ in CALLS:
+        getattr(observed, call)(*arguments)
+    observed.detected("yard", "teddy bear", 1)
+    observed.detected("gate", "knife", 1)  # named by a rule, but by none of this stream
+    assert {name for name, _ in set(series(registry)) - before} == {"detector_info"}
+
+
+def test_a_broken_stream_is_down(observed: Metrics, registry: CollectorRegistry) -> None:
+    """`stream_up` falls with the connection."""
+    observed.connected("yard")
+    observed.disconnected("yard", SourceFault.RESET)
+    assert series(registry)["stream_up", (("stream", "yard"),)] == 0
+
+
+def test_the_age_of_the_last_frame_grows_between_scrapes(
+    observed: Metrics, registry: CollectorRegistry, clock: Clock
+) -> None:
+    """The age is taken when it is read; it counts from the last frame, or from the start when there was none."""
+
+    def age() -> float:
+        return series(registry)["stream_last_frame_age_seconds", (("stream", "yard"),)]
+
+    steps: list[tuple[Callable[[], None], float]] = [
+        (lambda: None, 5.0),
+        (lambda: observed.received("yard", 1), 0.0),
+        (lambda: observed.received("yard", 0), 5.0),
+        (lambda: observed.lit("yard", 90.0, Correction.NONE), 0.0),
+        (lambda: observed.received("gate", 1), 5.0),
+    ]
+    for step, expected in steps:
+        clock.now += 5.0
+        step()
+        assert age() == expected
+
+
+def test_the_detector_of_before_is_forgotten(observed: Metrics, registry: CollectorRegistry) -> None:
+    """After a fall-back only the provider that is used now has a series."""
+    observed.detector_info("m", "cuda", "CUDAExecutionProvider")
+    observed.detector_info("m", "cpu", "CPUExecutionProvider")
+    assert labelled(registry, "detector_info") == {("m", "cpu", "CPUExecutionProvider")}
+
+
+def test_an_unknown_stage_is_refused(observed: Metrics) -> None:
+    """A stage that is not one of the closed set raises instead of opening a series."""
+    with pytest.raises(ValueError, match="dreaming"):
+        observed.stage("dreaming", 1.0)
+
+
+def test_the_process_reports_itself(observed: Metrics, registry: CollectorRegistry) -> None:
+    """The client's own process_* and python_* metrics are in the same registry, and no `_created` series is."""
+    names = {sample.name for family in registry.collect() for sample in family.samples}
+    assert {"process_resident_memory_bytes", "process_open_fds", "python_info"} <= names
+    assert not [name for name in names if name.endswith("_created")]
+
+
+@pytest.mark.parametrize(
+    "protocol", [alarms.Observer, keeper.Observer, engine.Observer, dispatch.Observer, outbox.Observer]
+)
+def test_the_observers_of_the_packages_are_met(protocol: type) -> None:
+    """Every call that a package makes on its observer is there with the same parameters."""
+    calls = {
+        name: call for name, call in vars(protocol).items() if inspect.isfunction(call) and name[0] != "_"
+    }
+    assert calls
+    for name, call in calls.items():
+        assert list(inspect.signature(getattr(Metrics, name)).parameters) == list(
+            inspect.signature(call).parameters
+        )
