@@ -1,0 +1,185 @@
+"""From analysed frames to committed events: what every rule makes of a frame, and what is said about it."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from tocsin.alarm.episode import Decision
+from tocsin.alarm.watch import Best, Finding, Watch
+from tocsin.clock import synchronized
+from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm, new_id
+from tocsin.deliver.store import Change
+from tocsin.frame import Detections, Frame
+
+log = structlog.get_logger(__name__)
+
+
+class Observer(Protocol):
+    """Hears what alarms count."""
+
+    def sighted(self, stream: str, rule: str) -> None: ...
+    def alarm_raised(self, stream: str, rule: str, label: str, delay_seconds: float) -> None: ...
+    def alarms_active(self, stream: str, rule: str, n: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A watch, and the severity of its alarms."""
+
+    watch: Watch
+    rule: str
+    severity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What every alarm tells about the daemon that raised it."""
+
+    model: str
+    config: str
+    test: bool
+
+
+class Alarms:
+    """The engine's sink; used by the engine's thread alone, but for `open`.
+
+    `commit` hands a change to the outbox and returns at once.
+    """
+
+    def __init__(
+        self,
+        watched: Mapping[str, Sequence[Watched]],
+        resumed: Sequence[OpenAlarm],
+        commit: Callable[[Change], object],
+        observe: Observer,
+        origin: Origin,
+    ) -> None:
+        self._watched = watched
+        self._commit = commit
+        self._observe = observe
+        self._origin = origin
+        self._open = {(alarm.alarm.stream, alarm.alarm.rule): alarm for alarm in resumed}
+        for stream, rule in self._open:
+            observe.alarms_active(stream, rule, 1)
+
+    def open(self) -> list[OpenAlarm]:
+        """Return the alarms that were raised and have not ended; from any thread."""
+        return list(self._open.values())
+
+    def analysed(self, frame: Frame, detections: Detections) -> None:
+        """Show one analysed frame to every rule of its stream."""
+        for watched in self._watched.get(frame.stream, ()):
+            finding = watched.watch.update(frame.at, frame.period, frame.silence, detections)
+            if finding.best is not None:
+                self._observe.sighted(frame.stream, watched.rule)
+                self._remember(frame, finding, finding.best)
+            self._tell(frame, finding, watched)
+
+    def _remember(self, frame: Frame, finding: Finding, best: Best) -> None:
+        """Keep what was last seen of an open alarm: that is what its next event tells."""
+        known = self._open.get((finding.stream, finding.rule))
+        if known is not None:
+            self._open[finding.stream, finding.rule] = replace(known, alarm=_seen(known.alarm, frame, best))
+
+    def _tell(self, frame: Frame, finding: Finding, watched: Watched) -> None:
+        match finding.decision:
+            case Decision.RAISED:
+                self._raise(frame, finding, watched)
+            case Decision.REPEATED:
+                self._repeat(frame, finding)
+            case Decision.ENDED:
+                self._end(frame, finding)
+            case Decision.QUIET | Decision.HELD:
+                pass
+
+    def _raise(self, frame: Frame, finding: Finding, watched: Watched) -> None:
+        best, first_seen = finding.best, finding.first_seen
+        assert best is not None, "an alarm is raised by a sighting"
+        assert first_seen is not None, "a raised alarm has a first sighting"
+        at = wall_time(frame.at)
+        alarm = AlarmData(
+            alarm_id=new_id(at, "alarm"),
+            stream=finding.stream,
+            rule=finding.rule,
+            severity=watched.severity,
+            class_name=best.class_name,
+            score=best.score,
+            box=best.box,
+            zone=best.zone,
+            first_seen=wall_time(first_seen),
+            hits=finding.hits,
+            of=finding.of,
+            pixels=best.pixels,
+            light_mean=frame.views[best.view].light.mean,
+            correction=frame.views[best.view].correction,
+            model=self._origin.model,
+            config=self._origin.config,
+            test=self._origin.test,
+            clock_synchronized=synchronized(),
+        )
+        opened = OpenAlarm(alarm, opened=at, reported=at)
+        self._open[finding.stream, finding.rule] = opened
+        self._commit(Change(events=(_event(EventType.ALARM_RAISED, at, alarm),), opened=(opened,)))
+        self._observe.alarm_raised(finding.stream, finding.rule, best.class_name, frame.at - first_seen)
+        self._observe.alarms_active(finding.stream, finding.rule, 1)
+        _log("alarm raised", alarm)
+
+    def _repeat(self, frame: Frame, finding: Finding) -> None:
+        at = wall_time(frame.at)
+        known = replace(self._open[finding.stream, finding.rule], reported=at)
+        self._open[finding.stream, finding.rule] = known
+        event = _event(EventType.ALARM_REPEATED, at, known.alarm)
+        self._commit(Change(events=(event,), updated=(known,)))
+        _log("alarm repeated", known.alarm)
+
+    def _end(self, frame: Frame, finding: Finding) -> None:
+        known = self._open.pop((finding.stream, finding.rule))
+        event = _event(EventType.ALARM_ENDED, wall_time(frame.at), known.alarm)
+        self._commit(Change(events=(event,), closed=(known.alarm.alarm_id,)))
+        self._observe.alarms_active(finding.stream, finding.rule, 0)
+        _log("alarm ended", known.alarm)
+
+
+def wall_time(monotonic: float) -> datetime:
+    """Return the wall-clock time of a moment on the monotonic clock."""
+    return datetime.now(UTC) - timedelta(seconds=time.monotonic() - monotonic)
+
+
+def monotonic_time(wall: datetime) -> float:
+    """Return the moment on the monotonic clock of a wall-clock time; negative before the machine started."""
+    return time.monotonic() - (datetime.now(UTC) - wall).total_seconds()
+
+
+def _seen(alarm: AlarmData, frame: Frame, best: Best) -> AlarmData:
+    view = frame.views[best.view]
+    return replace(
+        alarm,
+        class_name=best.class_name,
+        score=best.score,
+        box=best.box,
+        zone=best.zone,
+        pixels=best.pixels,
+        light_mean=view.light.mean,
+        correction=view.correction,
+    )
+
+
+def _event(kind: EventType, at: datetime, alarm: AlarmData) -> Event:
+    return Event(new_id(at), kind, at, alarm)
+
+
+def _log(sentence: str, alarm: AlarmData) -> None:
+    log.warning(
+        sentence,
+        stream=alarm.stream,
+        rule=alarm.rule,
+        severity=alarm.severity,
+        object=alarm.class_name,
+        score=round(alarm.score, 2),
+        zone=alarm.zone,
+        alarm_id=alarm.alarm_id,
+    )

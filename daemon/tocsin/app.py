@@ -1,0 +1,255 @@
+"""The daemon: builds every part from the configuration, starts them in order, watches over them, stops them."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event as Flag
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from tocsin import assembly
+from tocsin.alarms import Alarms, Origin
+from tocsin.capture.keeper import StreamState, StreamStatus
+from tocsin.capture.supervisor import Supervisor
+from tocsin.config.load import Config, Secrets
+from tocsin.control import ControlServer
+from tocsin.deliver.dispatch import Dispatcher
+from tocsin.deliver.event import Data, DetectorData, Event, EventType, OpenAlarm, new_id
+from tocsin.deliver.outbox import Outbox
+from tocsin.deliver.store import Change
+from tocsin.deliver.webhook import Webhook
+from tocsin.detect.detector import Detector, open_detector
+from tocsin.detect.engine import Engine
+from tocsin.errors import ConfigError, StartError
+from tocsin.frame import Detections, Frame
+from tocsin.http import Endpoint, Health, PartHealth
+from tocsin.lifecycle import Lifecycle, Pulses
+from tocsin.metrics import Metrics
+from tocsin.report import Report
+from tocsin.sdnotify import Notifier, watchdog_seconds
+from tocsin.vigil import Deafness, RateVigil, StreamVigil
+
+log = structlog.get_logger(__name__)
+
+OUTBOX_FILE = "outbox.sqlite"
+CONTROL_SOCKET = "control.sock"
+
+STOP_SECONDS = 8.0
+"""For everything together; the service manager is promised an end within ten."""
+
+_TURN = 0.5
+_PULSE_LIMIT = 10.0
+"""Seconds after which a part that has not moved counts as stuck: the longest step of any is far below."""
+
+
+class App:
+    """One running daemon: `start`, `run`, `stop`, all from one thread.
+
+    `test` marks every alarm as one that is not meant.
+    """
+
+    def __init__(self, config: Config, secrets: Secrets, *, test: bool = False) -> None:
+        self._config = config
+        self._secrets = secrets
+        self._test = test
+        self._metrics_registry = CollectorRegistry()
+        self._metrics = Metrics(self._metrics_registry, assembly.names(config))
+        self._lifecycle = Lifecycle()
+        self._pulses = Pulses()
+        self._notifier = Notifier.from_environment()
+        self._stream_vigil = StreamVigil()
+        self._rate_vigil = RateVigil(assembly.rules_by_stream(config))
+        self._ready = False
+        self._failure: str | None = None
+        # Written by the engine's thread, read by the main one: numbers are replaced whole.
+        self._analysed: Counter[str] = Counter()
+
+    def start(self) -> None:
+        """Start everything, or raise a TocsinError and leave nothing running.
+
+        Returns when the outbox is open, the endpoint bound and the model warm; no camera is waited for.
+        """
+        try:
+            self._start()
+        except BaseException:
+            self._lifecycle.stop(STOP_SECONDS)
+            raise
+        self._ready = True
+        self._notifier.ready(self.report().line())
+
+    def run(self, stop: Flag) -> str | None:
+        """Watch over the parts until `stop` is set; return None then, or why the daemon has to end before."""
+        interval = watchdog_seconds()
+        kicked = told = -_PULSE_LIMIT
+        while not stop.wait(_TURN) and self._failure is None:
+            now = time.monotonic()
+            self._look(now)
+            stuck = self._pulses.overdue(now)
+            if stuck and now - told >= _PULSE_LIMIT:
+                told = now
+                log.error("a part is stuck", part=stuck[0].name, seconds=round(stuck[0].seconds))
+                self._notifier.status(str(stuck[0]))
+            if interval and not stuck and now - kicked >= interval / 3:
+                kicked = now
+                self._notifier.watchdog()
+                self._notifier.status(self.report().line())
+        return self._failure
+
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """Stop every part within so many seconds, together; a second call does nothing."""
+        self._ready = False
+        self._notifier.stopping()
+        self._lifecycle.stop(seconds)
+
+    def report(self) -> Report:
+        """Return how the daemon is; only after `start`."""
+        return Report(
+            self._ready,
+            tuple(self._supervisor.statuses()),
+            dict(self._analysed),
+            self._detector,
+            tuple(self._alarms.open()),
+            self._outbox.counts(),
+            self._endpoint.port,
+        )
+
+    def _start(self) -> None:
+        config, start = self._config, self._lifecycle.start
+        state = Path(config.state_dir)
+        _prepare(state)
+        webhooks = config.webhooks
+        self._outbox = Outbox(
+            state / OUTBOX_FILE, {hook.name: hook.events for hook in webhooks}, self._metrics
+        )
+        start("outbox", self._outbox)
+        listen = (config.http.host, config.http.port)
+        self._endpoint = Endpoint(
+            listen, self._metrics_registry, self._healthy, self._readiness, config.http.allowed_hosts
+        )
+        start("endpoint", self._endpoint)
+        self._detector = self._open_detector()
+        self._alarms = self._open_alarms()
+        receivers = [Webhook(hook.name, hook.url, self._secrets.signing_keys[hook.name]) for hook in webhooks]
+        self._dispatcher = Dispatcher(self._outbox, receivers, self._metrics)
+        start("dispatcher", self._dispatcher)
+        orders = [assembly.order(stream, self._secrets, self._detector) for stream in config.streams]
+        self._supervisor = Supervisor(orders, self._metrics)
+        self._engine = Engine(self._detector, self._supervisor, self._seen, self._metrics, self._fail)
+        start("engine", self._engine)
+        start("supervisor", self._supervisor)
+        start("control", ControlServer(state / CONTROL_SOCKET, {"status": lambda _: self.report().as_json()}))
+        for name, moved in (
+            ("outbox", self._outbox.pulse),
+            ("dispatcher", self._dispatcher.pulse),
+            ("engine", self._engine.pulse),
+            ("supervisor", self._supervisor.pulse),
+        ):
+            self._pulses.watch(name, moved, _PULSE_LIMIT)
+
+    def _open_detector(self) -> Detector:
+        settings = self._config.detector
+        detector = open_detector(
+            settings.model, settings.device, settings.max_batch, assembly.score_floor(self._config)
+        )
+        faults = assembly.unknown_classes(self._config, detector.labels)
+        if faults:
+            raise ConfigError(*faults)
+        seconds = detector.warm()
+        self._metrics.detector_info(detector.model_name, detector.device, detector.provider)
+        self._metrics.detector_degraded(detector.degraded is not None)
+        log.info(
+            "the detector is warm",
+            provider=detector.provider,
+            device=detector.device,
+            seconds=round(seconds, 2),
+        )
+        if detector.degraded:
+            log.warning("the detector does not run on the accelerator", why=detector.degraded)
+            self._say(
+                EventType.DETECTOR_DEGRADED, DetectorData("provider", detector.model_name, detector.provider)
+            )
+        return detector
+
+    def _open_alarms(self) -> Alarms:
+        known: Sequence[OpenAlarm] = self._outbox.open_alarms().result()
+        watched, orphans = assembly.watched(self._config, self._detector.labels, known)
+        now = datetime.now(UTC)
+        for alarm in known:
+            about = {"stream": alarm.alarm.stream, "rule": alarm.alarm.rule, "alarm_id": alarm.alarm.alarm_id}
+            if alarm in orphans:
+                log.warning("an alarm ends, for its stream or rule is gone", **about)
+                event = Event(new_id(now), EventType.ALARM_ENDED, now, alarm.alarm)
+                self._outbox.commit(Change(events=(event,), closed=(alarm.alarm.alarm_id,)))
+            else:
+                log.info("an alarm goes on", **about)
+        origin = Origin(self._detector.model_name, self._config.digest, self._test)
+        carried = [alarm for alarm in known if alarm not in orphans]
+        return Alarms(watched, carried, self._outbox.commit, self._metrics, origin)
+
+    def _seen(self, frame: Frame, detections: Detections) -> None:
+        self._analysed[frame.stream] += 1
+        self._alarms.analysed(frame, detections)
+
+    def _fail(self, why: str) -> None:
+        self._failure = why
+
+    def _look(self, now: float) -> None:
+        statuses = self._supervisor.statuses()
+        for kind, data in self._stream_vigil.turn(now, statuses):
+            log.warning("stream news", type=kind.value, stream=data.stream, reason=data.reason)
+            self._say(kind, data)
+        for judged in self._rate_vigil.turn(now, self._analysed, _live_since(statuses)):
+            self._metrics.rule_deaf(judged.stream, judged.rule, judged.deaf)
+            if judged.news:
+                self._tell_deaf(judged)
+
+    def _tell_deaf(self, judged: Deafness) -> None:
+        kind = EventType.DETECTOR_DEGRADED if judged.deaf else EventType.DETECTOR_RESTORED
+        sentence = (
+            "too few frames are analysed for a rule" if judged.deaf else "enough frames are analysed again"
+        )
+        log.warning(sentence, stream=judged.stream, rule=judged.rule)
+        detector = self._detector
+        self._say(kind, DetectorData("too_slow", detector.model_name, detector.provider, judged.stream))
+
+    def _say(self, kind: EventType, data: Data) -> None:
+        now = datetime.now(UTC)
+        self._outbox.commit(Change(events=(Event(new_id(now), kind, now, data),)))
+
+    def _healthy(self) -> Health:
+        """Alive: no part is stuck."""
+        stuck = {part.name: str(part) for part in self._pulses.overdue(time.monotonic())}
+        ages = self._pulses.ages(time.monotonic())
+        return Health(tuple(PartHealth(name, name not in stuck, stuck.get(name, "moving")) for name in ages))
+
+    def _readiness(self) -> Health:
+        """Ready: everything was started. Says what the detector really runs on."""
+        if not self._ready:
+            return Health((PartHealth("daemon", False, "starting or stopping"),))
+        detector = self._detector
+        facts = {"model": detector.model_name, "device": detector.device, "provider": detector.provider}
+        return Health(
+            (
+                PartHealth("configuration", True, "valid", {"digest": self._config.digest}),
+                PartHealth("outbox", True, "open"),
+                PartHealth("detector", True, "warm", facts),
+            )
+        )
+
+
+def _prepare(state: Path) -> None:
+    """Make the state directory, for this user alone."""
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(f"state_dir: expected a directory at {state}, found: {error.strerror}") from error
+    if not os.access(state, os.W_OK | os.X_OK):
+        raise StartError(f"state_dir: expected to be allowed to write in {state}, found: permission denied")
+
+
+def _live_since(statuses: Sequence[StreamStatus]) -> dict[str, float]:
+    return {status.stream: status.since for status in statuses if status.state is StreamState.LIVE}

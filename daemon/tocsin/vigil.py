@@ -1,0 +1,89 @@
+"""What the daemon notices about itself: streams that stay down, and rules that too few frames reach.
+
+Pure but for what it is told: `turn` is called by the main loop with everything it judges.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tocsin.alarm.confirm import deaf
+from tocsin.alarm.watch import Rule
+from tocsin.capture.keeper import StreamState, StreamStatus
+from tocsin.deliver.event import EventType, StreamData
+
+DOWN_AFTER = 10.0
+"""Seconds before a stream that brings nothing is reported: a short outage mends itself."""
+
+RATE_WINDOW = 10.0
+"""Seconds over which the rate of analysed frames is taken."""
+
+Notice = tuple[EventType, StreamData]
+
+
+@dataclass(frozen=True, slots=True)
+class Deafness:
+    """Whether a rule is deaf at the rate at which a stream's frames are analysed; `news`: that just changed."""
+
+    stream: str
+    rule: str
+    deaf: bool
+    news: bool
+
+
+class StreamVigil:
+    """Says once that a stream is down, and once that it is up again."""
+
+    def __init__(self) -> None:
+        self._down: dict[str, float] = {}
+
+    def turn(self, now: float, statuses: Sequence[StreamStatus]) -> list[Notice]:
+        """Return what is to be said, given how every stream is at the monotonic time `now`."""
+        return [notice for status in statuses if (notice := self._judge(now, status)) is not None]
+
+    def _judge(self, now: float, status: StreamStatus) -> Notice | None:
+        stream = status.stream
+        if status.state in (StreamState.LIVE, StreamState.ENDED):
+            since = self._down.pop(stream, None)
+            return None if since is None else (EventType.STREAM_UP, StreamData(stream, lasted=now - since))
+        if stream in self._down or now - status.since < DOWN_AFTER:
+            return None
+        self._down[stream] = status.since
+        reason = status.fault.value if status.fault else status.state.value
+        return EventType.STREAM_DOWN, StreamData(stream, reason=reason, lasted=now - status.since)
+
+
+class RateVigil:
+    """Measures how many frames of each stream are analysed a second, and which rules are deaf at that rate."""
+
+    def __init__(self, rules: Mapping[str, Sequence[Rule]]) -> None:
+        self._rules = rules
+        self._since: dict[str, tuple[float, int]] = {}
+        self._deaf: set[tuple[str, str]] = set()
+
+    def turn(
+        self, now: float, analysed: Mapping[str, int], live_since: Mapping[str, float]
+    ) -> list[Deafness]:
+        """Return the judgement on every rule of each stream whose window is full.
+
+        `analysed` counts frames since the start; `live_since` has the streams that are up, and since when. A
+        stream that is down is not too slow.
+        """
+        judged: list[Deafness] = []
+        for stream, rules in self._rules.items():
+            if stream not in live_since:
+                self._since.pop(stream, None)
+                continue
+            began, count = self._since.setdefault(stream, (now, analysed[stream]))
+            if now - began < RATE_WINDOW:
+                continue
+            rate = (analysed[stream] - count + 1) / (now - began)  # one more: the window cuts one off
+            self._since[stream] = now, analysed[stream]
+            judged += [self._judge(stream, rule, rate) for rule in rules]
+        return judged
+
+    def _judge(self, stream: str, rule: Rule, rate: float) -> Deafness:
+        key = stream, rule.name
+        is_deaf = deaf(rule.hits, rule.within, rate)
+        news = is_deaf != (key in self._deaf)
+        (self._deaf.add if is_deaf else self._deaf.discard)(key)
+        return Deafness(stream, rule.name, is_deaf, news)

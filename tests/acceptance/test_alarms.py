@@ -1,0 +1,184 @@
+"""The daemon as a process: what happens before a camera is what arrives at a receiver, on time and once."""
+
+from pathlib import Path
+
+import pytest
+
+from support.blockmodel import build_slow
+from support.camera import FakeCamera
+from support.daemon import Daemon
+from support.receiver import Receiver
+from support.rtspserver import RtspServer
+from support.scene import Scene, visits
+from support.site import site, stream
+from support.wait import until
+
+pytestmark = pytest.mark.acceptance
+
+
+def test_each_visit_is_exactly_one_alarm(block_model: Path, receiver: Receiver, tmp_path: Path) -> None:
+    """Somebody who comes twice raises and ends two alarms, each at its time, with nothing else in between."""
+    with (
+        FakeCamera() as camera,
+        Daemon(site(block_model, receiver, stream("yard", camera.url)), tmp_path) as daemon,
+    ):
+        daemon.wait_metric("tocsin_frames_analysed_total", at_least=3, stream="yard")
+        zero = camera.show(Scene(blocks=visits((2, 4), (7, 9))))
+        with receiver.timeline(zero) as timeline:
+            first = timeline.expect("alarm.raised", between=(2.2, 3.2), stream="yard", rule="visit")
+            timeline.expect("alarm.ended", between=(4.9, 6.2), alarm_id=first.data["alarm_id"])
+            second = timeline.expect("alarm.raised", between=(7.2, 8.2), stream="yard")
+            timeline.expect("alarm.ended", between=(9.9, 11.2), alarm_id=second.data["alarm_id"])
+            assert first.data["alarm_id"] != second.data["alarm_id"]
+            assert first.data["class"] == "block"
+            assert first.data["confirmed_by"] == {"hits": 3, "of": 5}
+            assert first.data["seq"] < second.data["seq"]
+            x1, y1, x2, y2 = first.data["box"]
+            assert 0.3 < x1 < x2 < 0.7
+            assert 0.4 < y1 < y2 < 0.9
+        assert daemon.metric("tocsin_alarms_total", stream="yard", rule="visit", **{"class": "block"}) == 2
+        assert daemon.terminate() == 0
+
+
+def test_a_blink_is_no_alarm(block_model: Path, receiver: Receiver, tmp_path: Path) -> None:
+    """Two sightings are fewer than three hits."""
+    with (
+        FakeCamera() as camera,
+        Daemon(site(block_model, receiver, stream("yard", camera.url)), tmp_path) as daemon,
+    ):
+        daemon.wait_metric("tocsin_frames_analysed_total", at_least=3, stream="yard")
+        zero = camera.show(Scene(blocks=visits((1.0, 1.2))))
+        with receiver.timeline(zero) as timeline:
+            daemon.wait_metric("tocsin_sightings_total", at_least=1, stream="yard", rule="visit")
+            timeline.expect_nothing(until=3.5)
+
+
+def test_nothing_is_lost_over_a_kill_in_the_middle(
+    block_model: Path, receiver: Receiver, tmp_path: Path
+) -> None:
+    """An alarm raised while the receiver is down survives kill -9, arrives after the restart, and comes once."""
+    scene = Scene(fps=10, blocks=visits((0, 600)))
+    with (
+        FakeCamera(scene) as camera,
+        Daemon(site(block_model, receiver, stream("yard", camera.url)), tmp_path) as daemon,
+    ):
+        receiver.down()
+        daemon.wait_ready()
+        daemon.wait_metric("tocsin_alarms_active", at_least=1, stream="yard", rule="visit")
+        daemon.wait_metric("tocsin_outbox_depth", at_least=1, webhook="hook")
+        workers = daemon.kill9()
+        until(lambda: not daemon.leftovers(), 5.0, f"the workers {workers} to follow the killed daemon")
+        receiver.up()
+        daemon.start()
+        raised = receiver.wait_for("alarm.raised")
+        daemon.wait_metric("tocsin_frames_analysed_total", at_least=10, stream="yard")
+        assert daemon.metric("tocsin_alarms_active", stream="yard", rule="visit") == 1
+        camera.show(Scene(fps=10))
+        ended = receiver.wait_for("alarm.ended")
+        assert ended.data["alarm_id"] == raised.data["alarm_id"]
+        assert [message.type for message in receiver.accepted] == ["alarm.raised", "alarm.ended"]
+
+
+def test_streams_of_every_kind_work_side_by_side(
+    block_model: Path, receiver: Receiver, tmp_path: Path, clip: Path
+) -> None:
+    """A dead camera and a missing webcam do not disturb the others, nor keep the daemon from being ready."""
+    with (
+        FakeCamera(Scene(fps=10, blocks=visits((0, 600)))) as camera,
+        Daemon(
+            site(
+                block_model,
+                receiver,
+                stream("over-tcp", camera.url),
+                stream("over-udp", camera.url, transport="udp"),
+                stream("recorded", f"file:{clip}", loop=True, rules=[]),
+                stream("webcam", "/dev/video63"),
+                stream("dead", "rtsp://127.0.0.1:9/none"),
+            ),
+            tmp_path,
+        ) as daemon,
+    ):
+        daemon.wait_ready(timeout=15.0)
+        for name in ("over-tcp", "over-udp", "recorded"):
+            daemon.wait_metric("tocsin_frames_analysed_total", at_least=5, stream=name)
+            assert daemon.metric("tocsin_stream_up", stream=name) == 1
+        for name, reason in (("webcam", "no_device"), ("dead", "refused")):
+            daemon.wait_metric("tocsin_stream_connect_failures_total", at_least=2, stream=name, reason=reason)
+            assert daemon.metric("tocsin_stream_up", stream=name) == 0
+        streams = {receiver.wait_for("alarm.raised", count).data["stream"] for count in (1, 2)}
+        assert streams == {"over-tcp", "over-udp"}
+
+
+def test_a_stream_that_stays_down_is_reported_once_and_so_is_its_return(
+    block_model: Path, receiver: Receiver, tmp_path: Path
+) -> None:
+    """A burglar disables the camera first; an alarm that is active stays active meanwhile."""
+    with FakeCamera(Scene(fps=10, blocks=visits((0, 600)))) as camera:
+        config = site(block_model, receiver, stream("yard", camera.url), events=("alarm.*", "stream.*"))
+        with Daemon(config, tmp_path) as daemon:
+            receiver.wait_for("alarm.raised")
+            with camera.refusing():
+                down = receiver.wait_for("stream.down", timeout=25.0)
+                assert down.data["stream"] == "yard"
+                assert daemon.metric("tocsin_alarms_active", stream="yard", rule="visit") == 1
+            receiver.wait_for("stream.up", timeout=25.0)
+        assert [message.type for message in receiver.accepted] == ["alarm.raised", "stream.down", "stream.up"]
+
+
+def test_a_detector_that_is_too_slow_says_so_and_keeps_frames_fresh(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    """At four times overload the age of a frame stays below a second, and a rule that became deaf is reported."""
+    model = build_slow(tmp_path / "slow.onnx", seconds=0.4)
+    scene = Scene(fps=10, blocks=visits((0, 600)))
+    with FakeCamera(scene) as camera:
+        config = site(
+            model,
+            receiver,
+            stream("yard", camera.url),
+            events=("detector.*",),
+            confirm={"hits": 8, "of": 10, "within": "1s"},
+        )
+        with Daemon(config, tmp_path) as daemon:
+            degraded = receiver.wait_for("detector.degraded", timeout=30.0)
+            assert degraded.data["reason"] == "too_slow"
+            assert daemon.metric("tocsin_rule_deaf", stream="yard", rule="visit") == 1
+            assert daemon.metric("tocsin_frames_dropped_total", stream="yard", reason="superseded") > 10
+            ages = {
+                float(dict(labels)["le"]): count
+                for (name, labels), count in daemon.metrics().items()
+                if name == "tocsin_frame_age_seconds_bucket"
+            }
+            assert ages[1.0] >= 0.95 * ages[float("inf")]
+
+
+def test_people_at_a_gate_raise_alarms_through_real_counterparts(
+    receiver: Receiver, tmp_path: Path, clip: Path
+) -> None:
+    """GStreamer serves the clip, the shipped detector sees persons, one alarm is raised per visit to the zone."""
+    zone = {"name": "gate", "polygon": [[0.9, 0.5], [1.0, 0.5], [1.0, 0.75], [0.9, 0.75]]}
+    with RtspServer(clip, loop=False) as server:
+        config = {
+            "streams": [{"name": "street", "source": server.url, "zones": [zone], "rules": ["person"]}],
+            "rules": [
+                {
+                    "name": "person",
+                    "classes": ["person"],
+                    "end_after": "1200ms",
+                    "repeat_every": 0,
+                    "zones": ["gate"],
+                }
+            ],
+            "webhooks": [
+                {"name": "hook", "url": receiver.url, "secret": receiver.secret, "events": ["alarm.*"]}
+            ],
+        }
+        with Daemon(config, tmp_path) as daemon:
+            daemon.wait_ready()
+            receiver.wait_for("alarm.ended", count=3, timeout=40.0)
+            kinds = [message.type for message in receiver.accepted]
+            assert kinds == ["alarm.raised", "alarm.ended"] * (len(kinds) // 2)
+            for message in receiver.accepted:
+                assert message.data["class"] == "person"
+                assert message.data["zone"] == "gate"
+                assert message.data["model"] == "nanodet-coco-416"

@@ -1,0 +1,9 @@
+"""Every benchmark, one after another: `python tests/bench`."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+for name in ("light", "capture", "engine", "demo"):
+    print(f"== {name}", flush=True)
+    subprocess.run([sys.executable, str(Path(__file__).with_name(f"{name}.py"))], check=True)
