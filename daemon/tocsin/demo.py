@@ -185,18 +185,16 @@ def _line(event: dict[str, Any], delay: float) -> str:
     data = event["data"]
     what = event["type"].replace(".", " ").upper()
     if not event["type"].startswith("alarm."):
-        return f"{clock}  {what:<14} {data.get('stream') or ''} {json.dumps(data.get('reason'))}"
-    confirmed = data["confirmed_by"]
+        return f"{clock}  {what:<12} {data.get('stream') or ''} {json.dumps(data.get('reason'))}"
+    confirmed, light = data["confirmed_by"], data["light"]
     wide, high = data["pixels"]
-    seen = f"{data['class']} {data['score']:.2f} in zone {data['zone']} of {data['stream']}"
-    light = f"luma {data['light']['mean']:.0f}, correction {data['light']['correction']}"
-    size = f"{wide:.0f}x{high:.0f} pixels"
-    why = (
-        f"{confirmed['hits']} of {confirmed['of']} frames"
-        if event["type"] == EventType.ALARM_RAISED
-        else "no longer seen"
+    raised = event["type"] == EventType.ALARM_RAISED
+    why = f"{confirmed['hits']} of {confirmed['of']} frames" if raised else "no longer seen"
+    return (
+        f"{clock}  {what:<12} {data['class']} {data['score']:.2f} at {data['stream']}/{data['zone']},"
+        f" {wide:.0f}x{high:.0f} px, luma {light['mean']:.0f} ({light['correction']}): {why};"
+        f" verified after {delay * 1000:.0f} ms"
     )
-    return f"{clock}  {what:<14} {seen}, {size}, {light} ({why}; signature verified, {delay * 1000:.0f} ms after)"
 
 
 def _sum_up(console: Console, report: Report, receiver: Receiver, seconds: float) -> None:

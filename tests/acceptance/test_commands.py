@@ -169,5 +169,7 @@ def test_the_demo_raises_alarms_and_stops_at_ctrl_c(tmp_path: Path) -> None:
     text = printed.read_text()
     assert re.search(r"metrics\s+http://127\.0\.0\.1:\d+/metrics", text)
     assert re.search(r"nanodet-coco-416 on \w+Provider", text)
-    assert "signature verified" in text
+    assert re.search(
+        r"ALARM RAISED\s+person 0\.\d\d at street/gate, .* 5 of 10 frames; verified after \d+ ms", text
+    )
     assert re.search(r"Stopped after \d+ s: \d+ frames analysed, [1-9]\d* alarms? raised", text)

@@ -1,0 +1,134 @@
+"""What is committed and counted when a rule finds something."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from support.pictures import grey, view
+from tocsin.alarm.watch import Rule, Watch
+from tocsin.alarm.zone import Zones
+from tocsin.alarms import Alarms, Origin, Watched, monotonic_time, wall_time
+from tocsin.deliver.event import EventType
+from tocsin.deliver.store import Change
+from tocsin.frame import Detections, Frame
+
+LABELS = ("person", "dog")
+RULE = Rule("visit", ("person",), 0.5, hits=2, of=3, within=1.0, end_after=0.5, repeat_every=1.0)
+
+
+class Ledger:
+    """Hears what alarms report, and keeps what they commit."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.active: dict[tuple[str, str], int] = {}
+        self.changes: list[Change] = []
+
+    def sighted(self, stream: str, rule: str) -> None:
+        self.counts["sighted"] += 1
+
+    def alarm_raised(self, stream: str, rule: str, label: str, delay_seconds: float) -> None:
+        self.counts[f"raised {label}"] += 1
+        self.delay = delay_seconds
+
+    def alarms_active(self, stream: str, rule: str, n: int) -> None:
+        self.active[stream, rule] = n
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+def _alarms(ledger: Ledger, resumed: tuple[object, ...] = ()) -> Alarms:
+    watch = Watch("yard", RULE, Zones({}), LABELS)
+    watched = {"yard": [Watched(watch, "visit", "warning")]}
+    origin = Origin("a-model", "sha256:0", test=True)
+    return Alarms(watched, resumed, ledger.changes.append, ledger, origin)  # type: ignore[arg-type]
+
+
+def _frame(at: float, silence: float = 0.1) -> Frame:
+    return Frame("yard", int(at * 10), at, 0.1, silence, 640, 480, (view(grey(4, 4)),))
+
+
+def _seen(score: float) -> Detections:
+    return Detections(
+        np.array([[0.1, 0.2, 0.3, 0.4]], np.float32),
+        np.array([score], np.float32),
+        np.array([0]),
+        np.array([[20.0, 40.0]], np.float32),
+        np.array([0]),
+        LABELS,
+    )
+
+
+def _nothing() -> Detections:
+    return Detections(
+        np.zeros((0, 4), np.float32),
+        np.zeros(0, np.float32),
+        np.zeros(0, np.int64),
+        np.zeros((0, 2), np.float32),
+        np.zeros(0, np.int64),
+        LABELS,
+    )
+
+
+def _visit(alarms: Alarms) -> None:
+    """Raise at 0.1, repeat at 1.1, end at 1.7."""
+    for tenth in range(13):
+        alarms.analysed(_frame(tenth / 10), _seen(0.6 + tenth / 100))
+    for tenth in range(13, 20):
+        alarms.analysed(_frame(tenth / 10), _nothing())
+
+
+def test_a_visit_is_a_raise_a_repeat_and_an_end_of_one_alarm(ledger: Ledger) -> None:
+    """Each is one change: the event together with what a restart must know."""
+    _visit(_alarms(ledger))
+    kinds = [change.events[0].type for change in ledger.changes]
+    assert kinds == [EventType.ALARM_RAISED, EventType.ALARM_REPEATED, EventType.ALARM_ENDED]
+    raised, repeated, ended = ledger.changes
+    assert raised.opened[0].alarm.alarm_id == repeated.updated[0].alarm.alarm_id == ended.closed[0]
+    assert len({change.events[0].id for change in ledger.changes}) == 3
+    assert ledger.counts == {"sighted": 13, "raised person": 1}
+    assert ledger.delay == pytest.approx(0.1)
+    assert ledger.active == {("yard", "visit"): 0}
+
+
+def test_an_event_tells_what_was_last_seen(ledger: Ledger) -> None:
+    """The raise tells the sighting that confirmed it, the end the last sighting before it."""
+    _visit(_alarms(ledger))
+    scores = [change.events[0].data.payload()["score"] for change in ledger.changes]
+    assert scores == pytest.approx([0.61, 0.71, 0.72])
+    payload = ledger.changes[0].events[0].data.payload()
+    assert payload["severity"] == "warning"
+    assert payload["test"] is True
+    assert payload["confirmed_by"] == {"hits": 2, "of": 3}
+
+
+def test_open_alarms_are_known_until_they_end(ledger: Ledger) -> None:
+    """For the status, and for metrics after a restart."""
+    alarms = _alarms(ledger)
+    alarms.analysed(_frame(0.0), _seen(0.9))
+    assert alarms.open() == []
+    alarms.analysed(_frame(0.1), _seen(0.9))
+    (known,) = alarms.open()
+    assert known.alarm.stream == "yard"
+    resumed = Ledger()
+    assert _alarms(resumed, (known,)).open() == [known]
+    assert resumed.active == {("yard", "visit"): 1}
+
+
+def test_a_frame_of_a_stream_without_rules_changes_nothing(ledger: Ledger) -> None:
+    """Such a stream is analysed for its metrics only."""
+    frame = Frame("other", 1, 0.0, 0.1, 0.1, 640, 480, (view(grey(4, 4)),))
+    _alarms(ledger).analysed(frame, _seen(0.9))
+    assert ledger.changes == []
+
+
+def test_wall_and_monotonic_time_are_inverse() -> None:
+    """A stored time comes back as the moment on this machine's clock, however long ago."""
+    for ago in (0.0, 3600.0, 10_000_000.0):
+        wall = datetime.now(UTC) - timedelta(seconds=ago)
+        assert abs((wall_time(monotonic_time(wall)) - wall).total_seconds()) < 0.05

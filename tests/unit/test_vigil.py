@@ -1,0 +1,87 @@
+"""What the daemon notices about itself."""
+
+import pytest
+
+from tocsin.alarm.watch import Rule
+from tocsin.capture.keeper import StreamState, StreamStatus
+from tocsin.deliver.event import EventType
+from tocsin.errors import SourceFault
+from tocsin.vigil import DOWN_AFTER, RATE_WINDOW, RateVigil, StreamVigil
+
+
+def _status(state: StreamState, since: float, fault: SourceFault | None = None) -> StreamStatus:
+    return StreamStatus("yard", state, since, fault)
+
+
+def test_a_short_outage_is_not_reported() -> None:
+    """A stream that is back before the time is up was never down for anybody."""
+    vigil = StreamVigil()
+    assert vigil.turn(DOWN_AFTER - 0.1, [_status(StreamState.WAITING, 0.0, SourceFault.EOF)]) == []
+    assert vigil.turn(DOWN_AFTER, [_status(StreamState.LIVE, DOWN_AFTER)]) == []
+
+
+def test_a_long_outage_is_reported_once_and_so_is_its_end() -> None:
+    """The report names the reason, and the return how long it lasted."""
+    vigil = StreamVigil()
+    down = _status(StreamState.WAITING, 5.0, SourceFault.REFUSED)
+    ((kind, data),) = vigil.turn(5.0 + DOWN_AFTER, [down])
+    assert (kind, data.stream, data.reason) == (EventType.STREAM_DOWN, "yard", "refused")
+    assert vigil.turn(60.0, [down]) == []
+    ((kind, data),) = vigil.turn(65.0, [_status(StreamState.LIVE, 65.0)])
+    assert (kind, data.lasted) == (EventType.STREAM_UP, 60.0)
+    assert vigil.turn(66.0, [_status(StreamState.LIVE, 65.0)]) == []
+
+
+def test_a_camera_that_was_never_there_is_reported_too() -> None:
+    """Down since the start is down."""
+    ((kind, data),) = StreamVigil().turn(DOWN_AFTER, [_status(StreamState.CONNECTING, 0.0)])
+    assert (kind, data.reason) == (EventType.STREAM_DOWN, "connecting")
+
+
+def test_a_file_that_is_over_is_not_down() -> None:
+    """It ended as it should."""
+    assert StreamVigil().turn(100.0, [_status(StreamState.ENDED, 0.0, SourceFault.ENDED)]) == []
+
+
+RULE = Rule("visit", ("person",), 0.5, hits=5, of=10, within=3.0, end_after=10.0, repeat_every=0.0)
+"""Five hits within three seconds: deaf below 4/3 frames a second."""
+
+
+def _rate(vigil: RateVigil, rate: float, windows: int = 1) -> list[bool]:
+    """Analyse frames at a steady rate and return what was judged."""
+    judged = []
+    for second in range(int(windows * RATE_WINDOW) + 1):
+        judged += vigil.turn(float(second), {"yard": int(second * rate)}, {"yard": 0.0})
+    return [one.deaf for one in judged]
+
+
+@pytest.mark.parametrize(
+    ("rate", "deaf"),
+    [
+        pytest.param(10.0, False, id="the configured rate"),
+        pytest.param(1.4, False, id="just enough"),
+        pytest.param(1.0, True, id="too slow"),
+        pytest.param(0.0, True, id="nothing at all"),
+    ],
+)
+def test_a_rule_is_deaf_where_its_hits_cannot_fit_into_its_time(rate: float, deaf: bool) -> None:
+    """Judged by the frames that were really analysed."""
+    assert _rate(RateVigil({"yard": [RULE]}), rate) == [deaf]
+
+
+def test_a_change_is_news_and_its_lasting_is_not() -> None:
+    """An event is sent when a rule becomes deaf and when it hears again."""
+    vigil = RateVigil({"yard": [RULE]})
+    news = []
+    for second, count in enumerate([*range(21), *range(30, 240, 10)]):
+        news += [(one.deaf, one.news) for one in vigil.turn(float(second), {"yard": count}, {"yard": 0.0})]
+    assert news == [(True, True), (True, False), (False, True), (False, False)]
+
+
+def test_a_stream_that_is_down_is_not_too_slow() -> None:
+    """Its window begins anew when it is back."""
+    vigil = RateVigil({"yard": [RULE]})
+    assert vigil.turn(0.0, {"yard": 0}, {"yard": 0.0}) == []
+    assert vigil.turn(20.0, {"yard": 0}, {}) == []
+    assert vigil.turn(21.0, {"yard": 0}, {"yard": 21.0}) == []
+    assert vigil.turn(30.0, {"yard": 90}, {"yard": 21.0}) == []
