@@ -136,10 +136,10 @@ class Worker:
         self._silence.arrived(picture.at)
         if not self._pace.due(picture.at):
             self._tally(DropReason.RATE)
-        elif (slot := self._take_slot()) is None:
+        elif not self._free:
             self._tally(DropReason.BUSY)
         else:
-            self._hand_over(slot, picture, period)
+            self._hand_over(self._free.popleft(), picture, period)
 
     def _hand_over(self, slot: int, picture: Picture, period: float) -> None:
         began = time.perf_counter()
@@ -156,20 +156,17 @@ class Worker:
             decode_seconds=picture.decode_seconds,
             light_seconds=time.perf_counter() - began,
         )
+        if not self._order.source.realtime:
+            self._let_it_pass()
         self.post(record)
 
-    def _take_slot(self) -> int | None:
-        """Return a free slot.
-
-        A file that is not played in real time loses no frame: it waits until the one before is analysed.
-        """
-        unhurried = not self._order.source.realtime
-        while unhurried and len(self._free) < SLOTS and not self._stop.is_set():
+    def _let_it_pass(self) -> None:
+        """Wait until the frame before was taken: a file that is not played in real time loses none."""
+        while len(self._free) < SLOTS - 1 and not self._stop.is_set():
             self._promise(60)
             self._freed.clear()
-            if len(self._free) < SLOTS:
+            if len(self._free) < SLOTS - 1:
                 self._freed.wait(0.5)
-        return self._free.popleft() if self._free else None
 
     def _wait(self, error: SourceError, live: bool) -> None:
         gap = self._reconnect.failed(error.fault, time.monotonic())
