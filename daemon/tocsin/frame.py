@@ -64,10 +64,11 @@ class View:
 class Frame:
     """One picture of one stream.
 
-    `at` is its arrival on the monotonic clock, in seconds. `period` is the time between two analysed frames
-    when all is well. `silence` is the longest time, in seconds, in which the stream brought no frame since the
-    last analysed one; infinite at the start of a stream and at the seam of a looped file. `width` and `height`
-    are those of the whole picture in the camera's pixels.
+    `at` is its arrival on the monotonic clock, in seconds; for a file that is not played in real time it is the
+    time in the recording, counted from its opening, which may run ahead of the clock. `period` is the time between
+    two analysed frames when all is well. `silence` is the longest time, in seconds, in which the stream brought no
+    frame since the last analysed one; infinite at the start of a stream and at the seam of a looped file. `width`
+    and `height` are those of the whole picture in the camera's pixels.
     """
 
     stream: str

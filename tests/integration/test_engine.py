@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,9 +27,10 @@ class Mailbox:
         self._there = threading.Condition()  # guards _newest; put wakes take
         self.released: list[Frame] = []
 
-    def put(self, stream: str, number: int, at: float = 0.0) -> None:
+    def put(self, stream: str, number: int, at: float = 0.0, silence: float = 0.0) -> None:
         with self._there:
-            self._newest[stream] = frame(view(grey(4, 4)), stream=stream, number=number, at=at)
+            plain = frame(view(grey(4, 4)), stream=stream, number=number, at=at)
+            self._newest[stream] = replace(plain, silence=silence)
             self._there.notify()
 
     def take(self, limit: int, timeout: float) -> list[Frame]:
@@ -92,6 +94,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.frames: list[tuple[str, int]] = []
+        self.silences: list[float] = []
         self.ages: list[tuple[str, float]] = []
         self.batches: list[int] = []
         self.stages: Counter[tuple[str, float]] = Counter()
@@ -104,6 +107,7 @@ class Ledger:
 
     def sink(self, given: Frame, found: Detections) -> None:
         assert len(found) == 2
+        self.silences.append(given.silence)
         self.frames.append((given.stream, given.number))
 
     def batch(self, size: int) -> None:
@@ -300,3 +304,16 @@ def test_an_engine_that_never_started_stops_at_once(
 ) -> None:
     """A start that failed elsewhere can unwind."""
     Engine(detector, feed, ledger.sink, ledger, ledger.sentences.append).stop(0)
+
+
+def test_the_silence_before_a_frame_that_failed_counts_for_the_next(
+    engine: Engine, feed: Mailbox, detector: Scripted, ledger: Ledger
+) -> None:
+    """A gap in what was seen is not forgotten because inference failed on the first frame after it."""
+    detector.fault = lambda given: InferenceFault.RUNTIME if given.number == 1 else None
+    feed.put("yard", 1, silence=9.0)
+    until(lambda: ledger.faults[InferenceFault.RUNTIME], 5, "the failure")
+    for number in (2, 3):
+        feed.put("yard", number, silence=0.1)
+        ledger.wait_for(("yard", number))
+    assert ledger.silences == [9.0, 0.1]

@@ -11,11 +11,11 @@ PACKAGE = Path(__file__).parents[2] / "daemon" / "tocsin"
 
 # Each part may import itself and those of lower layers. Parts of one layer may import each other where it says so.
 LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
-    (True, frozenset({"", "errors", "frame", "fields", "resources", "yamlfile"})),
+    (True, frozenset({"", "errors", "frame", "fields", "resources", "thread", "yamlfile"})),
     (False, frozenset({"capture", "light", "detect", "alarm", "deliver"})),
     (True, frozenset({"config"})),
     (True, frozenset({"clock", "control", "http", "lifecycle", "logs", "metrics", "sdnotify"})),
-    (True, frozenset({"app", "alarms", "assembly", "report", "vigil"})),
+    (True, frozenset({"app", "alarms", "assembly", "check", "report", "vigil"})),
     (True, frozenset({"cli", "demo"})),
     (True, frozenset({"__main__"})),
 )

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.capture import address
-from tocsin.capture.address import resolve, with_credentials, with_host
+from tocsin.capture.address import accepts, resolve, target, with_credentials, with_host
+from tocsin.capture.order import SourceOrder
 from tocsin.errors import SourceError, SourceFault
 
 
@@ -71,3 +72,70 @@ def test_a_dead_name_server_costs_no_more_than_the_deadline(monkeypatch: pytest.
         resolve("camera-7", 554)
     assert time.monotonic() - began < 5.0
     answered.set()
+
+
+def test_a_name_that_cannot_be_one_is_a_fault_of_dns() -> None:
+    """Python refuses an empty label before any name server is asked."""
+    with pytest.raises(
+        SourceError, match=r"expected the name server to know cam\.\.local, found: no valid"
+    ) as caught:
+        resolve("cam..local", 554)
+    assert caught.value.fault is SourceFault.DNS
+
+
+def _known_as(*addresses: str) -> Any:
+    def answer(host: str, port: int, **_: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    return answer
+
+
+def test_every_address_of_a_name_gets_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`localhost` is often ::1 first, where no camera listens."""
+    monkeypatch.setattr(socket, "getaddrinfo", _known_as("::1", "127.0.0.1", "::1"))
+    order = SourceOrder("rtsp://camera:8554/a")
+    urls = [target(order, turn).url for turn in range(3)]
+    assert urls == ["rtsp://[::1]:8554/a", "rtsp://127.0.0.1:8554/a", "rtsp://[::1]:8554/a"]
+
+
+@pytest.mark.parametrize("scheme", ["rtsps", "https"])
+def test_a_certificate_is_checked_unless_told_otherwise(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check is against the name, so the name stays in the URL; another authority can be named."""
+    monkeypatch.setattr(socket, "getaddrinfo", _known_as("10.0.0.7"))
+    checked = target(SourceOrder(f"{scheme}://camera/a", ca_file="/etc/own.pem"))
+    assert (checked.options["tls_verify"], checked.options["ca_file"]) == ("1", "/etc/own.pem")
+    assert checked.url == f"{scheme}://camera/a"
+    assert target(SourceOrder(f"{scheme}://camera/a")).options["ca_file"].startswith("/etc/ssl/")
+    assert target(SourceOrder(f"{scheme}://camera/a", tls_verify=False)).options["tls_verify"] == "0"
+
+
+@pytest.mark.parametrize(
+    "location", ["rtsp://camera/a", "rtsps://camera/a", "http://camera/a", "https://camera/a"]
+)
+def test_a_camera_cannot_make_ffmpeg_read_files(location: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only protocols of the network are allowed, whatever a redirect says."""
+    monkeypatch.setattr(socket, "getaddrinfo", _known_as("10.0.0.7"))
+    allowed = target(SourceOrder(location)).options["protocol_whitelist"].split(",")
+    assert location.partition(":")[0] in allowed
+    assert not {"file", "concat", "data", "pipe", "subfile", "unix"} & set(allowed)
+
+
+def test_a_file_cannot_make_ffmpeg_use_the_network() -> None:
+    """A playlist that calls itself clip.mp4 leads nowhere."""
+    assert target(SourceOrder("/clip.mp4")).options == {"protocol_whitelist": "file"}
+
+
+def test_the_password_is_not_in_the_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A traceback or a log of the target shows none."""
+    monkeypatch.setattr(socket, "getaddrinfo", _known_as("10.0.0.7"))
+    found = target(SourceOrder("rtsp://camera/a", "viewer", "s3cret"))
+    assert "s3cret" in found.url
+    assert "s3cret" not in repr(found)
+
+
+def test_a_port_tells_whether_it_takes_connections() -> None:
+    """A silent camera is told from a dead one by that."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        peer = server.getsockname()
+        assert accepts(peer)
+    assert not accepts(peer)

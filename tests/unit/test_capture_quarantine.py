@@ -1,6 +1,6 @@
-"""Which decoded pictures can be believed."""
+"""Which decoded pictures can be believed, and when there were too few of them."""
 
-from tocsin.capture.quarantine import Quarantine
+from tocsin.capture.quarantine import Drought, Quarantine
 
 
 def test_nothing_passes_before_the_first_keyframe() -> None:
@@ -28,3 +28,34 @@ def test_a_picture_marked_corrupt_begins_a_quarantine() -> None:
     assert quarantine.passes(keyframe=True, corrupt=False)
     assert not quarantine.passes(keyframe=False, corrupt=True)
     assert not quarantine.passes(keyframe=False, corrupt=False)
+
+
+def test_ten_seconds_without_a_clean_picture_are_too_many() -> None:
+    """The time runs from the first thing that came, and from each clean picture anew."""
+    drought = Drought()
+    drought.opened()
+    assert drought.exceeded(100.0, 0.04) is None
+    assert drought.exceeded(109.9, 0.04) is None
+    drought.clean(109.9)
+    assert drought.exceeded(119.8, 0.04) is None
+    assert drought.exceeded(119.9, 0.04) == 10.0
+
+
+def test_a_slow_camera_has_five_periods_to_show_a_clean_picture() -> None:
+    """Ten seconds are two pictures of some cameras."""
+    drought = Drought()
+    assert drought.exceeded(0.0, 4.0) is None
+    assert drought.exceeded(19.9, 4.0) is None
+    assert drought.exceeded(20.0, 4.0) == 20.0
+
+
+def test_openings_that_bring_no_clean_picture_make_the_next_one_longer() -> None:
+    """A camera with a keyframe every twenty seconds is seen in the end; a clean picture restores the limit."""
+    drought, limits = Drought(), []
+    for _ in range(5):
+        drought.opened()
+        drought.exceeded(0.0, 0.04)
+        limits.append(drought.exceeded(1000.0, 0.04))
+    assert limits == [10.0, 20.0, 40.0, 60.0, 60.0]
+    drought.clean(2000.0)
+    assert drought.exceeded(2010.0, 0.04) == 10.0

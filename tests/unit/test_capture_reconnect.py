@@ -39,6 +39,13 @@ def test_a_refused_password_is_tried_every_five_minutes() -> None:
     assert len(_tries(SourceFault.AUTH, 3600.0)) == 12
 
 
+@pytest.mark.parametrize("fault", [fault for fault in SourceFault if fault is not SourceFault.AUTH])
+def test_every_other_fault_is_tried_again_within_half_a_minute(fault: SourceFault) -> None:
+    """A camera that answers nonsense while it boots is not left alone for long."""
+    tries = _tries(fault, 600.0)
+    assert max(after - before for before, after in pairwise(tries)) <= 30.0
+
+
 def test_a_healthy_stream_that_breaks_is_tried_at_once() -> None:
     """After ten seconds of good frames an outage is a new one."""
     reconnect = Reconnect(lambda: 0.5)

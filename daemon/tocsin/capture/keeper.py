@@ -24,6 +24,7 @@ from tocsin.capture.wire import (
     Free,
     Report,
     Stop,
+    ViewRecord,
     decode_report,
 )
 from tocsin.errors import SourceFault, WorkerError
@@ -34,8 +35,14 @@ log = structlog.get_logger(__name__)
 _START_LIMIT = 15.0
 """Seconds in which a new worker must make its first promise: the fork server loads the libraries for the first."""
 
+_KILL_LIMIT = 5.0
+"""Seconds after which a killed worker that is not dead is given up: the kernel holds it."""
+
 _RESTART_GAPS = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Before a dead worker is replaced, by the number of deaths in a row."""
+
+_FAR = 1e6
+"""Seconds from now beyond which a time is no time: a recording that is played fast may be hours ahead."""
 
 _STEADY_AFTER = 30.0
 """A worker that lived so long begins a new row."""
@@ -98,16 +105,17 @@ class Keeper:
         self._deaths = 0
         self._number = 0
         self._told: SourceFault | None = None
+        self._excused_until = 0.0
         self.status = StreamStatus(order.stream, StreamState.CONNECTING, time.monotonic())
 
     def tend(self, now: float) -> None:
         """Start the worker when it is due, and kill it when it broke its promise."""
         if self._worker is None:
-            if now >= self._restart_at:
+            if now >= self._restart_at and self.status.state is not StreamState.ENDED:
                 self._start(now)
             return
         limit = self._worker.mailbox.alive_until or self._started_at + _START_LIMIT
-        if now > limit:
+        if now > max(limit, self._excused_until):
             log.error(
                 "a capture worker hangs and is replaced",
                 stream=self._order.stream,
@@ -115,12 +123,21 @@ class Keeper:
             )
             self._lost("the worker hung", now)
 
+    def excuse(self, until: float) -> None:
+        """Let no promise be broken before `until`: this process itself stood still, and so may the worker have."""
+        self._excused_until = until
+
     def ask_to_stop(self) -> None:
         """Tell the worker to end by itself."""
         if self._worker is not None:
             self._worker.send(Stop())
 
-    def bury(self, grace: float = 0.0) -> None:
+    def wait_and_kill(self, until: float) -> None:
+        """Give the worker until then to end by itself, and then kill it."""
+        if self._worker is not None and not self._worker.dead(max(0.0, until - time.monotonic())):
+            self._worker.kill()
+
+    def bury(self) -> None:
         """Make sure that the worker is dead, and forget it."""
         worker, self._worker = self._worker, None
         if worker is None:
@@ -128,9 +145,9 @@ class Keeper:
         for descriptor in (worker.channel, worker.pidfd):
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(descriptor)
-        if not worker.dead(grace):
+        if not worker.dead():
             worker.kill()
-            if not worker.dead(timeout=5.0):
+            if not worker.dead(timeout=_KILL_LIMIT):
                 log.error("a capture worker survives being killed", stream=self._order.stream, pid=worker.pid)
         worker.close()
 
@@ -173,6 +190,8 @@ class Keeper:
         self.bury()
         self._deaths = 0 if now - self._started_at > _STEADY_AFTER else self._deaths + 1
         self._restart_at = now + self._gap()
+        if self.status.state is StreamState.ENDED:
+            return  # a file is played once, though its worker dies afterwards
         self._observe.worker_restarted(self._order.stream)
         if self.status.state is StreamState.LIVE:
             self._observe.disconnected(self._order.stream, SourceFault.WORKER)
@@ -201,7 +220,8 @@ class Keeper:
                 self._broken(report)
             case Ended():
                 log.info("the file is over", stream=self._order.stream)
-                self._turn(StreamState.ENDED, SourceFault.ENDED)
+                self._observe.disconnected(self._order.stream, SourceFault.ENDED)
+                self._turn(StreamState.ENDED, SourceFault.ENDED, "the file is over")
             case Crashed():
                 log.error(
                     "a capture worker failed",
@@ -211,27 +231,24 @@ class Keeper:
                 )
 
     def _frame(self, record: FrameRecord, worker: WorkerProcess) -> None:
-        views = tuple(
-            View(
-                view.region,
-                view.width,
-                view.height,
-                view.light,
-                view.correction,
-                worker.mailbox.pixels(record.slot, view.offset, view.width, view.height),
-            )
-            for view in record.views
-        )
+        _check(record, len(self._order.views))
         self._number += 1
         stream = self._order.stream
         frame = Frame(
-            stream, self._number, record.at, record.period, record.silence, record.width, record.height, views
+            stream=stream,
+            number=self._number,
+            at=record.at,
+            period=record.period,
+            silence=record.silence,
+            width=record.width,
+            height=record.height,
+            views=tuple(_view(view, record.slot, worker) for view in record.views),
         )
         if self._newest.put(frame, lambda: worker.send(Free(record.slot))):
             self._observe.dropped(stream, DropReason.SUPERSEDED, 1)
         self._observe.stage("decode", record.decode_seconds)
         self._observe.stage("light", record.light_seconds)
-        self._observe.lit(stream, views[0].light.mean, views[0].correction)
+        self._observe.lit(stream, frame.views[0].light.mean, frame.views[0].correction)
         self.status = replace(self.status, last_frame_at=record.at)
 
     def _counts(self, counts: Counts) -> None:
@@ -265,3 +282,15 @@ class Keeper:
         before = self.status
         since = before.since if before.state is state else time.monotonic()
         self.status = StreamStatus(self._order.stream, state, since, fault, message, before.last_frame_at)
+
+
+def _check(record: FrameRecord, views: int) -> None:
+    """Raise WorkerError for a record that a sound worker never sends: its values reach clocks and arithmetic."""
+    near = abs(record.at - time.monotonic()) < _FAR
+    if len(record.views) != views or not near or not 0 < record.period < _FAR or not record.silence >= 0:
+        raise WorkerError("expected the record of a frame, found one that makes no sense")
+
+
+def _view(view: ViewRecord, slot: int, worker: WorkerProcess) -> View:
+    pixels = worker.mailbox.pixels(slot, view.offset, view.width, view.height)
+    return View(view.region, view.width, view.height, view.light, view.correction, pixels)

@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import threading
+from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 
 from tocsin.capture import mailbox
@@ -37,22 +38,25 @@ class WorkerProcess:
 
     def __init__(self, order: Order) -> None:
         """Start the worker. Raises WorkerError when the fork server cannot give one."""
-        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # Guards the channel's descriptor, so that no thread sends into one that was closed and given out again;
         # held for one system call that never waits.
         self._sending = threading.Lock()
-        descriptor = mailbox.create(order.slot_bytes)
-        try:
-            self.mailbox = mailbox.Mailbox(descriptor, order.slot_bytes)
-            self._process, self.pidfd = _fork(order, theirs)
-            socket.send_fds(self.channel, [b"mailbox"], [descriptor])
-        except BaseException:
-            self.channel.close()
-            raise
-        finally:
-            os.close(descriptor)
-            theirs.close()
-        self.channel.setblocking(False)
+        with contextlib.ExitStack() as undo, _translated(order.stream):
+            self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            undo.callback(self.channel.close)
+            with theirs:
+                descriptor = mailbox.create(order.slot_bytes)
+                try:
+                    self.mailbox = mailbox.Mailbox(descriptor, order.slot_bytes)
+                    self._process = _fork(order, theirs)
+                    # when anything fails from here on, the worker ends by itself: its channel is closed
+                    self.pidfd = os.pidfd_open(self.pid)
+                    undo.callback(os.close, self.pidfd)
+                    socket.send_fds(self.channel, [b"mailbox"], [descriptor])
+                finally:
+                    os.close(descriptor)
+            self.channel.setblocking(False)
+            undo.pop_all()
 
     @property
     def pid(self) -> int:
@@ -91,19 +95,21 @@ class WorkerProcess:
             self._process.close()
 
 
-def _fork(order: Order, theirs: socket.socket) -> tuple[BaseProcess, int]:
+@contextlib.contextmanager
+def _translated(stream: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, RuntimeError) as error:
+        # No descriptors or processes left, or the fork server died at this moment: the next try starts a new one.
+        found = type(error).__name__
+        raise WorkerError(f"stream {stream}: expected a capture worker to start, found {found}") from error
+
+
+def _fork(order: Order, theirs: socket.socket) -> BaseProcess:
     context = multiprocessing.get_context("forkserver")
     process = context.Process(target=_serve, args=(order, theirs), name=f"tocsin-{order.stream}", daemon=True)
-    try:
-        process.start()
-        assert process.pid is not None, "a started process has a number"
-        return process, os.pidfd_open(process.pid)
-    except (OSError, EOFError) as error:
-        # the fork server, or the worker, died at this moment: the next try starts a new one
-        found = type(error).__name__
-        raise WorkerError(
-            f"stream {order.stream}: expected a capture worker to start, found {found}"
-        ) from error
+    process.start()
+    return process
 
 
 def _serve(order: Order, channel: socket.socket) -> None:

@@ -49,7 +49,7 @@ class Reconnect:
         fresh = self._outage_since is None
         if self._outage_since is None:
             self._outage_since = now
-        if fault in (SourceFault.AUTH, SourceFault.UNSUPPORTED):
+        if fault is SourceFault.AUTH:
             gap = _AUTH_GAP
         elif fresh:
             gap = _FIRST_GAP

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from tocsin.fields import LocalPath, Name, Secret, Section, expected, resolve_path
+from tocsin.fields import LocalPath, Name, Secret, Section, check_port, expected, resolve_path, text_of
 from tocsin.yamlfile import Fault
 
 _KINDS = "rtsp://, rtsps://, http:// or https:// and a host, /dev/video0, /dev/v4l/by-id/NAME or file:PATH"
@@ -29,9 +29,12 @@ def _check_source(source: str, info: ValidationInfo) -> str:
 def _has_host(address: str) -> bool:
     try:
         parts = urlsplit(address)
-        return bool(parts.hostname) and parts.port != 0 and not re.search(r"[\s#]", address)
-    except ValueError:  # a port that is none, or a broken IPv6 address
+    except ValueError:  # a broken IPv6 address
         return False
+    if not parts.hostname or re.search(r"[\s#]", address):
+        return False
+    check_port(parts)
+    return True
 
 
 _USES = {
@@ -45,7 +48,7 @@ _USES = {
 }
 """The kinds of source with which a key does anything; RTSP over TLS is always carried by TCP."""
 
-Source = Annotated[str, AfterValidator(_check_source)]
+Source = Annotated[str, AfterValidator(_check_source), text_of(_KINDS)]
 
 
 class SourceSettings(Section):

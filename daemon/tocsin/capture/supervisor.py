@@ -4,23 +4,31 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tocsin.capture.keeper import Keeper, Observer, StreamStatus
 from tocsin.capture.newest import Newest
 from tocsin.capture.order import Order
 from tocsin.capture.process import prepare_fork_server
+from tocsin.errors import WorkerError
+from tocsin.thread import guarded
 
 _TICK = 0.5
+_GRACE = 0.5
+_STOOD_STILL = 3.0
+"""Seconds between two turns after which the machine or the process was suspended, and the workers maybe with it."""
 
 
 class Supervisor:
     """Serves the newest frame of every stream (see `Newest`) and keeps their workers alive.
 
-    The constructor starts nothing. `take` and `release` are the engine's side.
+    The constructor starts nothing. `take` and `release` are the engine's side. `on_failure` is called once, with a
+    sentence, when the supervisor's own thread ends by an error.
     """
 
-    def __init__(self, orders: Sequence[Order], observe: Observer) -> None:
+    def __init__(
+        self, orders: Sequence[Order], observe: Observer, on_failure: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._newest = Newest()
         self.take = self._newest.take
         self.release = self._newest.release
@@ -28,7 +36,7 @@ class Supervisor:
         self._keepers = [Keeper(order, self._newest, observe, self._selector) for order in orders]
         # The only thread that starts, reads and kills workers; it waits in the selector, half a second at most, and
         # `stop` wakes it by a byte.
-        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+        self._thread = guarded("supervisor", self._run, on_failure)
         self._stopping = threading.Event()
         self._bell, self._rope = socket.socketpair()
         self._pulse = time.monotonic()
@@ -40,14 +48,19 @@ class Supervisor:
         self._thread.start()
 
     def stop(self, deadline: float) -> None:
-        """End all workers by the monotonic time `deadline`, by force if need be; a second call does nothing."""
+        """End all workers by the monotonic time `deadline`, by force if need be; a second call does nothing.
+
+        Raises WorkerError when that was not possible.
+        """
         if self._stopping.is_set():
             return
         self._stopping.set()
         self._rope.send(b"stop")
         self._thread.join(max(0.0, deadline - time.monotonic()))
-        for keeper in self._keepers:
-            keeper.bury()
+        if self._thread.is_alive():
+            raise WorkerError(
+                "expected the capture workers to end in time, found the supervisor still at work"
+            )
         self._newest.clear()
         self._selector.close()
         self._bell.close()
@@ -63,13 +76,24 @@ class Supervisor:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            now = self._pulse = time.monotonic()
+            now = time.monotonic()
+            if now - self._pulse > _STOOD_STILL:
+                for keeper in self._keepers:
+                    keeper.excuse(now + _STOOD_STILL)
+            self._pulse = now
             for keeper in self._keepers:
                 keeper.tend(now)
             for key, _ in self._selector.select(_TICK):
                 if key.data is not None:
                     key.data()
+        self._end_workers()
+
+    def _end_workers(self) -> None:
+        """Let all end by themselves at the same time, then kill those that did not."""
         for keeper in self._keepers:
             keeper.ask_to_stop()
+        grace = time.monotonic() + _GRACE
         for keeper in self._keepers:
-            keeper.bury(grace=_TICK)
+            keeper.wait_and_kill(grace)
+        for keeper in self._keepers:
+            keeper.bury()

@@ -54,7 +54,7 @@ class FrameRecord:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The source is open."""
+    """The source is open and gave its first clean picture, which has this size in pixels; once per opening."""
 
     codec: str
     width: int
@@ -63,7 +63,7 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The source broke (`live`: after it had been open) or could not be opened; the next try is in `retry_in`."""
+    """The source broke (`live`: after `Connected`) or did not get that far; the next try is in `retry_in`."""
 
     fault: SourceFault
     message: str

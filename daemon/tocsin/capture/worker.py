@@ -15,11 +15,13 @@ from collections import Counter, deque
 from random import random
 
 import cv2
+from av.video.frame import VideoFrame
 
 from tocsin.capture.mailbox import SLOTS, Mailbox
 from tocsin.capture.order import Order
 from tocsin.capture.pace import Pace, Silence
-from tocsin.capture.quarantine import Quarantine
+from tocsin.capture.quarantine import Drought, Quarantine
+from tocsin.capture.rate import Rate
 from tocsin.capture.reconnect import Reconnect
 from tocsin.capture.shrink import Shrinker
 from tocsin.capture.source import Picture, Source
@@ -45,11 +47,15 @@ _COUNT_EVERY = 1.0
 _GRACE = 5.0
 """Added to what a wait promises, for a machine under load."""
 
+_KEPT = frozenset({"PATH", "HOME", "LANG", "TZ", "RES_OPTIONS"})
+_KEPT_TOO = ("LC_", "OMP_", "OPENBLAS_", "MKL_")
+
 
 def main(order: Order, channel: socket.socket) -> None:
     """Serve one stream until told to stop; the entry of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    forget_environment()
     _, descriptors, _, _ = socket.recv_fds(channel, PACKET, 1)
     mailbox = Mailbox(descriptors[0], order.slot_bytes)
     os.close(descriptors[0])
@@ -63,6 +69,15 @@ def main(order: Order, channel: socket.socket) -> None:
         place = traceback.extract_tb(error.__traceback__)[-1]
         worker.post(Crashed(type(error).__name__, f"{place.filename}:{place.lineno}"))
         sys.exit(1)
+
+
+def forget_environment() -> None:
+    """Drop every variable that a worker does not need: it parses what strangers send, and others hold secrets.
+
+    What the process was started with stays readable in its /proc/PID/environ.
+    """
+    for name in [name for name in os.environ if name not in _KEPT and not name.startswith(_KEPT_TOO)]:
+        del os.environ[name]
 
 
 class Worker:
@@ -83,75 +98,89 @@ class Worker:
         self._pace = Pace(order.max_fps)
         self._silence = Silence()
         self._shrinker = Shrinker(order.views, order.light)
-        self._slowest = (
-            0.0  # seconds between two pictures as the last opening told: a slow stream is not a stall
-        )
+        self._rate = Rate(order.max_fps)
+        self._drought = Drought()
+        self._live = False
+        self._turn = 0
 
     def run(self) -> None:
         """Open the stream again and again until told to stop."""
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
         threading.Thread(target=self._count, name="count", daemon=True).start()
         while not self._stop.is_set():
-            live = False
             try:
-                source = Source(self._order.source, self._stop, self._promise, self._slowest)
-                live = True
-                self._attend(source)
+                self._serve()
             except SourceError as error:
                 if error.fault is SourceFault.ENDED:
                     self._idle()
                     return
-                self._wait(error, live)
+                self._wait(error)
         self._report_counts()
 
     def post(self, report: Report) -> None:
         """Send a report to the daemon; waits while its queue is full."""
         self._channel.send(encode(report))
 
-    def _attend(self, source: Source) -> None:
-        width, height = source.size
-        self.post(Connected(source.codec, width, height))
-        self._slowest = 1.0 / source.rate if source.rate else 0.0
-        period = max(self._pace.period, self._slowest)
+    def _serve(self) -> None:
+        """Open the stream and receive until it breaks (raises SourceError) or the worker is told to stop."""
+        self._live = False
+        timeout = self._rate.read_timeout
+        source = Source(self._order.source, self._stop, self._promise, read_timeout=timeout, turn=self._turn)
+        self._rate.opened(source.rate)
+        self._drought.opened()
         quarantine = Quarantine()
         try:
             for picture in source.pictures():
-                self._receive(picture, quarantine, period)
+                if self._is_clean(picture, quarantine):
+                    self._receive(picture, source.codec)
         finally:
             source.close()
 
-    def _receive(self, picture: Picture, quarantine: Quarantine, period: float) -> None:
+    def _is_clean(self, picture: Picture, quarantine: Quarantine) -> bool:
+        """Count what came. Raises SourceError(DECODE) when nothing clean came for too long."""
         frame = picture.frame
-        if frame is None:
+        if frame is not None:
+            self._tally("received")
+            if quarantine.passes(keyframe=frame.key_frame, corrupt=frame.is_corrupt):
+                self._drought.clean(picture.at)
+                return True
+            self._tally("quarantined")
+        elif picture.damaged:
             quarantine.damage()
             self._tally("decode_errors")
-            return
-        self._tally("received")
-        if not quarantine.passes(keyframe=frame.key_frame, corrupt=frame.is_corrupt):
-            self._tally("quarantined")
-            return
+        if limit := self._drought.exceeded(picture.at, self._rate.period):
+            raise SourceError(SourceFault.DECODE, f"no clean picture for {limit:g} s")
+        return False
+
+    def _receive(self, picture: Picture, codec: str) -> None:
+        frame = picture.frame
+        assert frame is not None, "only a picture is clean"
+        if not self._live:
+            self._live = True
+            self.post(Connected(codec, frame.width, frame.height))
         self._reconnect.frame(picture.at)
         if picture.seam:
             self._silence.seam()
+            self._rate.seam()
         self._silence.arrived(picture.at)
+        self._rate.arrived(picture.at)
         if not self._pace.due(picture.at):
             self._tally(DropReason.RATE)
         elif not self._free:
             self._tally(DropReason.BUSY)
         else:
-            self._hand_over(self._free.popleft(), picture, period)
+            self._hand_over(self._free.popleft(), frame, picture)
 
-    def _hand_over(self, slot: int, picture: Picture, period: float) -> None:
+    def _hand_over(self, slot: int, frame: VideoFrame, picture: Picture) -> None:
         began = time.perf_counter()
-        assert picture.frame is not None, "only decoded pictures are handed over"
-        views = self._shrinker.fill(picture.frame, self._mailbox, slot)
+        views = self._shrinker.fill(frame, self._mailbox, slot)
         record = FrameRecord(
             slot=slot,
             at=picture.at,
-            period=period,
+            period=max(self._pace.period, self._rate.period),
             silence=self._silence.taken(),
-            width=picture.frame.width,
-            height=picture.frame.height,
+            width=frame.width,
+            height=frame.height,
             views=views,
             decode_seconds=picture.decode_seconds,
             light_seconds=time.perf_counter() - began,
@@ -168,10 +197,14 @@ class Worker:
             if len(self._free) < SLOTS - 1:
                 self._freed.wait(0.5)
 
-    def _wait(self, error: SourceError, live: bool) -> None:
+    def _wait(self, error: SourceError) -> None:
+        if error.fault is SourceFault.STALL:
+            self._rate.stalled()
+        if not self._live:
+            self._turn += 1  # the host may have another address that works
         gap = self._reconnect.failed(error.fault, time.monotonic())
         self._promise(gap)
-        self.post(Broken(error.fault, str(error), live, gap))
+        self.post(Broken(error.fault, str(error), self._live, gap))
         self._stop.wait(gap)
 
     def _idle(self) -> None:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
@@ -11,6 +12,7 @@ import structlog
 from tocsin.detect.detector import Attempt
 from tocsin.errors import InferenceError, InferenceFault
 from tocsin.frame import Detections, Frame
+from tocsin.thread import guarded
 
 FAILED_IN_A_ROW = 3
 """After so many batches without one result the device is taken for lost: a poisoned one never recovers."""
@@ -78,14 +80,14 @@ class Engine:
         self._on_failure = on_failure
         self._clock = clock
         # The one thread of the engine. It waits in feed.take, at most _PATIENCE, and in the detector. Nothing
-        # else waits for it but stop. A daemon thread, since a call into a hung driver cannot be ended and must
-        # not keep the process from ending.
-        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        # else waits for it but stop.
+        self._thread = guarded("engine", self._run, on_failure)
         self._stopping = threading.Event()  # set by `stop` from any thread; read once a turn
         # Both are written by the engine's thread and read by any other: a float is replaced whole.
         self._pulse = clock()
         self._last_success: float | None = None
         self._failures = 0
+        self._silences: dict[str, float] = {}  # before frames whose inference failed, by stream
         self._unsaid = 0
         self._said = -_SUMMARY
 
@@ -115,17 +117,11 @@ class Engine:
             )
 
     def _run(self) -> None:
-        try:
-            while not self._stopping.is_set():
-                self._turn()
-                if self._failures >= FAILED_IN_A_ROW:
-                    self._on_failure(f"the detector failed on {self._failures} batches in a row")
-                    return
-        except Exception:  # noqa: BLE001
-            # The last line of the thread: a bug in a decoder or a sink must end the daemon, since an engine that
-            # died unseen would look like a quiet night.
-            _log.exception("the engine stopped on an unexpected error")
-            self._on_failure("the engine stopped on an unexpected error")
+        while not self._stopping.is_set():
+            self._turn()
+            if self._failures >= FAILED_IN_A_ROW:
+                self._on_failure(f"the detector failed on {self._failures} batches in a row")
+                return
 
     def _turn(self) -> None:
         self._pulse = self._clock()
@@ -151,13 +147,16 @@ class Engine:
             self._last_success = self._clock()
 
     def _hand_on(self, frame: Frame, found: Detections) -> None:
-        self._observe.analysed(frame.stream, self._clock() - frame.at)
+        # what nobody saw because inference failed belongs to the silence before the next frame that counts
+        frame = replace(frame, silence=max(frame.silence, self._silences.pop(frame.stream, 0.0)))
+        self._observe.analysed(frame.stream, max(0.0, self._clock() - frame.at))
         for index, count in Counter(found.classes.tolist()).items():
             self._observe.detected(frame.stream, found.labels[index], count)
         self._sink(frame, found)
 
     def _fail(self, frame: Frame, error: InferenceError) -> None:
         self._observe.inference_failed(error.fault)
+        self._silences[frame.stream] = max(frame.silence, self._silences.get(frame.stream, 0.0))
         self._unsaid += 1
         now = self._clock()
         if now - self._said >= _SUMMARY:

@@ -1,0 +1,117 @@
+"""The supervisor against what workers and machines do wrong."""
+
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.camera import FakeCamera
+from support.capturing import Tally, capturing, order
+from support.h264 import record
+from support.process import is_alive
+from support.scene import Scene
+from support.wait import SCALE, until
+from tocsin.capture import mailbox
+from tocsin.capture.keeper import Keeper, StreamState, _check
+from tocsin.capture.supervisor import Supervisor
+from tocsin.capture.wire import FrameRecord, ViewRecord
+from tocsin.errors import SourceFault, WorkerError
+from tocsin.frame import WHOLE, Correction, Light
+
+VIEW = ViewRecord(WHOLE, 4, 4, 0, Light(0, 0, 0, 0, 0, 0), Correction.NONE)
+SOUND = FrameRecord(0, 0.0, 0.1, 0.1, 4, 4, (VIEW,), 0.0, 0.0)
+
+
+def _pid(supervisor: Supervisor, number: int = 0) -> int:
+    worker = until(lambda: supervisor._keepers[number]._worker, 10.0, "a worker")
+    return worker.pid
+
+
+def test_a_file_is_played_once_though_its_worker_dies_afterwards(tmp_path: Path) -> None:
+    """The stream has ended, is no longer up, and stays so."""
+    clip = tmp_path / "clip.mp4"
+    record(Scene(fps=10), clip, 0.5)
+    with capturing(order(str(clip))) as capture:
+        capture.wait_state(StreamState.ENDED)
+        assert capture.status().fault is SourceFault.ENDED
+        capture.wait_count("disconnected", "ended")
+        received = capture.tally["received"]
+        worker = _pid(capture.supervisor)
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: not is_alive(worker), 5.0, "the worker to be gone")
+        until(lambda: capture.supervisor._keepers[0]._worker is None, 5.0, "the supervisor to notice")
+        turn = capture.supervisor.pulse()
+        until(lambda: capture.supervisor.pulse() > turn + 1.0, 10.0, "some turns")
+        assert capture.supervisor._keepers[0]._worker is None
+        assert (capture.tally["received"], capture.tally["worker_restarted"]) == (received, 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param({"views": ()}, id="no view"),
+        pytest.param({"views": (VIEW, VIEW)}, id="a view too many"),
+        pytest.param({"at": 1e300}, id="the end of time"),
+        pytest.param({"at": float("nan")}, id="no time"),
+        pytest.param({"period": 0.0}, id="no period"),
+        pytest.param({"silence": float("nan")}, id="no silence"),
+        pytest.param({"silence": -1.0}, id="a silence before it began"),
+    ],
+)
+def test_a_record_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    """A worker that was taken over cannot bring the daemon down with a number."""
+    sound = replace(SOUND, at=time.monotonic())
+    _check(sound, 1)
+    with pytest.raises(WorkerError, match="makes no sense"):
+        _check(replace(sound, **wrong), 1)
+
+
+def test_a_supervisor_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its end must end the daemon, since nobody would look at the cameras any more."""
+
+    def fail(self: Keeper, now: float) -> None:
+        raise ValueError("a defect")
+
+    monkeypatch.setattr(Keeper, "tend", fail)
+    told: list[str] = []
+    supervisor = Supervisor([order("/dev/video63")], Tally(), told.append)
+    supervisor.start()
+    until(lambda: told, 5.0, "the failure to be told")
+    supervisor.stop(time.monotonic() + 5)
+    assert told == ["the supervisor stopped on an unexpected error"]
+
+
+def test_a_machine_without_descriptors_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a start needs and cannot get is an error of that start, and the stream comes later."""
+    refused: list[int] = []
+    create = mailbox.create
+
+    def short(slot_bytes: int) -> int:
+        if len(refused) < 2:
+            refused.append(1)
+            raise OSError(24, "Too many open files")
+        return create(slot_bytes)
+
+    monkeypatch.setattr(mailbox, "create", short)
+    with FakeCamera() as camera, capturing(order(camera.url)) as capture:
+        capture.wait_state(StreamState.LIVE)
+    assert len(refused) == 2
+
+
+def test_many_hung_workers_are_ended_together() -> None:
+    """Stopping takes one grace for all of them, not one for each."""
+    with FakeCamera() as camera:
+        with capturing([order(camera.url, name=f"s{number}") for number in range(6)]) as capture:
+            for number in range(6):
+                capture.wait_state(StreamState.LIVE, name=f"s{number}", timeout=20.0)
+            workers = [_pid(capture.supervisor, number) for number in range(6)]
+            for worker in workers:
+                os.kill(worker, signal.SIGSTOP)
+            began = time.monotonic()
+            capture.supervisor.stop(began + 5.0)
+            assert time.monotonic() - began < 2.0 * SCALE
+        assert not any(is_alive(worker) for worker in workers)
