@@ -119,6 +119,7 @@ def test_settled_deliveries_are_not_queued(path: Path, notes: Notes):
     with running(path, notes) as outbox:
         (left,) = queued(outbox)
     assert (left.number, left.attempts, left.wait) == (third.number, 2, 60.0)
+    assert left.outcome is Outcome.FAILING
     assert left.next_attempt == pytest.approx(time.time() + 60, abs=30)
 
 
@@ -382,6 +383,74 @@ def test_an_event_that_cannot_be_written_stops_no_other(path: Path, notes: Notes
         commit(outbox, alarm_event())
         assert len(queued(outbox)) == 1
     assert notes.degraded == []
+    assert notes.drops == [(DropReason.REFUSED, 1)]
+
+
+def break_apply(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Let the next application of a change raise `error`, and those after it do as always."""
+    errors, apply = [error], Store.apply
+
+    def refuse(self: Store, *rest: object) -> int:
+        if errors:
+            raise errors.pop()
+        return apply(self, *rest)
+
+    monkeypatch.setattr(Store, "apply", refuse)
+
+
+def test_a_change_that_the_database_refuses_is_said_and_counted(
+    path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch
+):
+    """A change that no database would take is logged with what is lost, counted, and answered; others go on."""
+    error = sqlite3.IntegrityError("UNIQUE constraint failed")
+    error.sqlite_errorname = "SQLITE_CONSTRAINT_UNIQUE"
+    break_apply(monkeypatch, error)
+    with capture_logs() as logs, running(path, notes) as outbox:
+        bad = outbox.commit(Change(events=(alarm_event(), stream_event(stream="yard"))))
+        assert isinstance(bad.exception(WAIT), OutboxError)
+        commit(outbox, alarm_event())
+    (line,) = [line for line in logs if line["log_level"] == "error"]
+    assert line == {
+        "event": "outbox cannot take a change",
+        "log_level": "error",
+        "error": "SQLITE_CONSTRAINT_UNIQUE",
+        "types": ["alarm.raised", "stream.down"],
+        "streams": ["entrance", "yard"],
+    }
+    assert notes.drops == [(DropReason.REFUSED, 2)]
+
+
+def test_a_thread_that_dies_is_noticed(path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch):
+    """An unexpected error ends the outbox: whoever has to know is told once, and nobody waits for an answer."""
+    break_apply(monkeypatch, ValueError("a mistake of ours"))
+    told: list[str] = []
+    outbox = Outbox(path, EVERYTHING, notes, on_failure=told.append)
+    with capture_logs() as logs:
+        outbox.start()
+        answer = outbox.commit(Change(events=(alarm_event(),)))
+        assert isinstance(answer.exception(WAIT), OutboxError)
+        until(lambda: told, WAIT, "the sentence")
+    assert told == ["the outbox stopped on an unexpected error"]
+    assert [line["thread"] for line in logs if line.get("exc_info")] == ["outbox"]
+    assert isinstance(outbox.commit(Change()).exception(WAIT), OutboxError)
+    outbox.stop(time.monotonic() + WAIT)
+
+
+def test_a_question_that_kills_the_thread_is_answered(
+    path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch
+):
+    """Whoever asked when the thread died on the question, or after it, gets an error and does not wait."""
+    told: list[str] = []
+
+    def broken(*_: object) -> None:
+        raise ValueError("a mistake of ours")
+
+    monkeypatch.setattr(Store, "queued", broken)
+    outbox = Outbox(path, EVERYTHING, notes, on_failure=told.append)
+    outbox.start()
+    assert isinstance(outbox.queued("hook", 0, 1).exception(WAIT), OutboxError)
+    until(lambda: told, WAIT, "the sentence")
+    outbox.stop(time.monotonic() + WAIT)
 
 
 def test_stop_writes_what_waits(path: Path, notes: Notes):

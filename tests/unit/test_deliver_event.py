@@ -124,6 +124,20 @@ def test_events_tell_what_they_are_about():
         assert (event.stream, event.alarm_id) == expected
 
 
+def test_news_of_the_detector_name_whom_they_concern():
+    """A body about the detector holds the stream and the rule that it concerns, null where it concerns all."""
+    data = DetectorData("deaf", "m", "CPU", "yard", rule="intruder")
+    assert data.payload() == {
+        "reason": "deaf",
+        "model": "m",
+        "provider": "CPU",
+        "stream": "yard",
+        "rule": "intruder",
+    }
+    everybody = DetectorData("no_gpu", "m", "CPU").payload()
+    assert (everybody["stream"], everybody["rule"]) == (None, None)
+
+
 def test_an_identity_is_a_uuid_of_version_7():
     """The bits are where RFC 9562 wants them: its own example has this time and this randomness."""
     at = datetime.fromtimestamp(0x017F22E279B0 / 1000, UTC)

@@ -23,6 +23,7 @@ def waiting(number: int, lane: str, due: float = 0.0, attempts: int = 0, born: f
         age=0.0,
         next_attempt=0.0,
         wait=0.0,
+        outcome=None,
     )
     return Waiting(delivery, born=born, due=due, attempts=attempts)
 
@@ -60,9 +61,79 @@ def test_the_probe_is_what_was_tried_least():
     poison, fresh = waiting(1, "a", attempts=3), waiting(2, "b", due=900)
     lanes = filled(poison, fresh)
     assert lanes.take_probe(now=0, but=1) is None
-    assert lanes.take_probe() is fresh
-    assert lanes.take_probe() is poison
-    assert lanes.take_probe() is None
+    assert lanes.take_probe(now=900) is fresh
+    assert lanes.take_probe(now=0) is poison
+    assert lanes.take_probe(now=900) is None
+
+
+def test_no_probe_comes_before_its_own_time():
+    """A delivery that has to wait for itself is not sent to find out about the receiver."""
+    poison, later = waiting(1, "a", due=600), waiting(2, "b", due=700)
+    lanes = filled(poison, later)
+    assert lanes.take_probe(now=599) is None
+    assert (lanes.next_due(), lanes.next_due_but(1)) == (600, 700)
+    assert lanes.take_probe(now=600) is poison
+    assert lanes.next_due_but(2) is None
+
+
+def held(*rounds: int | None) -> tuple[Lanes, list[Waiting]]:
+    """Return lanes of one delivery each that failed in the given rounds and wait until 900."""
+    each = [waiting(number, f"lane {number}") for number in range(len(rounds))]
+    lanes = filled(*each)
+    for one, outage in zip(each, rounds, strict=True):
+        assert lanes.take(now=0) is one
+        lanes.defer(one, due=900, outage=outage)
+    return lanes, each
+
+
+def test_a_success_releases_what_waits_for_the_receiver():
+    """What failed before the accepted attempt began is due at once; what waits for itself alone is not."""
+    lanes, (first, _, third) = held(1, None, 1)
+    lanes.release(began=1, now=10, rest=900)
+    assert [lanes.take(now=10), lanes.take(now=10), lanes.take(now=10)] == [first, third, None]
+    assert lanes.next_due() == 900
+
+
+def test_a_success_that_began_before_the_failure_proves_nothing():
+    """An attempt under way when another failed releases nothing when it is accepted."""
+    lanes, _ = held(2)
+    lanes.release(began=1, now=10, rest=900)
+    assert lanes.take(now=10) is None
+
+
+def test_a_delivery_is_released_once_in_a_while():
+    """One that fails again after its release keeps its own time, until the rest is over."""
+    lanes, (poison,) = held(1)
+    lanes.release(began=1, now=10, rest=900)
+    assert lanes.take(now=10) is poison
+    lanes.defer(poison, due=2000, outage=2)
+    lanes.release(began=2, now=909, rest=900)
+    assert lanes.take(now=909) is None
+    lanes.release(began=2, now=910, rest=900)
+    assert lanes.take(now=910) is poison
+
+
+def test_order_within_a_lane_survives_a_release():
+    """The end of an alarm is not released past its raise, whatever the two had to wait for."""
+    raised, ended = waiting(1, "a", due=900), waiting(2, "a", due=900)
+    lanes = Lanes()
+    lanes.add(raised, outage=0)
+    lanes.add(ended, outage=0)
+    lanes.release(began=0, now=10, rest=900)
+    assert lanes.take(now=10) is raised
+    assert lanes.take(now=10) is None
+    lanes.settle(raised)
+    assert lanes.take(now=10) is ended
+
+
+def test_failures_of_another_kind_count_from_one():
+    """Strikes are counted along one row of waits and start afresh on another."""
+    one = waiting(1, "a")
+    counts = []
+    for row in ((1.0, 2.0), (1.0, 2.0), (5.0, 30.0), (5.0, 30.0)):
+        one.strike(row)
+        counts.append(one.strikes)
+    assert counts == [1, 2, 1, 2]
 
 
 def test_aged_deliveries_can_be_taken_out_from_anywhere():
@@ -99,7 +170,7 @@ def test_everything_is_delivered_once_and_in_order(data: st.DataObject, names: l
     for _ in range(200):
         if not lanes:
             break
-        taken = lanes.take_probe() if data.draw(st.booleans()) else lanes.take(now)
+        taken = lanes.take_probe(now) if data.draw(st.booleans()) else lanes.take(now)
         if taken is not None:
             assert taken.delivery.lane not in {other.delivery.lane for other in running}
             running.append(taken)

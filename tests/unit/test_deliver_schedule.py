@@ -46,9 +46,9 @@ def test_the_waits_are_the_documented_ones():
 
 @pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.DENIED, Outcome.REDIRECT])
 def test_what_a_person_must_mend_is_tried_slowly(outcome: Outcome):
-    """Refusals are tried again after 5, 15 and 60 min, and every hour from then on."""
-    waits = [Schedule().wait(n, outcome, None, MIDDLE) for n in range(1, 6)]
-    assert waits == [300, 900, 3600, 3600, 3600]
+    """Refusals are tried again after 5 and 30 s, then after 5, 15 and 60 min, and every hour from then on."""
+    waits = [Schedule().wait(n, outcome, None, MIDDLE) for n in range(1, 8)]
+    assert waits == [5, 30, 300, 900, 3600, 3600, 3600]
 
 
 @given(
@@ -75,7 +75,7 @@ def test_no_attempt_comes_before_the_time_that_was_asked_for(asked: float, chanc
 
 def test_only_busy_receivers_set_the_time():
     """A Retry-After beside a refusal changes nothing."""
-    assert Schedule().wait(1, Outcome.REFUSED, 2.0, MIDDLE) == 300
+    assert Schedule().wait(1, Outcome.REFUSED, 2.0, MIDDLE) == 5
 
 
 @pytest.mark.parametrize(

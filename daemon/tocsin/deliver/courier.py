@@ -15,7 +15,7 @@ import structlog
 from tocsin.deliver.circuit import Circuit
 from tocsin.deliver.event import DeliveryData, Event, EventType, new_id
 from tocsin.deliver.lanes import Lanes, Waiting
-from tocsin.deliver.schedule import Outcome, Schedule, Scope, Settlement, remaining, scope
+from tocsin.deliver.schedule import PATIENT, Outcome, Schedule, Scope, Settlement, remaining, scope
 from tocsin.deliver.store import Delivery
 from tocsin.deliver.webhook import Attempt, Message, Webhook
 from tocsin.errors import OutboxError
@@ -76,7 +76,8 @@ class Courier:
         self._read_to = 0  # the number of the last delivery that was read from the outbox
         self._has_unread = True
         self._is_finishing = False
-        self._said: Outcome | None = None  # what the log last heard of this webhook; None: all is well
+        self._said: set[Outcome] = set()  # the kinds of failure that the log knows of; emptied by recovery
+        self._has_past = False  # whether an earlier run of the daemon left deliveries that had failed
         # Wakes `run`: new deliveries, the end of an attempt, or `finish`.
         self._news = asyncio.Event()
 
@@ -99,7 +100,8 @@ class Courier:
                 now = time.monotonic()
                 while waiting := self._next(now):
                     self._running += 1
-                    attempts.create_task(self._attempt(waiting))
+                    began, was_closed = self._circuit.round, self._circuit.closed
+                    attempts.create_task(self._attempt(waiting, began, was_closed))
                 if self._is_finishing and not self._running and not self._has_unread:
                     return
                 await self._sleep(now)
@@ -118,16 +120,29 @@ class Courier:
                 self._has_unread = True
             now, wall = time.monotonic(), time.time()
             for delivery in found:
-                due = now + remaining(delivery.next_attempt, delivery.wait, wall)
-                self._lanes.add(
-                    Waiting(delivery, born=now - delivery.age, due=due, attempts=delivery.attempts)
-                )
-                self._read_to = delivery.number
+                self._add(delivery, now, wall)
+
+    def _add(self, delivery: Delivery, now: float, wall: float) -> None:
+        """Queue a delivery as the outbox knows it, with what an earlier run of the daemon learnt of it."""
+        due = now + remaining(delivery.next_attempt, delivery.wait, wall)
+        outcome = delivery.outcome
+        is_outage = outcome is not None and scope(outcome) is Scope.WEBHOOK
+        self._lanes.add(
+            Waiting(delivery, now - delivery.age, due, delivery.attempts, outcome), 0 if is_outage else None
+        )
+        self._read_to = delivery.number
+        if is_outage and not self._has_past:
+            self._has_past = True
+            log.warning(
+                "webhook did not take a delivery before the restart",
+                webhook=self._webhook.name,
+                outcome=outcome,
+            )
 
     def _next(self, now: float) -> Waiting | None:
         """Return the delivery to attempt now, if any."""
         if self._circuit.admits(self._running, CONCURRENCY, now):
-            return self._lanes.take(now) if self._circuit.closed else self._lanes.take_probe()
+            return self._lanes.take(now) if self._circuit.closed else self._lanes.take_probe(now)
         if self._circuit.suspect is not None and not self._running:
             return self._lanes.take_probe(now, but=self._circuit.suspect)
         return None
@@ -143,11 +158,17 @@ class Courier:
         """Return when `_next` will have something; None when the end of an attempt must come first."""
         if self._circuit.closed:
             return self._lanes.next_due() if self._running < CONCURRENCY else None
-        return self._circuit.due if not self._running and self._lanes else None
+        first = None if self._running else self._lanes.next_due()
+        if first is None:
+            return None
+        probe = max(first, self._circuit.due)
+        if self._circuit.suspect is None:
+            return probe
+        other = self._lanes.next_due_but(self._circuit.suspect)
+        return probe if other is None else min(probe, other)
 
-    async def _attempt(self, waiting: Waiting) -> None:
-        """Try a delivery once and draw the conclusion."""
-        began, was_closed = self._circuit.round, self._circuit.closed
+    async def _attempt(self, waiting: Waiting, began: int, was_closed: bool) -> None:
+        """Try a delivery once and draw the conclusion; the circuit was in round `began` when it was taken."""
         delivery = waiting.delivery
         try:
             body = await asyncio.wrap_future(self._route.outbox.body(delivery.event_id))
@@ -163,45 +184,47 @@ class Courier:
             waiting.attempts += 1
             self._route.observe.attempted(self._webhook.name, attempt.outcome)
             if attempt.outcome is Outcome.DELIVERED:
-                self._accept(waiting)
+                self._accept(waiting, began)
             else:
                 self._fail(waiting, attempt, began, was_closed)
         finally:
             self._running -= 1
             self._news.set()
 
-    def _accept(self, waiting: Waiting) -> None:
+    def _accept(self, waiting: Waiting, began: int) -> None:
         self._lanes.settle(waiting)
-        self._answers()
+        self._lanes.release(began, time.monotonic(), rest=self._route.schedule.steps[-1])
+        self._circuit.succeed()
+        self._say_recovery(Outcome.REFUSED if waiting.outcome is Outcome.REFUSED else None)
         self._route.outbox.delivered(waiting.delivery.number, waiting.attempts)
         self._route.observe.settled(self._webhook.name, Settlement.DELIVERED)
         self._route.observe.delivered_after(self._webhook.name, max(0.0, time.time() - waiting.delivery.at))
 
-    def _answers(self) -> None:
-        """Take note that the receiver is there."""
-        if self._circuit.succeed():
-            self._said = None
-            log.info("webhook answers again", webhook=self._webhook.name)
-
     def _fail(self, waiting: Waiting, attempt: Attempt, began: int, was_closed: bool) -> None:
         """Plan the next attempt at this delivery and, where the fault is not its own, at any.
 
-        A failure while the circuit was open says nothing about this delivery, so that once the receiver is back
-        all that waited for it goes at once. One while it was closed may be the delivery's own, whatever the
-        answer claims: it waits longer each time, lest one body that a receiver chokes on stop all others.
+        A failure while the circuit was open says nothing about this delivery, and adds nothing to its own wait.
+        One while it was closed may be the delivery's own, whatever the answer claims: it waits longer each time,
+        lest one body that a receiver chokes on stop all others. Once the receiver accepts another one, it is
+        given the benefit of the doubt, now and then, unless the receiver named the time itself.
         """
         now, outcome = time.monotonic(), attempt.outcome
-        own = shared = 0.0
+        waiting.outcome = outcome
+        row = self._route.schedule.row(outcome)
+        shared = 0.0
         if scope(outcome) is Scope.DELIVERY:
-            self._answers()
-        elif self._circuit.fail(waiting.delivery.number, began, self._route.schedule.row(outcome)):
+            self._circuit.succeed()
+            self._say_recovery()
+        elif self._circuit.fail(waiting.delivery.number, began, row):
             shared = self._wait(self._circuit.failures, attempt)
             self._circuit.postpone(now + shared)
         if was_closed or scope(outcome) is Scope.DELIVERY:
-            waiting.strikes += 1
-            own = self._wait(waiting.strikes, attempt)
+            waiting.strike(row)
+        own = self._wait(waiting.strikes, attempt) if waiting.row == row else 0.0
         self._say(attempt)
-        self._lanes.defer(waiting, now + own)
+        is_named = attempt.retry_after is not None and outcome in PATIENT
+        is_outage = scope(outcome) is Scope.WEBHOOK and not is_named
+        self._lanes.defer(waiting, now + own, self._circuit.round if is_outage else None)
         self._route.outbox.failed(waiting.delivery.number, waiting.attempts, outcome, max(own, shared))
         self._bury_aged(waiting, outcome, now)
 
@@ -209,15 +232,24 @@ class Courier:
         return self._route.schedule.wait(failures, attempt.outcome, attempt.retry_after, self._route.chance())
 
     def _say(self, attempt: Attempt) -> None:
-        """Log a failure if it is of another kind than the last one."""
-        if attempt.outcome is not self._said:
-            self._said = attempt.outcome
+        """Log the first failure of each kind since all was well."""
+        if attempt.outcome not in self._said:
+            self._said.add(attempt.outcome)
             log.warning(
                 "webhook does not take a delivery",
                 webhook=self._webhook.name,
                 outcome=attempt.outcome,
                 status=attempt.status,
+                why=attempt.why,
             )
+
+    def _say_recovery(self, accepted: Outcome | None = None) -> None:
+        """Log that the receiver is there again, or that it accepted what it had refused, if the log knew."""
+        over = {kind for kind in self._said if scope(kind) is Scope.WEBHOOK or kind is accepted}
+        if over or self._has_past:
+            self._said -= over
+            self._has_past = False
+            log.info("webhook answers again", webhook=self._webhook.name)
 
     def _bury_aged(self, failed: Waiting, outcome: Outcome, now: float) -> None:
         """Give up what was tried for as long as the schedule's window, after one more failure."""

@@ -14,6 +14,7 @@ from tocsin.deliver.resolve import ResolvingLoop
 from tocsin.deliver.schedule import Schedule
 from tocsin.deliver.webhook import Webhook, open_client
 from tocsin.errors import OutboxError
+from tocsin.thread import guarded
 
 TURN = 1.0  # seconds between two pulses
 
@@ -29,6 +30,9 @@ class Dispatcher:
 
     Events about one alarm reach a webhook strictly in order, all others overtake; webhooks do not wait for each
     other. `start` resumes what is queued. The outbox is to be started before it and stopped after it.
+
+    `on_failure` is called once, from the dispatcher's thread, with a sentence, when that thread ends by an
+    unexpected error; it must not call `stop`, which waits for the thread.
     """
 
     def __init__(
@@ -38,11 +42,13 @@ class Dispatcher:
         observe: Observer,
         schedule: Schedule | None = None,
         chance: Callable[[], float] = random.random,
+        *,
+        on_failure: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._outbox = outbox
         self._webhooks = tuple(webhooks)
         self._route = Route(outbox, observe, schedule or Schedule(), chance)
-        self._thread = threading.Thread(target=self._work, name="dispatch", daemon=True)
+        self._thread = guarded("dispatcher", self._work, on_failure)
         self._ready = threading.Event()  # set when the loop can be called; only `start` waits for it
         # Both are set by the thread before `_ready` and stay as they are.
         self._loop: asyncio.AbstractEventLoop | None = None

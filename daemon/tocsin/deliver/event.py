@@ -167,17 +167,24 @@ class StreamData:
 
 @dataclass(frozen=True, slots=True)
 class DetectorData:
-    """The data of `detector.*` events; `stream` is set where only one stream is concerned."""
+    """The data of `detector.*` events; `stream`, and `rule`, are set where only that one is concerned."""
 
     reason: str
     model: str
     provider: str
     stream: str | None = None
+    rule: str | None = None
 
     alarm_id: ClassVar[None] = None
 
     def payload(self) -> Json:
-        return {"reason": self.reason, "model": self.model, "provider": self.provider, "stream": self.stream}
+        return {
+            "reason": self.reason,
+            "model": self.model,
+            "provider": self.provider,
+            "stream": self.stream,
+            "rule": self.rule,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from tocsin.deliver.schedule import Outcome
 from tocsin.deliver.store import Delivery
 
 
@@ -13,16 +14,26 @@ from tocsin.deliver.store import Delivery
 class Waiting:
     """A delivery in a queue.
 
-    `due` and `born` are monotonic seconds: before `due` it is not tried, and its window began at `born`.
-    `strikes` counts the failures that were its own and not those of an unreachable receiver.
+    `due`, `born` and `releasable` are monotonic seconds: before `due` it is not tried, its window began at
+    `born`, and before `releasable` no success of another brings its `due` forward. `outcome` is how its latest
+    attempt went. `strikes` counts, for failures that go through the waits of `row`, those which were its own and
+    not those of a receiver that was known to be away.
     """
 
     delivery: Delivery
     born: float
     due: float
     attempts: int
+    outcome: Outcome | None = None
     strikes: int = 0
+    row: tuple[float, ...] = ()
+    releasable: float = -math.inf
     running: bool = False
+
+    def strike(self, row: tuple[float, ...]) -> None:
+        """Count a failure as its own; failures of another kind start from the first wait of their row."""
+        self.strikes = self.strikes + 1 if row == self.row else 1
+        self.row = row
 
 
 @dataclass(slots=True)
@@ -36,13 +47,16 @@ class Lanes:
     # Heads by (due, number). An entry that no longer agrees with its lane is skipped when it comes up: that is
     # cheaper than finding it when the head changes.
     _heads: list[tuple[float, int, Waiting]] = field(default_factory=list)
+    # Those that `release` may let go, by their numbers, and the round after which they began to wait.
+    _held: dict[int, tuple[Waiting, int]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """Whether there is any delivery."""
         return bool(self._lanes)
 
-    def add(self, waiting: Waiting) -> None:
-        """Append a delivery to its lane; deliveries come in the order of their numbers."""
+    def add(self, waiting: Waiting, outage: int | None = None) -> None:
+        """Append a delivery to its lane; deliveries come in the order of their numbers. `outage` as in `defer`."""
+        self._hold(waiting, outage)
         lane = self._lanes.setdefault(waiting.delivery.lane, deque())
         lane.append(waiting)
         if len(lane) == 1:
@@ -57,27 +71,48 @@ class Lanes:
         waiting.running = True
         return waiting
 
-    def take_probe(self, now: float = math.inf, but: int | None = None) -> Waiting | None:
-        """Return the least tried of those that are due by `now`, other than `but`, and mark it as running.
+    def take_probe(self, now: float, but: int | None = None) -> Waiting | None:
+        """Return the least tried of those that are due, other than `but`, and mark it as running.
 
         Least tried first, lest one body that the receiver cannot stomach be the probe for ever.
         """
-        free = [lane[0] for lane in self._lanes.values() if not lane[0].running]
-        heads = [head for head in free if head.due <= now and head.delivery.number != but]
+        heads = [head for head in self._free(but) if head.due <= now]
         if not heads:
             return None
         waiting = min(heads, key=lambda head: (head.attempts, head.delivery.number))
         waiting.running = True
         return waiting
 
-    def defer(self, waiting: Waiting, due: float) -> None:
-        """Put a running delivery back at the head of its lane, to be tried at `due`."""
+    def defer(self, waiting: Waiting, due: float, outage: int | None = None) -> None:
+        """Put a running delivery back at the head of its lane, to be tried at `due`.
+
+        `outage` is the circuit's round after a failure that may be the receiver's: see `release`. None when the
+        delivery has to wait whatever becomes of the others.
+        """
         waiting.running = False
         waiting.due = due
+        self._hold(waiting, outage)
         self._offer(waiting)
+
+    def release(self, began: int, now: float, rest: float) -> None:
+        """Make due what waits because of an outage, since an attempt that began in round `began` was accepted.
+
+        An attempt that began before the failure proves nothing. A delivery is released again after `rest`
+        seconds at the earliest: one that fails by itself keeps its own waits.
+        """
+        for number, (waiting, outage) in list(self._held.items()):
+            if waiting.running or outage > began or (waiting.due > now and now < waiting.releasable):
+                continue
+            del self._held[number]
+            if waiting.due > now:
+                waiting.due = now
+                waiting.releasable = now + rest
+                if self._lanes[waiting.delivery.lane][0] is waiting:
+                    self._offer(waiting)
 
     def settle(self, waiting: Waiting) -> None:
         """Take a delivery out for good; the next of its lane becomes the head."""
+        self._hold(waiting, None)
         lane = self._lanes[waiting.delivery.lane]
         was_head = lane[0] is waiting
         lane.remove(waiting)
@@ -96,10 +131,23 @@ class Lanes:
             heapq.heappop(self._heads)
         return None
 
+    def next_due_but(self, number: int) -> float | None:
+        """Return when the next head other than that of this number is due, as `next_due` does."""
+        return min((head.due for head in self._free(number)), default=None)
+
     def aged(self, before: float) -> Iterator[Waiting]:
         """Yield the deliveries that were born before that time and are not running."""
         for lane in list(self._lanes.values()):
             yield from [waiting for waiting in lane if waiting.born < before and not waiting.running]
+
+    def _free(self, but: int | None) -> Iterator[Waiting]:
+        heads = (lane[0] for lane in self._lanes.values())
+        return (head for head in heads if not head.running and head.delivery.number != but)
+
+    def _hold(self, waiting: Waiting, outage: int | None) -> None:
+        self._held.pop(waiting.delivery.number, None)
+        if outage is not None:
+            self._held[waiting.delivery.number] = (waiting, outage)
 
     def _offer(self, waiting: Waiting) -> None:
         heapq.heappush(self._heads, (waiting.due, waiting.delivery.number, waiting))

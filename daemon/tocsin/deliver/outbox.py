@@ -21,6 +21,7 @@ from tocsin.deliver.event import Event, EventType, OpenAlarm, OutboxData, new_id
 from tocsin.deliver.schedule import Outcome, Settlement
 from tocsin.deliver.store import Change, Delivery, QueueCount, Store, name_of, open_store
 from tocsin.errors import OutboxError, StartError
+from tocsin.thread import guarded
 
 T = TypeVar("T")
 
@@ -43,6 +44,7 @@ class DropReason(StrEnum):
     BACKLOG = "backlog"
     OVERFLOW = "overflow"
     DEAD_OVERFLOW = "dead_overflow"
+    REFUSED = "refused"
 
 
 class Observer(Protocol):
@@ -57,11 +59,11 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """Something to do with the store, and who waits for it."""
+    """Something to do with the store, who waits for it, and the events that are lost if it cannot be done."""
 
     run: Callable[[Store], Any]
     future: "Future[Any]"
-    wakes: bool = False
+    events: tuple[Event, ...] = ()
 
 
 class Outbox:
@@ -72,19 +74,29 @@ class Outbox:
     completes survives the death of the process and of the machine.
 
     When the disk refuses, changes wait in memory in their order, and the database is opened anew every second
-    until it takes them; beyond 1000 of them, further changes are refused and counted. A webhook's queue beyond
-    `limit` loses repetitions and news of streams first, ends of alarms next and raises last.
+    until it takes them; beyond 1000 of them, further changes are refused and counted. So is a change that the
+    database itself cannot take, which is logged. A webhook's queue beyond `limit` loses repetitions and news of
+    streams first, ends of alarms next and raises last.
+
+    `on_failure` is called once, from the outbox's thread, with a sentence, when that thread ends by an
+    unexpected error; it must not call `stop`, which waits for the thread.
     """
 
     def __init__(
-        self, path: Path, webhooks: Mapping[str, Sequence[str]], observe: Observer, *, limit: int = MAX_QUEUED
+        self,
+        path: Path,
+        webhooks: Mapping[str, Sequence[str]],
+        observe: Observer,
+        *,
+        limit: int = MAX_QUEUED,
+        on_failure: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Prepare an outbox at `path`; `webhooks` gives each webhook's name and the patterns of its events."""
         self._path = path
         self._webhooks = dict(webhooks)
         self._observe = observe
         self._limit = limit
-        self._thread = threading.Thread(target=self._work, name="outbox", daemon=True)
+        self._thread = guarded("outbox", self._work, on_failure)
         # Guards the next four. Held for a few instructions only; the outbox thread alone waits on it, and is
         # woken by each job and by `stop`.
         self._turn = threading.Condition()
@@ -157,7 +169,7 @@ class Outbox:
             return _failed(
                 OutboxError(f"{self._path}: expected a disk that takes changes, found {MAX_BACKLOG} waiting")
             )
-        return self._write(partial(self._apply, change, None), wakes=bool(change.events))
+        return self._write(partial(self._apply, change, None), change.events)
 
     def open_alarms(self) -> "Future[tuple[OpenAlarm, ...]]":
         """Return the alarms that were open when the last commit was made, the oldest first."""
@@ -191,7 +203,7 @@ class Outbox:
             if notice is not None:
                 self._apply(Change(events=(notice,)), delivery.webhook, store)
 
-        return self._write(run, wakes=notice is not None)
+        return self._write(run, () if notice is None else (notice,))
 
     def _apply(self, change: Change, exclude: str | None, store: Store) -> None:
         dropped = store.apply(change, time.time(), exclude)
@@ -199,19 +211,19 @@ class Outbox:
             log.error("outbox is full, deliveries are dropped", dropped=dropped)
             self._observe.outbox_dropped(DropReason.OVERFLOW, dropped)
 
-    def _write(self, run: Callable[[Store], None], *, wakes: bool = False) -> "Future[None]":
-        return self._submit(self._writes, run, wakes)
+    def _write(self, run: Callable[[Store], None], events: tuple[Event, ...] = ()) -> "Future[None]":
+        return self._submit(self._writes, run, events)
 
     def _read(self, run: Callable[[Store], T]) -> "Future[T]":
-        return self._submit(self._reads, run, wakes=False)
+        return self._submit(self._reads, run, ())
 
-    def _submit(self, jobs: deque[_Job], run: Callable[[Store], T], wakes: bool) -> "Future[T]":
+    def _submit(self, jobs: deque[_Job], run: Callable[[Store], T], events: tuple[Event, ...]) -> "Future[T]":
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()  # who gives up waiting must not undo what is under way
         with self._turn:
             if self._ended:
                 return _failed(OutboxError(f"{self._path}: expected an outbox that runs, found it stopped"))
-            jobs.append(_Job(run, future, wakes))
+            jobs.append(_Job(run, future, events))
             self._turn.notify()
         return future
 
@@ -243,12 +255,13 @@ class Outbox:
                 self._turn.wait(self._idle_until(now) - now)
             write = self._writes[0] if ready else None
             reads = tuple(self._reads)
-            self._reads.clear()
         if write is not None and self._do_write(write, now):
             with self._turn:
                 self._writes.popleft()
         for read in reads:
             self._do_read(read, now)
+            with self._turn:
+                self._reads.popleft()  # after its answer: `_end` answers what is left
         return True
 
     def _idle_until(self, now: float) -> float:
@@ -266,9 +279,9 @@ class Outbox:
         try:
             result = job.run(self._store)
         except OutboxError as error:
-            job.future.set_exception(error)
+            self._refuse(job, error, type(error.__cause__ or error).__name__)
         except _OWN_FAULT as error:
-            job.future.set_exception(self._fault("a statement that can be run", error))
+            self._refuse(job, self._fault("a statement that can be run", error), name_of(error))
         except sqlite3.Error as error:
             self._fail(error, now)
             return False
@@ -276,9 +289,20 @@ class Outbox:
             self._recover()
             self._changed = True
             job.future.set_result(result)
-            for wake in self._listeners if job.wakes else ():
+            for wake in self._listeners if job.events else ():
                 wake()
         return True
+
+    def _refuse(self, job: _Job, error: OutboxError, name: str) -> None:
+        """Give up a change that would fail again; nobody may be waiting for its future."""
+        log.error(
+            "outbox cannot take a change",
+            error=name,
+            types=sorted({event.type.value for event in job.events}),
+            streams=sorted({event.stream for event in job.events if event.stream}),
+        )
+        self._observe.outbox_dropped(DropReason.REFUSED, max(1, len(job.events)))
+        job.future.set_exception(error)
 
     def _do_read(self, job: _Job, now: float) -> None:
         if self._store is None:
@@ -325,9 +349,7 @@ class Outbox:
         log.error("outbox was damaged, a new one replaces it", moved_to=opened.moved.name)
         now = datetime.now(UTC)
         reset = Event(new_id(now), EventType.OUTBOX_RESET, now, OutboxData("damaged", opened.moved.name))
-        self._writes.appendleft(
-            _Job(partial(self._apply, Change(events=(reset,)), None), Future(), wakes=True)
-        )
+        self._writes.appendleft(_Job(partial(self._apply, Change(events=(reset,)), None), Future(), (reset,)))
         return opened.moved
 
     def _reopen(self, now: float) -> None:
@@ -375,7 +397,8 @@ class Outbox:
             self._store.close()
         ended = OutboxError(f"{self._path}: expected an outbox that runs, found it stopped")
         for job in left:
-            job.future.set_exception(ended)
+            if not job.future.done():  # the job at hand may be answered already when the thread dies
+                job.future.set_exception(ended)
         if not self._opened.done():
             self._opened.set_exception(ended)
         if self._lock is not None:

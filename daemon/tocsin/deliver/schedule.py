@@ -70,9 +70,9 @@ def scope(outcome: Outcome) -> Scope:
 
 
 _SLOW = frozenset({Outcome.DENIED, Outcome.REFUSED, Outcome.REDIRECT})
-"""What only a person can mend: trying often brings nothing."""
+"""What only a person can mend, unless it passes within seconds: trying often brings nothing."""
 
-_PATIENT = frozenset({Outcome.THROTTLED, Outcome.FAILING})
+PATIENT = frozenset({Outcome.THROTTLED, Outcome.FAILING})
 """What may come with a Retry-After that counts."""
 
 
@@ -80,12 +80,14 @@ _PATIENT = frozenset({Outcome.THROTTLED, Outcome.FAILING})
 class Schedule:
     """The waits between the attempts, in seconds; the last of each row repeats.
 
-    `steps` is for receivers that are away, `slow` for those that refuse, `gone` for those that want no more.
+    `steps` is for receivers that are away. `slow` is for those that refuse: what only a person can mend, after
+    two quick tries, since a reverse proxy answers 404, 403 or 302 for some seconds while it is loaded anew.
+    `gone` is for those that want no more.
     `window` is for how long a delivery is tried. `jitter` is the share by which a wait may be shorter or longer.
     """
 
     steps: tuple[float, ...] = (1, 2, 5, 10, 30, 60, 120, 300, 600, 900)
-    slow: tuple[float, ...] = (300, 900, 3600)
+    slow: tuple[float, ...] = (5, 30, 300, 900, 3600)
     gone: float = 3600
     window: float = 72 * 3600
     jitter: float = 0.2
@@ -96,7 +98,7 @@ class Schedule:
         `chance` is uniform from 0 to 1. A receiver that named a time (`retry_after`) is never asked before it.
         """
         assert failures >= 1, "the wait follows a failure"
-        if retry_after is not None and outcome in _PATIENT:
+        if retry_after is not None and outcome in PATIENT:
             return retry_after * (1 + self.jitter * chance)
         row = self.row(outcome)
         return row[min(failures, len(row)) - 1] * (1 + self.jitter * (2 * chance - 1))

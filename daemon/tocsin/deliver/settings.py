@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from tocsin.deliver.event import EventType
-from tocsin.fields import Name, Secret, Section, expected
+from tocsin.fields import Name, Secret, Section, check_port, counted, expected, text_of
 from tocsin.yamlfile import Fault
 
 SIGNING_KEY = "whsec_ and base64 of 24 to 64 bytes"
@@ -25,17 +25,21 @@ def signing_key_fault(text: str) -> str | None:
         size = len(base64.b64decode(encoded, validate=True))
     except (binascii.Error, ValueError):
         return f"expected {SIGNING_KEY}, found text that is not base64"
-    return None if 24 <= size <= 64 else f"expected {SIGNING_KEY}, found {size} bytes"
+    return None if 24 <= size <= 64 else f"expected {SIGNING_KEY}, found {counted(size, 'byte')}"
+
+
+_URL = "https://HOST/PATH, or http:// to this machine's loopback"
+_EVENTS = "a type of event such as alarm.raised, or all of a kind such as alarm.*"
 
 
 def _check_url(url: str) -> str:
     try:
         parts = urlsplit(url)
-        sound = bool(parts.hostname) and parts.port != 0 and url.isascii() and " " not in url
-    except ValueError:  # a port that is none, or a broken IPv6 address
-        sound = False
-    if not sound or parts.scheme not in ("https", "http"):
-        raise expected("https://HOST/PATH, or http:// to this machine's loopback")
+    except ValueError:  # a broken IPv6 address
+        raise expected(_URL) from None
+    if not parts.hostname or not url.isascii() or " " in url or parts.scheme not in ("https", "http"):
+        raise expected(_URL)
+    check_port(parts)
     if "@" in parts.netloc:
         raise expected("an address without user and password", "one with them")
     if parts.fragment:
@@ -46,7 +50,7 @@ def _check_url(url: str) -> str:
 def _check_pattern(pattern: str) -> str:
     if pattern in set(EventType) or pattern in {f"{kind.partition('.')[0]}.*" for kind in EventType}:
         return pattern
-    raise expected("a type of event such as alarm.raised, or all of a kind such as alarm.*")
+    raise expected(_EVENTS)
 
 
 def is_loopback(host: str) -> bool:
@@ -59,8 +63,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-Url = Annotated[str, AfterValidator(_check_url)]
-Pattern = Annotated[str, AfterValidator(_check_pattern)]
+Url = Annotated[str, AfterValidator(_check_url), text_of(_URL)]
+Pattern = Annotated[str, AfterValidator(_check_pattern), text_of(_EVENTS)]
 
 
 class WebhookSettings(Section):

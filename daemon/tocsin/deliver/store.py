@@ -5,12 +5,13 @@ import os
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm
+from tocsin.deliver.schedule import Outcome
 from tocsin.errors import OutboxError
 
 VERSION = 1
@@ -81,7 +82,7 @@ class Delivery:
 
     `number` grows with each delivery; `lane` names what must stay in order. `at` is the event's wall time, `age`
     for how many seconds of a running daemon it has been queued. `next_attempt` (wall time) and `wait` (seconds)
-    say when the last failure planned the next attempt; both are 0 before that.
+    say when the last failure planned the next attempt, and `outcome` what it was; 0, 0 and None before that.
     """
 
     number: int
@@ -95,6 +96,7 @@ class Delivery:
     age: float
     next_attempt: float
     wait: float
+    outcome: Outcome | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,12 +268,13 @@ class Store:
     def queued(self, webhook: str, after: int, limit: int) -> tuple[Delivery, ...]:
         """Return the first queued deliveries of a webhook whose number is above `after`."""
         rows = self._database.execute(
-            "SELECT number, webhook, lane, event, type, at, alarm_id, attempts, ? - born, next_attempt, wait"
+            "SELECT number, webhook, lane, event, type, at, alarm_id, attempts, ? - born, next_attempt, wait,"
+            " outcome"
             " FROM deliveries JOIN events ON id = event"
             " WHERE webhook = ? AND state = 'queued' AND number > ? ORDER BY number LIMIT ?",
             (self._life(), webhook, after, limit),
         )
-        return tuple(_delivery(*row) for row in rows)
+        return tuple(_delivery(row) for row in rows)
 
     def body(self, event_id: str) -> bytes | None:
         """Return the body of an event, or None if it is no longer there."""
@@ -394,8 +397,10 @@ def _count(database: sqlite3.Connection, wall: float) -> list[QueueCount]:
     ]
 
 
-def _delivery(number: int, webhook: str, lane: str, event_id: str, kind: str, *rest: Any) -> Delivery:
-    return Delivery(number, webhook, lane, event_id, EventType(kind), *rest)
+def _delivery(row: tuple[Any, ...]) -> Delivery:
+    raw = Delivery(*row)  # with plain texts where words belong
+    outcome = None if raw.outcome is None else Outcome(raw.outcome)
+    return replace(raw, type=EventType(raw.type), outcome=outcome)
 
 
 def _render(event: Event, seq: int) -> bytes:

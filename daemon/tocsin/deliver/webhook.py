@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from tocsin.deliver.event import Event
 from tocsin.deliver.resolve import ResolvingLoop
 from tocsin.deliver.schedule import Outcome, judge, retry_after
 from tocsin.deliver.settings import signing_key_fault
+from tocsin.deliver.why import Why, translate
 from tocsin.errors import SecretError
 
 DEADLINE = 15.0  # seconds for a whole attempt, from the name's resolution to the answer
@@ -39,14 +39,15 @@ class Message:
 class Attempt:
     """How an attempt went.
 
-    `status` is None where there was no answer; `seconds` is its duration; `retry_after` what the receiver asked
-    for, if it did; `answer` the beginning of the answer's body, which is the receiver's text and not to be
-    trusted.
+    `status` is None where there was no answer; `seconds` is its duration; `why` is the sentence for a person;
+    `retry_after` what the receiver asked for, if it did; `answer` the beginning of the answer's body, which is
+    the receiver's text and not to be trusted.
     """
 
     outcome: Outcome
     status: int | None
     seconds: float
+    why: Why
     retry_after: float | None = None
     answer: bytes = b""
 
@@ -68,19 +69,18 @@ class Webhook:
         """Make one attempt; it ends within the deadline whatever the receiver does, and raises nothing."""
         began = time.monotonic()
         exchange = _Exchange()
-        outcome = Outcome.PROTOCOL
+        outcome, why = Outcome.PROTOCOL, Why.NO_HTTP
         try:
             async with asyncio.timeout(self.deadline):
                 await exchange.run(client, self.url, self._headers(message), message.body)
         except TimeoutError:
-            outcome = Outcome.TIMEOUT
+            outcome, why = Outcome.TIMEOUT, Why.LATE
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            outcome = _translate(error)
+            outcome, why = translate(error)
         if exchange.status is not None:
-            outcome = judge(exchange.status)
-        return Attempt(
-            outcome, exchange.status, time.monotonic() - began, exchange.retry_after, exchange.answer
-        )
+            outcome, why = judge(exchange.status), Why.ANSWERED
+        seconds = time.monotonic() - began
+        return Attempt(outcome, exchange.status, seconds, why, exchange.retry_after, exchange.answer)
 
     def _headers(self, message: Message) -> dict[str, str]:
         now = datetime.now(UTC)
@@ -145,20 +145,3 @@ def send_test(webhook: Webhook, event: Event) -> Attempt:
 
     with asyncio.Runner(loop_factory=ResolvingLoop) as runner:
         return runner.run(send())
-
-
-def _translate(error: Exception) -> Outcome:
-    """Say what a failure without an answer was; its text, which may hold the address, goes no further."""
-    if _is_tls(error):
-        return Outcome.TLS
-    if isinstance(error, (httpx2.RemoteProtocolError, httpx2.LocalProtocolError, httpx2.InvalidURL)):
-        return Outcome.PROTOCOL
-    return Outcome.UNREACHABLE
-
-
-def _is_tls(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
