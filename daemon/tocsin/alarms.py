@@ -173,7 +173,8 @@ def _event(kind: EventType, at: datetime, alarm: AlarmData) -> Event:
 
 
 def _log(sentence: str, alarm: AlarmData) -> None:
-    log.warning(
+    tell = log.warning if sentence == "alarm raised" else log.info
+    tell(
         sentence,
         stream=alarm.stream,
         rule=alarm.rule,

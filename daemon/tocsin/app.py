@@ -11,11 +11,12 @@ from threading import Event as Flag
 import structlog
 from prometheus_client import CollectorRegistry
 
-from tocsin import assembly
+from tocsin import __version__, assembly
 from tocsin.alarms import Alarms, Origin
-from tocsin.capture.keeper import StreamState, StreamStatus
+from tocsin.capture.keeper import StreamState
 from tocsin.capture.supervisor import Supervisor
-from tocsin.config.load import Config, Secrets
+from tocsin.check import state_dir_fault
+from tocsin.config.load import Config, Secrets, place, placed
 from tocsin.control import ControlServer
 from tocsin.deliver.dispatch import Dispatcher
 from tocsin.deliver.event import Data, DetectorData, Event, EventType, OpenAlarm, new_id
@@ -24,7 +25,7 @@ from tocsin.deliver.store import Change
 from tocsin.deliver.webhook import Webhook
 from tocsin.detect.detector import Detector, open_detector
 from tocsin.detect.engine import Engine
-from tocsin.errors import ConfigError, StartError
+from tocsin.errors import ConfigError, ModelError, StartError
 from tocsin.frame import Detections, Frame
 from tocsin.http import Endpoint, Health, PartHealth
 from tocsin.lifecycle import Lifecycle, Pulses
@@ -45,6 +46,12 @@ _TURN = 0.5
 _PULSE_LIMIT = 10.0
 """Seconds after which a part that has not moved counts as stuck: the longest step of any is far below."""
 
+_STUCK_LIMIT = 45.0
+"""Seconds after which a stuck part ends the daemon, also where no service manager watches: a restart mends it."""
+
+_OUTBOX_RESERVE = 2.0
+"""Seconds at the end of a stop that are the outbox's own, however long a receiver keeps the dispatcher waiting."""
+
 
 class App:
     """One running daemon: `start`, `run`, `stop`, all from one thread.
@@ -56,8 +63,8 @@ class App:
         self._config = config
         self._secrets = secrets
         self._test = test
-        self._metrics_registry = CollectorRegistry()
-        self._metrics = Metrics(self._metrics_registry, assembly.names(config))
+        self._registry = CollectorRegistry()
+        self._metrics = Metrics(self._registry, assembly.names(config))
         self._lifecycle = Lifecycle()
         self._pulses = Pulses()
         self._notifier = Notifier.from_environment()
@@ -80,6 +87,14 @@ class App:
             raise
         self._ready = True
         self._notifier.ready(self.report().line())
+        log.info(
+            "the daemon is ready",
+            version=__version__,
+            streams=len(self._config.streams),
+            metrics=f"http://{self._config.http.host}:{self._endpoint.port}/metrics",
+            state_dir=self._config.state_dir,
+            config=self._config.digest,
+        )
 
     def run(self, stop: Flag) -> str | None:
         """Watch over the parts until `stop` is set; return None then, or why the daemon has to end before."""
@@ -89,6 +104,8 @@ class App:
             now = time.monotonic()
             self._look(now)
             stuck = self._pulses.overdue(now)
+            if stuck and stuck[0].seconds > _STUCK_LIMIT:
+                return str(stuck[0])
             if stuck and now - told >= _PULSE_LIMIT:
                 told = now
                 log.error("a part is stuck", part=stuck[0].name, seconds=round(stuck[0].seconds))
@@ -101,9 +118,13 @@ class App:
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Stop every part within so many seconds, together; a second call does nothing."""
+        if not self._ready:
+            return
         self._ready = False
+        log.info("the daemon stops")
         self._notifier.stopping()
-        self._lifecycle.stop(seconds)
+        failed = self._lifecycle.stop(seconds)
+        log.info("the daemon has stopped", unclean=",".join(failed) or None)
 
     def report(self) -> Report:
         """Return how the daemon is; only after `start`."""
@@ -118,30 +139,14 @@ class App:
         )
 
     def _start(self) -> None:
-        config, start = self._config, self._lifecycle.start
-        state = Path(config.state_dir)
-        _prepare(state)
-        webhooks = config.webhooks
-        self._outbox = Outbox(
-            state / OUTBOX_FILE, {hook.name: hook.events for hook in webhooks}, self._metrics
-        )
-        start("outbox", self._outbox)
-        listen = (config.http.host, config.http.port)
-        self._endpoint = Endpoint(
-            listen, self._metrics_registry, self._healthy, self._readiness, config.http.allowed_hosts
-        )
-        start("endpoint", self._endpoint)
-        self._detector = self._open_detector()
+        self._start_foundation()
+        where = ("detector", "device"), ("detector", "model")
+        with placed(self._config, where[0], StartError), placed(self._config, where[1], ModelError):
+            self._detector = self._open_detector()
         self._alarms = self._open_alarms()
-        receivers = [Webhook(hook.name, hook.url, self._secrets.signing_keys[hook.name]) for hook in webhooks]
-        self._dispatcher = Dispatcher(self._outbox, receivers, self._metrics)
-        start("dispatcher", self._dispatcher)
-        orders = [assembly.order(stream, self._secrets, self._detector) for stream in config.streams]
-        self._supervisor = Supervisor(orders, self._metrics)
-        self._engine = Engine(self._detector, self._supervisor, self._seen, self._metrics, self._fail)
-        start("engine", self._engine)
-        start("supervisor", self._supervisor)
-        start("control", ControlServer(state / CONTROL_SOCKET, {"status": lambda _: self.report().as_json()}))
+        self._start_road()
+        socket = Path(self._config.state_dir) / CONTROL_SOCKET
+        self._lifecycle.start("control", ControlServer(socket, {"status": lambda _: self.report().as_json()}))
         for name, moved in (
             ("outbox", self._outbox.pulse),
             ("dispatcher", self._dispatcher.pulse),
@@ -149,6 +154,34 @@ class App:
             ("supervisor", self._supervisor.pulse),
         ):
             self._pulses.watch(name, moved, _PULSE_LIMIT)
+
+    def _start_foundation(self) -> None:
+        """What everything else stands on: the state, and the address that tells how the start goes."""
+        config, state = self._config, Path(self._config.state_dir)
+        if fault := state_dir_fault(state):
+            raise ConfigError(place(config, ("state_dir",), fault))
+        with placed(config, ("state_dir",), StartError):
+            _prepare(state)
+        patterns = {webhook.name: webhook.events for webhook in config.webhooks}
+        self._outbox = Outbox(state / OUTBOX_FILE, patterns, self._metrics, on_failure=self._fail)
+        self._lifecycle.start("outbox", self._outbox)
+        listen, hosts = (config.http.host, config.http.port), config.http.allowed_hosts
+        self._endpoint = Endpoint(listen, self._registry, self._healthy, self._readiness, hosts)
+        with placed(config, ("http", "listen"), StartError):
+            self._lifecycle.start("endpoint", self._endpoint)
+
+    def _start_road(self) -> None:
+        """From the receivers back to the cameras, so that nothing is seen that could not be told."""
+        config, keys = self._config, self._secrets.signing_keys
+        receivers = [Webhook(webhook.name, webhook.url, keys[webhook.name]) for webhook in config.webhooks]
+        self._dispatcher = Dispatcher(self._outbox, receivers, self._metrics, on_failure=self._fail)
+        self._dispatcher.start()
+        self._lifecycle.add("dispatcher", lambda deadline: self._dispatcher.stop(deadline - _OUTBOX_RESERVE))
+        orders = [assembly.order(stream, self._secrets, self._detector) for stream in config.streams]
+        self._supervisor = Supervisor(orders, self._metrics, self._fail)
+        self._engine = Engine(self._detector, self._supervisor, self._seen, self._metrics, self._fail)
+        self._lifecycle.start("engine", self._engine)
+        self._lifecycle.start("supervisor", self._supervisor)
 
     def _open_detector(self) -> Detector:
         settings = self._config.detector
@@ -200,9 +233,11 @@ class App:
     def _look(self, now: float) -> None:
         statuses = self._supervisor.statuses()
         for kind, data in self._stream_vigil.turn(now, statuses):
-            log.warning("stream news", type=kind.value, stream=data.stream, reason=data.reason)
+            sentence = "the stream stays down" if kind is EventType.STREAM_DOWN else "the stream is back"
+            log.warning(sentence, stream=data.stream, reason=data.reason, lasted=round(data.lasted or 0.0))
             self._say(kind, data)
-        for judged in self._rate_vigil.turn(now, self._analysed, _live_since(statuses)):
+        live = {status.stream for status in statuses if status.state is StreamState.LIVE}
+        for judged in self._rate_vigil.turn(now, self._analysed, live):
             self._metrics.rule_deaf(judged.stream, judged.rule, judged.deaf)
             if judged.news:
                 self._tell_deaf(judged)
@@ -214,7 +249,8 @@ class App:
         )
         log.warning(sentence, stream=judged.stream, rule=judged.rule)
         detector = self._detector
-        self._say(kind, DetectorData("too_slow", detector.model_name, detector.provider, judged.stream))
+        about = DetectorData("too_slow", detector.model_name, detector.provider, judged.stream, judged.rule)
+        self._say(kind, about)
 
     def _say(self, kind: EventType, data: Data) -> None:
         now = datetime.now(UTC)
@@ -249,7 +285,3 @@ def _prepare(state: Path) -> None:
         raise StartError(f"state_dir: expected a directory at {state}, found: {error.strerror}") from error
     if not os.access(state, os.W_OK | os.X_OK):
         raise StartError(f"state_dir: expected to be allowed to write in {state}, found: permission denied")
-
-
-def _live_since(statuses: Sequence[StreamStatus]) -> dict[str, float]:
-    return {status.stream: status.since for status in statuses if status.state is StreamState.LIVE}

@@ -14,15 +14,19 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from tocsin import __version__
-from tocsin.errors import ConfigError, ModelError, TocsinError
+from tocsin.errors import ConfigError, ModelError, StartError, TocsinError
 
+if TYPE_CHECKING:  # the configuration's libraries load when a command needs them
+    from tocsin.config.load import Config
+
+WRONG_USAGE = 2
 TEMPORARY_FAILURE = 75
 WRONG_CONFIGURATION = 78
 
@@ -65,6 +69,8 @@ def run() -> None:
     """Run the command that the arguments name, and exit."""
     try:
         commands()
+    except BrokenPipeError:  # who reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except TocsinError as error:
         for line in str(error).splitlines():
             print(f"tocsin: {line}", file=sys.stderr)
@@ -99,20 +105,29 @@ def run_daemon(
     """
     from tocsin import logs
     from tocsin.app import App
+    from tocsin.check import complete
     from tocsin.config.load import load, resolve_secrets, warnings
 
     faulthandler.enable()  # the watchdog's SIGABRT leaves every thread's stack in the journal
-    settings = load(config)
-    secrets = resolve_secrets(settings)
+    try:
+        settings = load(config)
+        secrets = resolve_secrets(settings)
+    except ConfigError as error:
+        raise complete(config, error, secrets_had=False) from error
     logs.configure(
         log_format.value, log_level.value, [*secrets.passwords.values(), *secrets.signing_keys.values()]
     )
     for warning in warnings(settings):
         print(f"tocsin: warning: {warning}", file=sys.stderr)
     threading.excepthook = _log_uncaught
+    _forget_environment(settings)
     stop = _stop_on_signals()
+    signal.signal(signal.SIGHUP, lambda *_: _log_hangup())
     app = App(settings, secrets)
-    app.start()
+    try:
+        app.start()
+    except (ConfigError, ModelError, StartError) as error:
+        raise complete(config, error, secrets_had=True) from error
     try:
         failure = app.run(stop)
     finally:
@@ -138,14 +153,20 @@ def demo(
     """
     from tocsin import demo as show
     from tocsin import logs
+    from tocsin.config.load import http_settings
 
+    try:
+        http = None if listen is None else http_settings(listen)
+    except ConfigError as error:
+        print(f"tocsin: {error}", file=sys.stderr)
+        _leave(WRONG_USAGE)
     logs.configure("auto", "error")
-    stop = _stop_on_signals()
+    stop = _stop_on_signals(signal.SIGHUP)  # a terminal that was closed
     if seconds is not None:
         timer = threading.Timer(seconds, stop.set)
         timer.daemon = True
         timer.start()
-    failure = show.run(Console(highlight=False, soft_wrap=True), stop, listen)
+    failure = show.run(Console(highlight=False, soft_wrap=True), stop, http)
     if failure:
         print(f"tocsin: {failure}", file=sys.stderr)
         _leave(TEMPORARY_FAILURE)
@@ -157,34 +178,14 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="The configu
 
     Example: tocsin check /etc/tocsin/tocsin.yaml
     """
-    from tocsin import assembly, logs
-    from tocsin.config.load import load, resolve_secrets, warnings
-    from tocsin.detect.detector import open_detector
+    from tocsin import check as checks
+    from tocsin import logs
 
     logs.configure("auto", "error")
-    settings = load(file)
-    faults: list[str] = []
-    for warning in warnings(settings):
+    checked = checks.check(file)
+    for warning in checked.warnings:
         print(f"tocsin: warning: {warning}", file=sys.stderr)
-    try:
-        resolve_secrets(settings, skip_credentials=True)
-    except ConfigError as error:
-        faults += error.faults
-    wanted = settings.detector
-    try:
-        detector = open_detector(
-            wanted.model, wanted.device, wanted.max_batch, assembly.score_floor(settings)
-        )
-        faults += assembly.unknown_classes(settings, detector.labels)
-        detector.warm()
-    except ModelError as error:
-        faults.append(str(error))
-    if faults:
-        raise ConfigError(*faults)
-    print(
-        f"{file}: valid: {len(settings.streams)} streams, {len(settings.rules)} rules,"
-        f" {len(settings.webhooks)} webhooks; {detector.model_name} runs on {detector.provider}"
-    )
+    print(f"{file}: {checked}")
 
 
 @commands.command()
@@ -212,7 +213,8 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
     if as_json:
         print(json.dumps(answer, indent=2))
     else:
-        _show_status(Console(), answer)
+        wide = None if sys.stdout.isatty() else 160  # rich would cut at 80 columns where there is no terminal
+        _show_status(Console(width=wide, highlight=False), answer)
 
 
 @webhooks.command("test")
@@ -224,29 +226,26 @@ def try_webhook(
 
     Example: tocsin webhook test control-room --config /etc/tocsin/tocsin.yaml
     """
-    from tocsin.config.load import load
+    from tocsin.config.load import load, signing_key
     from tocsin.deliver.event import Event, EventType, TrialData, new_id
     from tocsin.deliver.schedule import Outcome
     from tocsin.deliver.webhook import Webhook, send_test
 
-    known = {webhook.name: webhook for webhook in load(config).webhooks}
-    if name not in known:
-        raise ConfigError(
-            f"{config}: expected one of the webhooks {', '.join(known) or '(none)'}, found {name}"
-        )
+    settings = load(config)
+    key = signing_key(settings, name)
+    url = next(webhook.url for webhook in settings.webhooks if webhook.name == name)
     now = datetime.now(UTC)
-    webhook = Webhook(name, known[name].url, known[name].secret.resolve())
-    attempt = send_test(webhook, Event(new_id(now), EventType.TOCSIN_TEST, now, TrialData()))
-    code = "no answer" if attempt.status is None else f"HTTP {attempt.status}"
-    print(f"{name}: {attempt.outcome} ({code} after {attempt.seconds * 1000:.0f} ms)")
+    attempt = send_test(Webhook(name, url, key), Event(new_id(now), EventType.TOCSIN_TEST, now, TrialData()))
+    code = f"no answer: {attempt.why}" if attempt.status is None else f"HTTP {attempt.status}"
+    print(f"{name}: {attempt.outcome} ({code}, after {attempt.seconds * 1000:.0f} ms)")
     if attempt.answer:
         print(ascii(attempt.answer[:_ANSWER_SHOWN].decode(errors="replace")))  # the receiver's text: escaped
     if attempt.outcome is not Outcome.DELIVERED:
         _leave(TEMPORARY_FAILURE)
 
 
-def _stop_on_signals() -> threading.Event:
-    """Return a flag that the first SIGINT or SIGTERM sets; a second one ends the process at once."""
+def _stop_on_signals(*others: int) -> threading.Event:
+    """Return a flag that the first SIGINT, SIGTERM or other sets; a second one ends the process at once."""
     stop = threading.Event()
 
     def ask(number: int, _frame: FrameType | None) -> None:
@@ -254,9 +253,23 @@ def _stop_on_signals() -> threading.Event:
             os._exit(128 + number)  # the workers see the end of their sockets and follow
         stop.set()
 
-    signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGTERM, ask)
+    for number in (signal.SIGINT, signal.SIGTERM, *others):
+        signal.signal(number, ask)
     return stop
+
+
+def _log_hangup() -> None:
+    import structlog
+
+    structlog.get_logger(__name__).warning("SIGHUP changes nothing: restart to read the configuration again")
+
+
+def _forget_environment(settings: "Config") -> None:
+    """Take the secrets out of the environment once they are read: every process that is started inherits it."""
+    given = [*(stream.password for stream in settings.streams), *(hook.secret for hook in settings.webhooks)]
+    for secret in given:
+        if secret is not None and secret.kind == "env":
+            os.environ.pop(secret.reference, None)
 
 
 def _log_uncaught(uncaught: threading.ExceptHookArgs) -> None:
@@ -270,28 +283,53 @@ def _log_uncaught(uncaught: threading.ExceptHookArgs) -> None:
     )
 
 
-def _leave(code: int) -> None:
+def _leave(code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
 def _show_status(console: Console, answer: dict[str, Any]) -> None:
     detector = answer["detector"]
-    console.print(
-        f"detector {detector['model']} on {detector['provider']} ({detector['device']})", highlight=False
-    )
+    console.print(f"detector  {detector['model']} on {detector['provider']} ({detector['device']})")
     if detector["degraded"]:
-        console.print(f"degraded: {detector['degraded']}")
-    console.print(
-        _table("streams", answer["streams"], ("stream", "state", "for_seconds", "frames_analysed", "why"))
-    )
-    console.print(
-        _table("alarms", answer["alarms"], ("stream", "rule", "severity", "class", "score", "zone", "opened"))
-    )
-    console.print(_table("queues", answer["queues"], ("webhook", "queued", "dead", "oldest_age_seconds")))
+        console.print(f"          degraded: {detector['degraded']}")
+    console.print(f"metrics   port {answer['port']}\n")
+    for title, columns in _STATUS_TABLES.items():
+        if answer[title]:
+            console.print(_table(title, answer[title], columns))
+        else:
+            console.print(f"no {title}")
 
 
-def _table(title: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> Table:
-    table = Table(*columns, title=title, title_justify="left")
+_STATUS_TABLES = {
+    "streams": {
+        "stream": "stream",
+        "state": "state",
+        "for_seconds": "for (s)",
+        "last_frame_age_seconds": "last frame (s ago)",
+        "frames_analysed": "frames analysed",
+        "why": "why",
+    },
+    "alarms": {
+        "stream": "stream",
+        "rule": "rule",
+        "severity": "severity",
+        "class": "class",
+        "score": "score",
+        "zone": "zone",
+        "opened": "since",
+    },
+    "queues": {
+        "webhook": "webhook",
+        "queued": "waiting",
+        "oldest_age_seconds": "oldest (s)",
+        "dead": "given up",
+    },
+}
+"""The columns of each table, and their headings."""
+
+
+def _table(title: str, rows: list[dict[str, Any]], columns: dict[str, str]) -> Table:
+    table = Table(*columns.values(), title=title, title_justify="left")
     for row in rows:
         table.add_row(*("" if row[column] is None else str(row[column]) for column in columns))
     return table

@@ -23,9 +23,10 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from tocsin.app import App
 from tocsin.capture.keeper import StreamState
 from tocsin.config import load as configuration
-from tocsin.config.load import Config
+from tocsin.config.load import Config, HttpSettings
 from tocsin.deliver.event import EventType
 from tocsin.fields import Secret
+from tocsin.frame import Correction
 from tocsin.report import Report
 from tocsin.resources import find
 
@@ -96,22 +97,23 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: what came in is printed by the demo."""
 
 
-def load(state_dir: Path, receiver: Receiver, listen: str | None) -> Config:
+def load(state_dir: Path, receiver: Receiver, http: HttpSettings | None = None) -> Config:
     """Return the configuration of the demo, with this run's state folder and receiver in it."""
     path = find("config/demo.yaml")
     config = configuration.loads(path.read_bytes(), name=str(path), folder=find(_CLIP).parent)
     webhook = config.webhooks[0].model_copy(
         update={"url": receiver.url, "secret": Secret("inline", receiver.secret)}
     )
-    http = config.http.model_copy(update={"listen": listen}) if listen else config.http
-    return config.model_copy(update={"state_dir": str(state_dir), "webhooks": (webhook,), "http": http})
+    return config.model_copy(
+        update={"state_dir": str(state_dir), "webhooks": (webhook,), "http": http or config.http}
+    )
 
 
-def run(console: Console, stop: threading.Event, listen: str | None) -> str | None:
+def run(console: Console, stop: threading.Event, http: HttpSettings | None = None) -> str | None:
     """Play the demo until `stop` is set; return why it failed, or None."""
     receiver = Receiver(lambda event, delay: console.print(_line(event, delay)))
     with tempfile.TemporaryDirectory(prefix="tocsin-demo-") as state:
-        config = load(Path(state), receiver, listen)
+        config = load(Path(state), receiver, http)
         app = App(config, configuration.resolve_secrets(config), test=True)
         receiver.start()
         try:
@@ -175,7 +177,7 @@ def _status(report: Report, rate: float) -> str:
     queued = sum(queue.queued for queue in report.queues)
     return (
         f"{stream.stream} {state} | {rate:4.1f} frames/s analysed, {sum(report.analysed.values())} in all"
-        f" | {len(report.alarms)} alarms active | {queued} deliveries waiting"
+        f" | alarms active: {len(report.alarms)} | deliveries waiting: {queued}"
     )
 
 
@@ -186,14 +188,14 @@ def _line(event: dict[str, Any], delay: float) -> str:
     what = event["type"].replace(".", " ").upper()
     if not event["type"].startswith("alarm."):
         return f"{clock}  {what:<12} {data.get('stream') or ''} {json.dumps(data.get('reason'))}"
-    confirmed, light = data["confirmed_by"], data["light"]
-    wide, high = data["pixels"]
-    raised = event["type"] == EventType.ALARM_RAISED
-    why = f"{confirmed['hits']} of {confirmed['of']} frames" if raised else "no longer seen"
+    where, verified = f"{data['stream']}/{data['zone']}", f"verified after {delay * 1000:.0f} ms"
+    if event["type"] != EventType.ALARM_RAISED:
+        return f"{clock}  {what:<12} {data['class']} last seen at {where}; {verified}"
+    (wide, high), light, confirmed = data["pixels"], data["light"], data["confirmed_by"]
+    done = "uncorrected" if light["correction"] == Correction.NONE else f"corrected by {light['correction']}"
     return (
-        f"{clock}  {what:<12} {data['class']} {data['score']:.2f} at {data['stream']}/{data['zone']},"
-        f" {wide:.0f}x{high:.0f} px, luma {light['mean']:.0f} ({light['correction']}): {why};"
-        f" verified after {delay * 1000:.0f} ms"
+        f"{clock}  {what:<12} {data['class']} {data['score']:.2f} at {where}, {wide:.0f}x{high:.0f} px,"
+        f" luma {light['mean']:.0f} {done}: {confirmed['hits']} of {confirmed['of']} frames; {verified}"
     )
 
 
@@ -203,8 +205,11 @@ def _sum_up(console: Console, report: Report, receiver: Receiver, seconds: float
     console.print(
         f"\nStopped after {seconds:.0f} s: {sum(report.analysed.values())} frames analysed,"
         f" {raised} {'alarm' if raised == 1 else 'alarms'} raised, {ended} ended;"
-        f" {len(receiver.delays)} webhooks received and verified, {counts['refused']} refused."
+        f" webhooks verified: {len(receiver.delays)}, refused: {counts['refused']}."
     )
     if receiver.delays:
         median = statistics.median(receiver.delays) * 1000
         console.print(f"From the frame that decided to the verified webhook: {median:.0f} ms (median).")
+    console.print(
+        "To watch your own cameras, write a configuration: the README shows one, config/tocsin.yaml all of it."
+    )

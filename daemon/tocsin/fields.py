@@ -2,10 +2,12 @@
 
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, cast
+from urllib.parse import SplitResult
 
 import durationpy
 from pydantic import (
@@ -47,6 +49,32 @@ class Section(BaseModel):
 def expected(what: str, found: str | None = None) -> PydanticCustomError:
     """Return the error for a value that is none of `what`; `found` where the value itself does not tell."""
     return PydanticCustomError("expected", "{what}", {"what": what} | ({"found": found} if found else {}))
+
+
+def text_of(what: str) -> BeforeValidator:
+    """Refuse a number where text is wanted in the words for that text: quotes alone would not make it one."""
+
+    def check(value: object) -> object:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            raise expected(what, f"the number {value}")
+        return value
+
+    return BeforeValidator(check)
+
+
+def check_port(address: SplitResult) -> None:
+    """Raise unless the port of `address` is none or can be connected to."""
+    try:
+        sound = address.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise expected("a port from 1 to 65535 in the address")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 stream` or `2 streams`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 NAME_PATTERN = r"^[a-z0-9_-]{1,32}$"
@@ -153,7 +181,10 @@ class Secret:
 
     def _from_file(self, path: Path) -> str:
         try:
-            if self.kind == "file" and path.stat().st_mode & 0o004:
+            mode = path.stat().st_mode
+            if stat.S_ISDIR(mode):
+                raise SecretError(f"expected a file with the secret at {path}, found a directory")
+            if self.kind == "file" and mode & 0o004:
                 raise SecretError(
                     f"expected a secret that others cannot read, found {path} readable by everyone"
                 )

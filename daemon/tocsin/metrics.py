@@ -100,8 +100,8 @@ GAUGES: tuple[tuple[str, Axis, str], ...] = (
     ("build_info", VERSION, "The running version; always 1."),
     ("detector_info", DETECTOR, "The model, and the device and provider it really runs on; always 1."),
     ("detector_degraded", DAEMON, "1 while the detector runs on less than the machine has, or fails."),
-    ("stream_up", STREAM, "1 while the stream is connected."),
-    ("stream_last_frame_age_seconds", STREAM, "Time since a frame arrived, or since the start when none has."),
+    ("stream_up", STREAM, "1 while the stream brings clean pictures."),
+    ("stream_last_frame_age_seconds", STREAM, "Time since a clean frame came, or since the start when none did."),
     ("light_luma", STREAM, "Mean luma of the last frame before correction: 0 is black, 255 is white."),
     ("rule_deaf", STREAM_RULE, "1 while too few frames are analysed for the rule's hits to fit into its time."),
     ("alarms_active", STREAM_RULE, "Alarms that were raised and have not ended."),
@@ -196,8 +196,6 @@ class Metrics:
         self._counters["stream_worker_restarts_total"].labels(stream).inc()
 
     def received(self, stream: str, n: int) -> None:
-        if n > 0:  # this comes about once a second, `lit` with each frame that the worker hands over
-            self._last_frame[stream] = self._clock()
         self._counters["frames_received_total"].labels(stream).inc(n)
 
     def dropped(self, stream: str, reason: DropReason, n: int) -> None:

@@ -28,7 +28,7 @@ class Report:
         live = sum(status.state is StreamState.LIVE for status in self.streams)
         queued = sum(queue.queued for queue in self.queues)
         alarms = len(self.alarms)
-        return f"{live} of {len(self.streams)} streams live, {alarms} alarms active, {queued} deliveries wait"
+        return f"streams live: {live} of {len(self.streams)}, alarms active: {alarms}, deliveries waiting: {queued}"
 
     def as_json(self) -> dict[str, Any]:
         """Return everything, for the control socket; holds no secret and no address."""

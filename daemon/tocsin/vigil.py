@@ -3,7 +3,7 @@
 Pure but for what it is told: `turn` is called by the main loop with everything it judges.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tocsin.alarm.confirm import deaf
@@ -13,6 +13,9 @@ from tocsin.deliver.event import EventType, StreamData
 
 DOWN_AFTER = 10.0
 """Seconds before a stream that brings nothing is reported: a short outage mends itself."""
+
+UP_AFTER = 3.0
+"""Seconds of pictures before its return is reported: a camera that drops out again at once is not back."""
 
 RATE_WINDOW = 10.0
 """Seconds over which the rate of analysed frames is taken."""
@@ -43,6 +46,8 @@ class StreamVigil:
     def _judge(self, now: float, status: StreamStatus) -> Notice | None:
         stream = status.stream
         if status.state in (StreamState.LIVE, StreamState.ENDED):
+            if now - status.since < UP_AFTER:
+                return None
             since = self._down.pop(stream, None)
             return None if since is None else (EventType.STREAM_UP, StreamData(stream, lasted=now - since))
         if stream in self._down or now - status.since < DOWN_AFTER:
@@ -60,17 +65,15 @@ class RateVigil:
         self._since: dict[str, tuple[float, int]] = {}
         self._deaf: set[tuple[str, str]] = set()
 
-    def turn(
-        self, now: float, analysed: Mapping[str, int], live_since: Mapping[str, float]
-    ) -> list[Deafness]:
+    def turn(self, now: float, analysed: Mapping[str, int], live: Collection[str]) -> list[Deafness]:
         """Return the judgement on every rule of each stream whose window is full.
 
-        `analysed` counts frames since the start; `live_since` has the streams that are up, and since when. A
-        stream that is down is not too slow.
+        `analysed` counts frames since the start; `live` are the streams that are up. A stream that is down is
+        not too slow.
         """
         judged: list[Deafness] = []
         for stream, rules in self._rules.items():
-            if stream not in live_since:
+            if stream not in live:
                 self._since.pop(stream, None)
                 continue
             began, count = self._since.setdefault(stream, (now, analysed[stream]))

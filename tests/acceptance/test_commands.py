@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,6 +22,8 @@ rules:
   - {name: intruder, classes: [person]}
 webhooks:
   - {name: hook, url: "http://127.0.0.1:9/", secret: {file: hook.secret}}
+state_dir: state
+http: {listen: "127.0.0.1:0"}
 """
 
 
@@ -47,7 +50,7 @@ def test_a_good_configuration_is_said_to_be_valid(good: Path) -> None:
     checked = tocsin("check", str(good))
     assert (checked.returncode, checked.stderr) == (0, "")
     assert re.search(
-        r"valid: 1 streams?, 1 rules?, 1 webhooks?; nanodet-coco-416 runs on \w+Provider", checked.stdout
+        r"valid: 1 stream, 1 rule, 1 webhook; nanodet-coco-416 runs on \w+Provider", checked.stdout
     )
 
 
@@ -63,7 +66,7 @@ def test_a_good_configuration_is_said_to_be_valid(good: Path) -> None:
         pytest.param(
             "hook.secret",
             "none.secret",
-            r"webhooks\[0\].secret: expected .*none.secret",
+            r"tocsin.yaml:7: webhooks\[0\].secret: expected .*none.secret",
             id="a missing secret",
         ),
         pytest.param(
@@ -75,20 +78,26 @@ def test_a_good_configuration_is_said_to_be_valid(good: Path) -> None:
         pytest.param(
             "streams:",
             "detector: {model: junk.onnx}\nstreams:",
-            r"junk\.onnx: .*found",
+            r"tocsin.yaml:2: detector.model: .*/junk\.onnx: expected an ONNX model, found a web page",
             id="a model file that is none",
         ),
         pytest.param(
             "streams:",
             "detector: {model: missing.onnx}\nstreams:",
-            r"missing\.onnx",
+            r"tocsin.yaml:2: detector.model: .*/missing\.onnx: expected",
             id="a model file that is missing",
         ),
         pytest.param(
             "/dev/video0",
             "rtps://camera/1",
-            r"streams\[0\].source: expected rtsp://",
+            r"tocsin.yaml:3: streams\[0\].source: expected rtsp://",
             id="an unknown kind of source",
+        ),
+        pytest.param(
+            "state_dir: state",
+            "state_dir: junk.onnx",
+            r"tocsin.yaml:8: state_dir: expected a directory at .*/junk\.onnx, found something else",
+            id="a file where the folder for the state belongs",
         ),
     ],
 )
@@ -96,9 +105,7 @@ def test_a_fault_is_one_sentence_with_its_place(good: Path, before: str, after: 
     """`check` and `run` say the same, start nothing, and exit with 78."""
     (good.parent / "junk.onnx").write_text("<html>not a model</html>")
     assert before in GOOD
-    good.write_text(
-        GOOD.replace(before, after) + f"state_dir: {good.parent / 'state'}\nhttp: {{listen: '127.0.0.1:0'}}\n"
-    )
+    good.write_text(GOOD.replace(before, after))
     for command in (("check", str(good)), ("run", "--config", str(good))):
         done = tocsin(*command)
         assert done.returncode == 78, done.stderr
@@ -109,15 +116,65 @@ def test_a_fault_is_one_sentence_with_its_place(good: Path, before: str, after: 
 
 
 def test_every_fault_is_told_in_one_go(good: Path) -> None:
-    """Nobody has to start it five times to find five faults."""
+    """Nobody has to start it five times to find five faults, whichever part of it finds them."""
+    (good.parent / "hook.secret").unlink()
     good.write_text(
-        GOOD.replace("rules: [intruder]}", "rules: [intrudr], max_fps: -1}").replace(
-            "classes: [person]", "min_score: 2"
-        )
+        GOOD.replace("rules: [intruder]}", "rules: [intrudr], max_fps: -1}")
+        .replace("[person]", "[persn], min_score: 2")
+        .replace("state_dir: state", "state_dir: tocsin.yaml")
     )
+    for command in (("check", str(good)), ("run", "--config", str(good))):
+        done = tocsin(*command)
+        assert done.returncode == 78
+        said = [line for line in done.stderr.splitlines() if line.startswith(f"tocsin: {good}:")]
+        assert [line.split(": ")[2] for line in said] == [
+            "streams[0].rules[0]",
+            "streams[0].max_fps",
+            "rules[0].classes[0]",
+            "rules[0].min_score",
+            "webhooks[0].secret",
+            "state_dir",
+        ], done.stderr
+
+
+def test_a_port_in_use_is_told_with_its_place(good: Path) -> None:
+    """It may become free, so the exit code asks for another try; a fault beside it is told too, and is final."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        text = GOOD.replace("127.0.0.1:0", f"127.0.0.1:{taken.getsockname()[1]}")
+        good.write_text(text)
+        run = tocsin("run", "--config", str(good))
+        assert run.returncode == 75, run.stderr
+        assert f"tocsin: {good}:9: http.listen: expected a free address" in run.stderr
+        good.write_text(text.replace("[person]", "[persn]"))
+        run = tocsin("run", "--config", str(good))
+        assert run.returncode == 78, run.stderr
+        assert f"{good}:5: rules[0].classes[0]: " in run.stderr
+        assert f"{good}:9: http.listen: expected a free address" in run.stderr
+
+
+def test_what_may_mend_itself_is_a_warning(good: Path) -> None:
+    """A clip that is not there keeps no configuration from being valid."""
+    good.write_text(GOOD.replace("/dev/video0", "'file:none.mp4'"))
     checked = tocsin("check", str(good))
-    assert checked.returncode == 78
-    assert len(checked.stderr.splitlines()) == 4, checked.stderr
+    assert checked.returncode == 0
+    clip = good.parent / "none.mp4"
+    assert checked.stderr == f"tocsin: warning: {good}:3: streams[0].source: there is no file {clip} now\n"
+
+
+def test_a_webhook_is_tried_only_with_its_secret(good: Path) -> None:
+    """A missing secret is told with its place, as `check` does."""
+    (good.parent / "hook.secret").unlink()
+    tried = tocsin("webhook", "test", "hook", "--config", str(good))
+    assert tried.returncode == 78
+    assert tried.stderr.startswith(f"tocsin: {good}:7: webhooks[0].secret: expected a readable secret in ")
+
+
+@pytest.mark.parametrize("listen", ["foo", "127.0.0.1:abc", "127.0.0.1:99999", "0.0.0.0:9464"])
+def test_a_wrong_address_of_the_demo_is_one_sentence(listen: str) -> None:
+    """Nothing is started, and no traceback shown."""
+    shown = tocsin("demo", "--listen", listen)
+    assert shown.returncode == 2
+    assert re.fullmatch(r"tocsin: --listen: expected .+, found .+\n", shown.stderr), shown.stderr
 
 
 def test_wrong_usage_is_exit_code_2() -> None:

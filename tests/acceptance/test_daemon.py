@@ -249,4 +249,4 @@ def test_a_webhook_can_be_tried(receiver: Receiver, block_model: Path, tmp_path:
     assert tocsin("webhook", "test", "hook", "--config", str(file)).returncode == 75
     unknown = tocsin("webhook", "test", "hok", "--config", str(file))
     assert unknown.returncode == 78
-    assert "expected one of the webhooks hook, found hok" in unknown.stderr
+    assert "expected one of the webhooks (hook), found hok" in unknown.stderr

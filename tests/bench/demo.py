@@ -31,7 +31,7 @@ def main() -> None:
     delays: list[float] = []
     receiver = demo.Receiver(lambda _, delay: delays.append(delay))
     with tempfile.TemporaryDirectory() as state:
-        config = demo.load(Path(state), receiver, None)
+        config = demo.load(Path(state), receiver)
         app = App(config, resolve_secrets(config), test=True)
         ages: list[float] = []
         pass_on = app._seen

@@ -123,7 +123,7 @@ def test_a_gpu_asked_for_must_be_had() -> None:
 def test_an_unknown_name_comes_with_the_known_ones() -> None:
     """A misspelt model is refused with what there is."""
     with pytest.raises(
-        ModelError, match=r"expected nanodet-coco-416 or a path .*; did you mean nanodet-coco-416\?"
+        ModelError, match=r"expected nanodet-coco-416 or a path .* \(did you mean nanodet-coco-416\?\)"
     ):
         open_detector("nanodet-coco-461", "cpu", "auto", floor=0.5)
 

@@ -6,8 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from tocsin.config.load import Config, digest, load, loads, resolve_secrets, warnings
-from tocsin.errors import ConfigError, SecretError
+from tocsin.config.load import (
+    Config,
+    digest,
+    http_settings,
+    load,
+    loads,
+    place,
+    placed,
+    resolve_secrets,
+    signing_key,
+    warnings,
+)
+from tocsin.errors import ConfigError, SecretError, StartError
 from tocsin.fields import Secret
 
 KEY = "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"  # 24 bytes
@@ -50,8 +61,6 @@ def test_sources(source: str) -> None:
         "",
         "rtsp://",
         "rtsp:///stream",
-        "rtsp://camera:0/",
-        "rtsp://camera:port/",
         "rtsp://[::1/",
         "rtsp://camera/#1",
         "rtsp://came ra/",
@@ -68,6 +77,25 @@ def test_no_sources(source: str) -> None:
     """Anything else is refused."""
     with pytest.raises(ConfigError, match=r"^f:4: streams\[0\]\.source: expected rtsp://, [^\n]*$"):
         read(SOUND.replace("rtsp://10.0.0.7/stream1", f'"{source}"'))
+
+
+@pytest.mark.parametrize("port", ["0", "port", "99999"])
+@pytest.mark.parametrize("scheme", ["rtsp", "https"])
+def test_a_wrong_port_is_called_one(scheme: str, port: str) -> None:
+    """An address whose port alone is wrong is told so."""
+    expected = "a port from 1 to 65535 in the address"
+    with pytest.raises(ConfigError) as error:
+        read(SOUND.replace("rtsp://10.0.0.7/stream1", f'"{scheme}://camera:{port}/x"'))
+    assert error.value.faults == (
+        f"f:4: streams[0].source: expected {expected}, found {scheme}://camera:{port}/...",
+    )
+
+
+def test_what_looks_like_a_port_may_be_a_password() -> None:
+    """A password with a slash in it stands where a port would, and is not shown."""
+    with pytest.raises(ConfigError, match="expected a port") as error:
+        read(SOUND.replace("rtsp://10.0.0.7/stream1", '"rtsp://u:hunter2/2@camera/"'))
+    assert "hunter2" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -148,9 +176,8 @@ def test_a_user_in_the_address_moves_to_its_keys() -> None:
     assert (stream.source, stream.username) == ("rtsp://10.0.0.7/stream1?a=b@c", "us@er")
     assert stream.password == Secret("inline", "hunter/2")
     assert "hunter" not in repr(config)
-    assert warnings(config) == [
-        "f:4: streams[0].source: expected username and password as keys of their own, found them in the address"
-    ]
+    sentence = "works, but username and password are clearer as keys of their own than in the address"
+    assert warnings(config) == [f"f:4: streams[0].source: {sentence}"]
 
 
 def test_paths_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
@@ -219,7 +246,7 @@ rules:
 webhooks:
   - {{name: w, url: 'https://h/', secret: {KEY}}}
 """
-    inline = "expected {credential: NAME}, {env: NAME} or {file: PATH}, found the secret itself"
+    inline = "works, but {credential: NAME}, {env: NAME} or {file: PATH} keeps the secret out of this file"
     assert warnings(read(text)) == [
         "f:2: streams[0]: stream a has no rules and raises no alarm",
         f"f:2: streams[0].password: {inline}",
@@ -283,3 +310,71 @@ def test_every_secret_that_cannot_be_had_is_named(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SecretError) as error:
         resolve_secrets(config, skip_credentials=True)
     assert error.value.faults == (door, room)
+
+
+def test_one_signing_key_is_had_without_the_other_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A webhook's key is given though a camera's password cannot be had; what it lacks is told with its place."""
+    monkeypatch.delenv("DOOR", raising=False)
+    monkeypatch.setenv("ROOM", KEY)
+    config = read(SECRETS)
+    assert signing_key(config, "w") == KEY
+    monkeypatch.delenv("ROOM")
+    with pytest.raises(SecretError) as error:
+        signing_key(config, "w")
+    assert error.value.faults == (
+        "f:6: webhooks[0].secret: expected the environment variable ROOM to hold the secret, found none",
+    )
+    with pytest.raises(ConfigError) as unknown:
+        signing_key(config, "x")
+    assert unknown.value.faults == ("f:5: webhooks: expected one of the webhooks (w), found x",)
+
+
+def test_a_sentence_gets_its_place() -> None:
+    """File, line and key stand in front, the key once; a configuration without a file has keys only."""
+    config = read(SOUND)
+    assert (
+        place(config, ("http", "listen"), "expected a free one") == "f:18: http.listen: expected a free one"
+    )
+    assert place(config, ("http", "listen"), "http.listen: expected x") == "f:18: http.listen: expected x"
+    assert place(config, ("state_dir",), "expected x") == "f:1: state_dir: expected x"
+    built = Config.model_validate({"streams": ({"name": "a", "source": "/dev/video0"},)})
+    assert place(built, ("state_dir",), "expected x") == "state_dir: expected x"
+
+
+@pytest.mark.parametrize(
+    ("listen", "sentence"),
+    [
+        ("foo", "expected HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464, found foo"),
+        ("127.0.0.1:abc", "expected HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464, found 127.0.0.1:abc"),
+        ("127.0.0.1:99999", "expected a port from 0 to 65535, found 99999"),
+        ("tocsin.example:80", "expected an IP address or localhost, and a port, found tocsin.example:80"),
+        ("0.0.0.0:9464", "expected a loopback address, found 0.0.0.0"),
+        ("[::]:9464", "expected a loopback address, found ::"),
+    ],
+)
+def test_an_address_of_the_command_line_is_judged_in_one_sentence(listen: str, sentence: str) -> None:
+    """What the configuration would refuse, the option refuses, in words that know no file."""
+    with pytest.raises(ConfigError) as error:
+        http_settings(listen)
+    assert error.value.faults == (f"--listen: {sentence}",)
+
+
+def test_an_address_of_the_command_line_is_taken() -> None:
+    """A loopback address gives the settings of the endpoint."""
+    assert (http_settings("[::1]:0").host, http_settings("127.0.0.1:9464").port) == ("::1", 9464)
+
+
+def test_errors_of_one_kind_get_their_place() -> None:
+    """The sentence of such an error is preceded by its place; other errors pass as they are."""
+    config = read(SOUND)
+    with pytest.raises(StartError) as error, placed(config, ("http", "listen"), StartError):
+        raise StartError("http.listen: expected x")
+    assert str(error.value) == "f:18: http.listen: expected x"
+    other = ConfigError("a", "b")
+    with pytest.raises(ConfigError) as same, placed(config, ("http", "listen"), StartError):
+        raise other
+    assert same.value is other
+    secret = SecretError("a", "b")
+    with pytest.raises(SecretError) as closer, placed(config, ("http", "listen"), ConfigError):
+        raise secret
+    assert closer.value is secret

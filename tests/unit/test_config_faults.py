@@ -295,7 +295,7 @@ FAULTS = [
     pytest.param(
         "https://alarms.example/hook",
         "https://alarms.example:99999/hunter2",
-        "f:16: webhooks[0].url: expected https://HOST/PATH, or http:// to this machine's loopback, "
+        "f:16: webhooks[0].url: expected a port from 1 to 65535 in the address, "
         "found https://alarms.example:99999/...",
         id="no port",
     ),
@@ -352,7 +352,59 @@ FAULTS = [
         "127.0.0.1:9464",
         "9464",
         "f:18: http.listen: expected HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464, found 9464",
+        id="a port in quotes",
+    ),
+    pytest.param(
+        '"127.0.0.1:9464"',
+        "9464",
+        'f:18: http.listen: expected a text HOST:PORT such as "127.0.0.1:9464", found the number 9464',
         id="a port",
+    ),
+    pytest.param(
+        "127.0.0.1:9464",
+        "127.0.0.1:65536",
+        "f:18: http.listen: expected a port from 0 to 65535, found 65536",
+        id="a port too far",
+    ),
+    pytest.param(
+        'listen: "127.0.0.1:9464"',
+        "allowed_hosts: [7]",
+        "f:18: http.allowed_hosts[0]: expected a host name in lower case or an address, without port, "
+        "found the number 7",
+        id="a number as host",
+    ),
+    pytest.param(
+        "rtsp://10.0.0.7/stream1",
+        "0",
+        "f:4: streams[0].source: expected rtsp://, rtsps://, http:// or https:// and a host, /dev/video0, "
+        "/dev/v4l/by-id/NAME or file:PATH, found the number 0",
+        id="a number as camera",
+    ),
+    pytest.param(
+        "model: nanodet-coco-416",
+        "model: 1.5",
+        "f:1: detector.model: expected the name of a model, or a path to an .onnx file, found the number 1.5",
+        id="a number as model",
+    ),
+    pytest.param(
+        "https://alarms.example/hook",
+        "8080",
+        "f:16: webhooks[0].url: expected https://HOST/PATH, or http:// to this machine's loopback, "
+        "found the number 8080",
+        id="a number as address",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        "secret: {env: ROOM}\n    events: [7]",
+        "f:18: webhooks[0].events[0]: expected a type of event such as alarm.raised, "
+        "or all of a kind such as alarm.*, found the number 7",
+        id="a number as event",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        "secret: whsec_YQ==",
+        "f:17: webhooks[0].secret: expected whsec_ and base64 of 24 to 64 bytes, found 1 byte",
+        id="one byte",
     ),
     pytest.param(
         "127.0.0.1:9464",
@@ -493,3 +545,4 @@ def test_an_avalanche_is_cut() -> None:
     found = faults(SOUND + "".join(f"key{number}: 1\n" for number in range(150)))
     assert len(found) == 101
     assert found[-1] == "f: 50 more faults"
+    assert faults(SOUND + "".join(f"key{number}: 1\n" for number in range(101)))[-1] == "f: 1 more fault"

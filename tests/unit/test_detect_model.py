@@ -170,6 +170,6 @@ def test_an_unknown_class_comes_with_the_nearest_one() -> None:
     """A misspelt class of a rule is named with the one that was probably meant."""
     unknown = check_classes(("person", "knife"), ("knife", "persn", "zebra"))
     assert [str(one) for one in unknown] == [
-        "expected a class of the model, found persn; did you mean person?",
+        "expected a class of the model, found persn (did you mean person?)",
         "expected a class of the model, found zebra",
     ]

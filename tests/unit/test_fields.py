@@ -160,6 +160,18 @@ def test_unusable_files(tmp_path: Path, content: bytes | None, mode: int, found:
     assert "hunter2" not in str(error.value)
 
 
+def test_a_folder_is_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder is called one, whoever may read it, and in the place of a credential too."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "door").mkdir()
+    with pytest.raises(SecretError) as error:
+        Secret("file", str(tmp_path)).resolve()
+    assert str(error.value) == f"expected a file with the secret at {tmp_path}, found a directory"
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    with pytest.raises(SecretError, match="found a directory"):
+        Secret("credential", "door").resolve()
+
+
 def test_a_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A credential lies in the folder that the service manager names; without one it cannot be had."""
     (tmp_path / "door").write_text("hunter2")

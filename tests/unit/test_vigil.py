@@ -6,7 +6,7 @@ from tocsin.alarm.watch import Rule
 from tocsin.capture.keeper import StreamState, StreamStatus
 from tocsin.deliver.event import EventType
 from tocsin.errors import SourceFault
-from tocsin.vigil import DOWN_AFTER, RATE_WINDOW, RateVigil, StreamVigil
+from tocsin.vigil import DOWN_AFTER, RATE_WINDOW, UP_AFTER, RateVigil, StreamVigil
 
 
 def _status(state: StreamState, since: float, fault: SourceFault | None = None) -> StreamStatus:
@@ -27,9 +27,24 @@ def test_a_long_outage_is_reported_once_and_so_is_its_end() -> None:
     ((kind, data),) = vigil.turn(5.0 + DOWN_AFTER, [down])
     assert (kind, data.stream, data.reason) == (EventType.STREAM_DOWN, "yard", "refused")
     assert vigil.turn(60.0, [down]) == []
-    ((kind, data),) = vigil.turn(65.0, [_status(StreamState.LIVE, 65.0)])
-    assert (kind, data.lasted) == (EventType.STREAM_UP, 60.0)
-    assert vigil.turn(66.0, [_status(StreamState.LIVE, 65.0)]) == []
+    live = _status(StreamState.LIVE, 62.0)
+    assert vigil.turn(62.0 + UP_AFTER - 0.1, [live]) == []
+    ((kind, data),) = vigil.turn(62.0 + UP_AFTER, [live])
+    assert (kind, data.lasted) == (EventType.STREAM_UP, 57.0 + UP_AFTER)
+    assert vigil.turn(70.0, [live]) == []
+
+
+def test_a_camera_that_drops_out_again_at_once_is_not_back() -> None:
+    """Pictures for a second in every half minute are one outage, and one report."""
+    vigil = StreamVigil()
+    notices = []
+    for second in range(120):
+        live = second % 30 == 29
+        status = _status(
+            StreamState.LIVE if live else StreamState.WAITING, second if live else second // 30 * 30
+        )
+        notices += vigil.turn(float(second), [status])
+    assert [kind for kind, _ in notices] == [EventType.STREAM_DOWN]
 
 
 def test_a_camera_that_was_never_there_is_reported_too() -> None:
@@ -51,7 +66,7 @@ def _rate(vigil: RateVigil, rate: float, windows: int = 1) -> list[bool]:
     """Analyse frames at a steady rate and return what was judged."""
     judged = []
     for second in range(int(windows * RATE_WINDOW) + 1):
-        judged += vigil.turn(float(second), {"yard": int(second * rate)}, {"yard": 0.0})
+        judged += vigil.turn(float(second), {"yard": int(second * rate)}, {"yard"})
     return [one.deaf for one in judged]
 
 
@@ -74,14 +89,14 @@ def test_a_change_is_news_and_its_lasting_is_not() -> None:
     vigil = RateVigil({"yard": [RULE]})
     news = []
     for second, count in enumerate([*range(21), *range(30, 240, 10)]):
-        news += [(one.deaf, one.news) for one in vigil.turn(float(second), {"yard": count}, {"yard": 0.0})]
+        news += [(one.deaf, one.news) for one in vigil.turn(float(second), {"yard": count}, {"yard"})]
     assert news == [(True, True), (True, False), (False, True), (False, False)]
 
 
 def test_a_stream_that_is_down_is_not_too_slow() -> None:
     """Its window begins anew when it is back."""
     vigil = RateVigil({"yard": [RULE]})
-    assert vigil.turn(0.0, {"yard": 0}, {"yard": 0.0}) == []
-    assert vigil.turn(20.0, {"yard": 0}, {}) == []
-    assert vigil.turn(21.0, {"yard": 0}, {"yard": 21.0}) == []
-    assert vigil.turn(30.0, {"yard": 90}, {"yard": 21.0}) == []
+    assert vigil.turn(0.0, {"yard": 0}, {"yard"}) == []
+    assert vigil.turn(20.0, {"yard": 0}, set()) == []
+    assert vigil.turn(21.0, {"yard": 0}, {"yard"}) == []
+    assert vigil.turn(30.0, {"yard": 90}, {"yard"}) == []

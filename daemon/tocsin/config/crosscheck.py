@@ -1,10 +1,11 @@
-"""What must hold between the sections of a configuration.
+"""What must hold between the sections of a configuration, and which of them can be judged.
 
 Works on whatever sections are sound by themselves, so that a fault in one place hides none in another.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
@@ -12,8 +13,9 @@ from pydantic_core import to_json
 
 from tocsin.alarm.settings import RuleSettings
 from tocsin.config.faults import meant
-from tocsin.config.settings import HttpSettings, StreamSettings
+from tocsin.config.settings import Config, HttpSettings, StreamSettings
 from tocsin.deliver.settings import WebhookSettings
+from tocsin.detect.settings import DetectorSettings
 from tocsin.fields import Section
 from tocsin.yamlfile import Document, Fault, KeyPath
 
@@ -41,14 +43,40 @@ class Entry(Generic[S]):
         return self.broken.isdisjoint(keys)
 
 
-def cross_faults(document: Document, context: Mapping[str, str]) -> Iterator[Fault]:
-    """Yield what is wrong between keys and between sections that are each right by themselves."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The sections of a configuration that can be judged; those that are no sections at all are left out."""
+
+    streams: tuple[Entry[StreamSettings], ...]
+    rules: tuple[Entry[RuleSettings], ...]
+    webhooks: tuple[Entry[WebhookSettings], ...]
+    http: Entry[HttpSettings] | None
+    detector: Entry[DetectorSettings] | None
+    state_dir: Path | None
+
+
+def parts_of(document: Document, context: Mapping[str, str]) -> Parts:
+    """Return what can be judged of a configuration, be it valid or not."""
     content = document.content
-    streams = list(_entries(content, "streams", StreamSettings, context))
-    rules = list(_entries(content, "rules", RuleSettings, context))
-    webhooks = list(_entries(content, "webhooks", WebhookSettings, context))
-    http = _entry(content.get("http", {}), ("http",), HttpSettings, context)
-    for entry in (*streams, *rules, *webhooks, *((http,) if http else ())):
+    return Parts(
+        tuple(_entries(content, "streams", StreamSettings, context)),
+        tuple(_entries(content, "rules", RuleSettings, context)),
+        tuple(_entries(content, "webhooks", WebhookSettings, context)),
+        _entry(content.get("http", {}), ("http",), HttpSettings, context),
+        _entry(content.get("detector", {}), ("detector",), DetectorSettings, context),
+        _state_dir(content, context),
+    )
+
+
+def _state_dir(content: Mapping[str, Any], context: Mapping[str, str]) -> Path | None:
+    path = content.get("state_dir", Config.model_fields["state_dir"].default)
+    return Path(context["folder"], path) if isinstance(path, str) and path else None
+
+
+def cross_faults(document: Document, parts: Parts) -> Iterator[Fault]:
+    """Yield what is wrong between keys and between sections that are each right by themselves."""
+    content, streams, rules = document.content, parts.streams, parts.rules
+    for entry in (*streams, *rules, *parts.webhooks, *((parts.http,) if parts.http else ())):
         yield from _conflicts(entry)
     for key in ("streams", "rules", "webhooks"):
         yield from _repeated_names(_names(content, (key,)))

@@ -4,8 +4,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -13,29 +13,40 @@ from urllib.parse import unquote
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from tocsin.config.crosscheck import cross_faults
+from tocsin.config.crosscheck import Parts, cross_faults, parts_of
 from tocsin.config.faults import translate
+from tocsin.config.places import messages, place, placed
+from tocsin.config.secrets import Secrets, resolve_secrets, secrets_in, signing_key, unverifiable
 from tocsin.config.settings import Config, HttpSettings, Origin, StreamSettings
-from tocsin.deliver.settings import signing_key_fault
-from tocsin.errors import ConfigError, SecretError
-from tocsin.fields import DURATION_PATTERN, Secret, duration_text
-from tocsin.yamlfile import Document, Fault, KeyPath, dotted, parse, read
+from tocsin.errors import ConfigError
+from tocsin.fields import DURATION_PATTERN, counted, duration_text
+from tocsin.yamlfile import Document, Fault, KeyPath, parse, read
 
 __all__ = [
     "Config",
     "HttpSettings",
+    "Reading",
     "Secrets",
     "StreamSettings",
     "digest",
+    "http_settings",
     "load",
     "loads",
+    "messages",
+    "notes",
+    "place",
+    "placed",
     "resolve_secrets",
     "schema",
     "schema_text",
+    "signing_key",
+    "study",
+    "told",
     "warnings",
 ]
 
 _MAX_FAULTS = 100
+_INLINE = "works, but {credential: NAME}, {env: NAME} or {file: PATH} keeps the secret out of this file"
 
 
 def load(path: str | os.PathLike[str]) -> Config:
@@ -50,6 +61,24 @@ def load(path: str | os.PathLike[str]) -> Config:
 
 def loads(content: bytes, *, name: str, folder: Path) -> Config:
     """Return the configuration that `content` is; `name` stands for its file, and paths start at `folder`."""
+    reading = study(content, name=name, folder=folder)
+    if reading.config is None:
+        raise ConfigError(*told(reading.document, reading.faults))
+    return reading.config
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a file says: a sound configuration, or None and the faults; and the sections that can be judged."""
+
+    document: Document
+    config: Config | None
+    faults: tuple[Fault, ...]
+    parts: Parts
+
+
+def study(content: bytes, *, name: str, folder: Path) -> Reading:
+    """Read a configuration without giving up at its faults; raises ConfigError where it is no YAML mapping."""
     document = parse(content, name)
     context = {"folder": str(folder)}
     faults, notes = _take_users_out(document)
@@ -58,16 +87,32 @@ def loads(content: bytes, *, name: str, folder: Path) -> Config:
         config = Config.model_validate_json(to_json(document.content), context=context)
     except ValidationError as error:
         faults += translate(error, document, Config)
-    faults += cross_faults(document, context)
+    parts = parts_of(document, context)
+    faults += cross_faults(document, parts)
     faults += document.repeated
     if faults or config is None:
-        messages = document.messages(faults)
-        raise ConfigError(*messages[:_MAX_FAULTS], *_rest(document.name, len(messages) - _MAX_FAULTS))
-    return config.came_from(Origin(document, digest(content), tuple(notes)))
+        return Reading(document, None, tuple(faults), parts)
+    return Reading(document, config.came_from(Origin(document, digest(content), tuple(notes))), (), parts)
 
 
-def _rest(name: str, more: int) -> list[str]:
-    return [f"{name}: {more} more faults"] if more > 0 else []
+def told(document: Document, faults: Iterable[Fault]) -> list[str]:
+    """Return a message for each fault, in the order of the file; an avalanche of them ends in a count."""
+    sentences = document.messages(faults)
+    more = len(sentences) - _MAX_FAULTS
+    rest = [f"{document.name}: {counted(more, 'more fault')}"] if more > 0 else []
+    return sentences[:_MAX_FAULTS] + rest
+
+
+def http_settings(listen: str) -> HttpSettings:
+    """Return the settings that `--listen` asks for; raises ConfigError with one sentence."""
+    try:
+        settings = HttpSettings.model_validate({"listen": listen})
+    except ValidationError as error:
+        fault = translate(error, Document("", {"listen": listen}, {}), HttpSettings)[0]
+        raise ConfigError(f"--listen: {fault.sentence}") from error
+    if any(settings.conflicts()):
+        raise ConfigError(f"--listen: expected a loopback address, found {settings.host}")
+    return settings
 
 
 def digest(content: bytes | str | os.PathLike[str]) -> str:
@@ -101,7 +146,9 @@ def _take_users_out(document: Document) -> tuple[list[Fault], list[Fault]]:
         if password:
             stream.setdefault("password", password)
         notes.append(
-            Fault(path, "expected username and password as keys of their own, found them in the address")
+            Fault(
+                path, "works, but username and password are clearer as keys of their own than in the address"
+            )
         )
     return faults, notes
 
@@ -117,27 +164,20 @@ def _without_user(source: str) -> tuple[str, str | None, str | None]:
 
 
 def warnings(config: Config) -> list[str]:
-    """Return what is allowed but unwise or cannot be checked here, one message each, in the order of the file."""
+    """Return what `notes` says, one message each, in the order of the file."""
+    return messages(config, notes(config))
+
+
+def notes(config: Config) -> list[Fault]:
+    """Return what is allowed but unwise, does nothing, or cannot be verified here."""
     found = list(config.origin.notes) if config.origin else []
     noted = {fault.path[:-1] for fault in found}
-    for path, secret in _secrets(config):
+    for path, secret in secrets_in(config):
         if secret.kind == "inline" and path[:-1] not in noted:
-            found.append(
-                Fault(
-                    path, "expected {credential: NAME}, {env: NAME} or {file: PATH}, found the secret itself"
-                )
-            )
-        elif _unverifiable(secret):
+            found.append(Fault(path, _INLINE))
+        elif unverifiable(secret):
             found.append(Fault(path, f"credential {secret.reference} cannot be checked outside the service"))
-    found += _idle(config)
-    return messages(config, found)
-
-
-def messages(config: Config, faults: list[Fault]) -> list[str]:
-    """Without file and line for a configuration that was built in code."""
-    if config.origin is None:
-        return [f"{dotted(fault.path)}: {fault.sentence}" for fault in faults]
-    return config.origin.document.messages(faults)
+    return [*found, *_idle(config)]
 
 
 def _idle(config: Config) -> Iterator[Fault]:
@@ -151,58 +191,6 @@ def _idle(config: Config) -> Iterator[Fault]:
             yield Fault(("streams", number), f"stream {stream.name} has no rules and raises no alarm")
     if not config.webhooks:
         yield Fault(("webhooks",), "no webhook is configured, so alarms reach nobody")
-
-
-def _unverifiable(secret: Secret) -> bool:
-    """Whether only the service manager, which did not start this process, could provide it."""
-    return secret.kind == "credential" and not os.environ.get("CREDENTIALS_DIRECTORY")
-
-
-def _secrets(config: Config) -> Iterator[tuple[tuple[str, int, str], Secret]]:
-    for number, stream in enumerate(config.streams):
-        if stream.password is not None:
-            yield ("streams", number, "password"), stream.password
-    for number, webhook in enumerate(config.webhooks):
-        yield ("webhooks", number, "secret"), webhook.secret
-
-
-@dataclass(frozen=True, slots=True)
-class Secrets:
-    """The texts of a configuration's secrets: passwords by stream, signing keys by webhook."""
-
-    passwords: Mapping[str, str] = field(repr=False)
-    signing_keys: Mapping[str, str] = field(repr=False)
-
-
-def resolve_secrets(config: Config, *, skip_credentials: bool = False) -> Secrets:
-    """Return every secret of `config`; raises SecretError with one message for each that cannot be had.
-
-    With `skip_credentials`, credentials are left out where no service manager provides any: `warnings` names
-    them.
-    """
-    texts: dict[tuple[str, int], str] = {}
-    faults: list[Fault] = []
-    for path, secret in _secrets(config):
-        key, number, use = path
-        if skip_credentials and _unverifiable(secret):
-            continue
-        try:
-            text = texts[key, number] = secret.resolve()
-            fault = signing_key_fault(text) if use == "secret" else None
-        except SecretError as error:
-            fault = str(error)
-        if fault:
-            faults.append(Fault(path, fault))
-    if faults:
-        raise SecretError(*messages(config, faults))
-    return Secrets(
-        passwords={
-            config.streams[number].name: text for (key, number), text in texts.items() if key == "streams"
-        },
-        signing_keys={
-            config.webhooks[number].name: text for (key, number), text in texts.items() if key == "webhooks"
-        },
-    )
 
 
 def schema() -> dict[str, Any]:

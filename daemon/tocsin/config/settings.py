@@ -13,7 +13,7 @@ from tocsin.alarm.settings import RuleSettings, ZoneSettings
 from tocsin.capture.settings import SourceSettings
 from tocsin.deliver.settings import WebhookSettings
 from tocsin.detect.settings import DetectorSettings
-from tocsin.fields import LocalPath, Name, Section, expected
+from tocsin.fields import LocalPath, Name, Section, expected, text_of
 from tocsin.light.settings import LightSettings
 from tocsin.yamlfile import Document, Fault
 
@@ -30,10 +30,16 @@ class StreamSettings(SourceSettings):
     rules: tuple[Name, ...] = Field(default=(), description="the rules that watch this stream")
 
 
+_HOST_PORT = "HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464"
+_HOST = "a host name in lower case or an address, without port"
+
+
 def _check_listen(listen: str) -> str:
-    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\[\]:]+)):([0-9]{1,5})", listen, re.ASCII)
-    if match is None or int(match[3]) > 65535:
-        raise expected("HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464")
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\[\]:]+)):([0-9]+)", listen, re.ASCII)
+    if match is None:
+        raise expected(_HOST_PORT)
+    if len(match[3]) > 5 or int(match[3]) > 65535:
+        raise expected("a port from 0 to 65535", match[3][:10])
     if match[2] == "localhost":
         return listen
     if not _is_address(match[1] or match[2]):
@@ -53,17 +59,17 @@ def _check_host(host: str) -> str:
     if _is_address(host):
         return host
     if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", host):
-        raise expected("a host name in lower case or an address, without port")
+        raise expected(_HOST)
     return host
 
 
 class HttpSettings(Section):
     """`http`: the address of metrics and health."""
 
-    listen: Annotated[str, AfterValidator(_check_listen)] = Field(
-        default="127.0.0.1:9464", description="address and port; port 0 takes a free one"
-    )
-    allowed_hosts: tuple[Annotated[str, AfterValidator(_check_host)], ...] = Field(
+    listen: Annotated[
+        str, AfterValidator(_check_listen), text_of('a text HOST:PORT such as "127.0.0.1:9464"')
+    ] = Field(default="127.0.0.1:9464", description="address and port; port 0 takes a free one")
+    allowed_hosts: tuple[Annotated[str, AfterValidator(_check_host), text_of(_HOST)], ...] = Field(
         default=(),
         description="names by which others may ask for it, beside localhost and the address itself",
     )

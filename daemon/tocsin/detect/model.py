@@ -45,7 +45,7 @@ class UnknownClass:
     suggestion: str | None
 
     def __str__(self) -> str:
-        hint = f"; did you mean {self.suggestion}?" if self.suggestion else ""
+        hint = f" (did you mean {self.suggestion}?)" if self.suggestion else ""
         return f"expected a class of the model, found {self.name}{hint}"
 
 
@@ -73,7 +73,7 @@ def _locate(word: str) -> tuple[str, Path, Entry | None]:
     entries = manifest.read(shipped)
     if word not in entries:
         near = _nearest(word, tuple(entries))
-        hint = f"; did you mean {near}?" if near else ""
+        hint = f" (did you mean {near}?)" if near else ""
         known = ", ".join(sorted(entries))
         raise ModelError(f"detector.model: expected {known} or a path to an .onnx file, found {word}{hint}")
     return word, shipped.parent / entries[word].file, entries[word]

@@ -4,19 +4,21 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from tocsin.fields import Section, expected, resolve_path
+from tocsin.fields import Section, expected, resolve_path, text_of
+
+_MODEL = "the name of a model, or a path to an .onnx file"
 
 
 def _resolve_model(model: str, info: ValidationInfo) -> str:
     if not model:
-        raise expected("the name of a model, or a path to an .onnx file")
+        raise expected(_MODEL)
     return resolve_path(model, info) if "/" in model or model.endswith(".onnx") else model
 
 
 class DetectorSettings(Section):
     """`detector`."""
 
-    model: Annotated[str, AfterValidator(_resolve_model)] = Field(
+    model: Annotated[str, AfterValidator(_resolve_model), text_of(_MODEL)] = Field(
         default="nanodet-coco-416", description="a name in models/manifest.yaml, or a path to an .onnx file"
     )
     device: Literal["auto", "cuda", "cpu"] = Field(

@@ -1,0 +1,187 @@
+"""Whether a configuration could run here: everything that speaks against it, without starting anything."""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tocsin import assembly
+from tocsin.config.crosscheck import Parts
+from tocsin.config.load import Config, Reading, messages, notes, study, told
+from tocsin.config.places import fault_at
+from tocsin.config.secrets import secret_faults
+from tocsin.detect.detector import Detector, open_detector
+from tocsin.detect.model import check_classes
+from tocsin.detect.settings import DetectorSettings
+from tocsin.errors import ConfigError, ModelError, StartError, TocsinError
+from tocsin.fields import counted
+from tocsin.yamlfile import Fault, KeyPath, read
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorFacts:
+    """Which model it is and where it really runs; `degraded` says why not on the accelerator that is there."""
+
+    model: str
+    provider: str
+    device: str
+    degraded: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A configuration that can run; `warnings` are messages with their places, in the order of the file."""
+
+    config: Config
+    detector: DetectorFacts
+    warnings: tuple[str, ...]
+
+    def __str__(self) -> str:
+        config, detector = self.config, self.detector
+        parts = (
+            counted(len(config.streams), "stream"),
+            counted(len(config.rules), "rule"),
+            counted(len(config.webhooks), "webhook"),
+        )
+        return f"valid: {', '.join(parts)}; {detector.model} runs on {detector.provider}"
+
+
+def check(path: str | os.PathLike[str]) -> Checked:
+    """Check the configuration in the file at `path`, its secrets, its model and its folder for the state.
+
+    Raises ConfigError with every fault, each with its place and in the order of the file, and StartError where
+    all that is missing is the device that it asks for. Secrets that only the service manager could provide are
+    left to the warnings. Opens the model, and no camera, port or outbox.
+    """
+    reading = _read(Path(path))
+    return _judge(reading, secret_faults(reading.parts, skip_credentials=True))
+
+
+def complete(path: str | os.PathLike[str], first: TocsinError, *, secrets_had: bool) -> TocsinError:
+    """Return an error with all that is wrong with the configuration at `path`, of which `first` came to light.
+
+    That is `first` itself where nothing is wrong with the configuration. What the machine refused is told too,
+    since `check` does not try it all: a port in use, say. With `secrets_had` secrets are not looked for again:
+    the environment may have been cleared of them.
+    """
+    try:
+        reading = _read(Path(path))
+        _judge(reading, [] if secrets_had else secret_faults(reading.parts, skip_credentials=False))
+    except ConfigError as error:
+        refused = str(first).splitlines() if isinstance(first, StartError) else []
+        return ConfigError(*dict.fromkeys([*error.faults, *refused]))
+    except StartError:
+        return first
+    return first
+
+
+def _read(path: Path) -> Reading:
+    return study(read(path), name=str(path), folder=path.absolute().parent)
+
+
+def _judge(reading: Reading, secrets: list[Fault]) -> Checked:
+    trial = _try_detector(reading.parts)
+    faults = [*reading.faults, *secrets, *trial.faults, *_state_faults(reading.parts)]
+    if faults:
+        raise ConfigError(*told(reading.document, [*faults, *trial.missing]))
+    if trial.missing:
+        raise StartError(*told(reading.document, trial.missing))
+    config = reading.config
+    assert config is not None, "a configuration that is none has faults"
+    assert trial.facts is not None, "a detector that does not open is a fault, and so is a model of no sense"
+    return Checked(config, trial.facts, tuple(messages(config, [*notes(config), *_what_may_mend(config)])))
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What came of opening the detector; `missing` holds what this machine lacks and another might have."""
+
+    facts: DetectorFacts | None = None
+    faults: tuple[Fault, ...] = ()
+    missing: tuple[Fault, ...] = ()
+
+
+def _try_detector(parts: Parts) -> _Trial:
+    if parts.detector is None or not parts.detector.sound("model"):
+        return _Trial()
+    faults: list[Fault] = []
+    missing: list[Fault] = []
+    settings = parts.detector.settings
+    try:
+        try:
+            detector = _open(settings)
+        except StartError as error:  # the model and its classes can be judged all the same
+            missing.append(fault_at(("detector", "device"), str(error)))
+            detector = _open(settings.model_copy(update={"device": "cpu"}))
+        faults += _unknown_classes(parts, detector.labels)
+        detector.warm()
+    except ModelError as error:
+        faults.append(fault_at(("detector", "model"), str(error)))
+        return _Trial(None, tuple(faults), tuple(missing))
+    facts = DetectorFacts(detector.model_name, detector.provider, detector.device, detector.degraded)
+    return _Trial(facts, tuple(faults), tuple(missing))
+
+
+def _open(settings: DetectorSettings) -> Detector:
+    return open_detector(settings.model, settings.device, settings.max_batch, assembly.NOBODY_ASKS)
+
+
+def _unknown_classes(parts: Parts, labels: tuple[str, ...]) -> Iterator[Fault]:
+    for rule in parts.rules:
+        if rule.sound("classes"):
+            classes = rule.settings.classes
+            for unknown in check_classes(labels, classes):
+                yield Fault((*rule.path, "classes", classes.index(unknown.name)), str(unknown))
+
+
+def _state_faults(parts: Parts) -> Iterator[Fault]:
+    if parts.state_dir and (fault := state_dir_fault(parts.state_dir)):
+        yield Fault(("state_dir",), fault)
+
+
+def state_dir_fault(path: Path) -> str | None:
+    """Return why no directory can ever be at `path`, or None: something else is there, or above it."""
+    there = _nearest(path)
+    try:
+        if there.is_dir():
+            return None
+    except PermissionError:  # a link to where this user may not look
+        return None
+    where = "" if there == path else f" above it, {there}"
+    return f"expected a directory at {path}, found something else{where}"
+
+
+def _nearest(path: Path) -> Path:
+    """The path itself or the lowest folder above it that is there."""
+    return next(one for one in (path, *path.parents) if os.path.lexists(one))
+
+
+def _what_may_mend(config: Config) -> Iterator[Fault]:
+    """What stands in the way now, as far as this user can see, and may be gone when the daemon starts."""
+    files: list[tuple[KeyPath, str]] = []
+    for number, stream in enumerate(config.streams):
+        if stream.scheme == "file":
+            files.append((("streams", number, "source"), stream.source.removeprefix("file:")))
+        if stream.ca_file is not None:
+            files.append((("streams", number, "ca_file"), stream.ca_file))
+    for path, file in files:
+        if why := _unreadable(Path(file)):
+            yield Fault(path, why)
+    state = Path(config.state_dir)
+    there = _nearest(state)
+    if not os.access(there, os.W_OK | os.X_OK):
+        what = f"write in {state}" if there == state else f"make {state}"
+        yield Fault(("state_dir",), f"this user is not allowed to {what}")
+
+
+def _unreadable(path: Path) -> str | None:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return f"there is no file {path} now"
+    except OSError as error:
+        return f"{path} cannot be read now: {(error.strerror or 'an error').lower()}"
+    if stat.S_ISDIR(mode):
+        return f"{path} is a directory now, and no file"
+    return None if os.access(path, os.R_OK) else f"this user is not allowed to read {path}"

@@ -1,0 +1,114 @@
+"""The daemon in the test's own process: what it does when a part fails, and with what an earlier life left."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.camera import FakeCamera
+from support.counterpart import free_port
+from support.events import open_alarm
+from support.receiver import Receiver
+from support.scene import Scene, visits
+from support.site import site, stream
+from support.wait import until
+from tocsin.app import OUTBOX_FILE, App
+from tocsin.config.load import loads, resolve_secrets
+from tocsin.deliver.event import OpenAlarm
+from tocsin.deliver.outbox import Outbox
+from tocsin.deliver.store import Change
+
+
+class _Silent:
+    """An observer of an outbox that nobody asks."""
+
+    def queued(self, webhook: str, depth: int, oldest_age: float) -> None: ...
+    def outbox_dropped(self, reason: str, count: int) -> None: ...
+    def outbox_degraded(self, degraded: bool) -> None: ...
+
+
+@contextmanager
+def running(config: dict[str, Any], folder: Path) -> Iterator[App]:
+    """A started daemon; its state lies in `folder`."""
+    config = {**config, "http": {"listen": f"127.0.0.1:{free_port()}"}, "state_dir": str(folder / "state")}
+    loaded = loads(json.dumps(config).encode(), name="tocsin.yaml", folder=folder)
+    app = App(loaded, resolve_secrets(loaded))
+    app.start()
+    try:
+        yield app
+    finally:
+        app.stop()
+
+
+def _left_open(folder: Path, rule: str, reported: datetime) -> str:
+    """Leave an alarm of stream `yard` open, as a daemon that was killed does; return its id."""
+    (folder / "state").mkdir()
+    outbox = Outbox(folder / "state" / OUTBOX_FILE, {}, _Silent())
+    outbox.start()
+    known = replace(open_alarm().alarm, stream="yard", rule=rule, first_seen=reported)
+    outbox.commit(Change(opened=(OpenAlarm(known, reported, reported),))).result(5)
+    outbox.stop(time.monotonic() + 5)
+    return known.alarm_id
+
+
+def test_a_part_that_fails_ends_the_daemon_with_its_sentence(
+    block_model: Path, receiver: Receiver, tmp_path: Path
+) -> None:
+    """The command line turns it into exit code 75, and the service manager starts anew."""
+    with running(site(block_model, receiver, stream("yard", "/dev/video63")), tmp_path) as app:
+        app._fail("the detector failed on 3 batches in a row")
+        assert app.run(threading.Event()) == "the detector failed on 3 batches in a row"
+
+
+def test_a_part_that_is_stuck_stops_the_watchdog_and_then_the_daemon(
+    block_model: Path, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While anything stands still the service manager hears its name and no kick."""
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        manager.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(address))
+        monkeypatch.setenv("WATCHDOG_USEC", "600000")
+        with running(site(block_model, receiver, stream("yard", "/dev/video63")), tmp_path) as app:
+            began = time.monotonic() - 42.0
+            app._pulses.watch("wedge", lambda: began, 10.0)
+            failure = app.run(threading.Event())
+    assert failure is not None
+    assert failure.startswith("wedge has not moved for 4")
+
+
+def test_an_alarm_whose_rule_is_gone_is_ended_at_the_start(
+    block_model: Path, receiver: Receiver, tmp_path: Path
+) -> None:
+    """Nobody looks for it any more, and nobody would ever end it."""
+    alarm_id = _left_open(tmp_path, "no-longer-there", datetime.now(UTC))
+    with running(site(block_model, receiver, stream("yard", "/dev/video63")), tmp_path) as app:
+        assert receiver.wait_for("alarm.ended").data["alarm_id"] == alarm_id
+        assert app.report().alarms == ()
+
+
+def test_a_resumed_alarm_is_repeated_when_its_time_has_come(
+    block_model: Path, receiver: Receiver, tmp_path: Path
+) -> None:
+    """The time to the next repeat goes on over a restart: it neither starts anew nor is it due at once."""
+    alarm_id = _left_open(tmp_path, "visit", datetime.now(UTC) - timedelta(seconds=7))
+    with FakeCamera(Scene(blocks=visits((0, 600)))) as camera:
+        config = site(block_model, receiver, stream("yard", camera.url), repeat_every="10s")
+        with running(config, tmp_path) as app:
+            began = time.monotonic()
+            repeated = receiver.wait_for("alarm.repeated", timeout=15.0)
+            assert repeated.data["alarm_id"] == alarm_id
+            assert 1.0 < time.monotonic() - began < 8.0
+            assert app.report().alarms[0].alarm.class_name == "block", "what was last seen is what is told"
+            stored = until(lambda: app._outbox.open_alarms().result(5), 5.0, "the open alarm")
+            assert (datetime.now(UTC) - stored[0].reported).total_seconds() < 5.0
+    assert [message.type for message in receiver.accepted] == ["alarm.repeated"]

@@ -1,0 +1,242 @@
+"""What `check` says about a configuration on this machine: everything at once, each with its place."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tocsin.check import Checked, DetectorFacts, check, complete
+from tocsin.config.load import loads
+from tocsin.config.settings import Config
+from tocsin.errors import ConfigError, ModelError, StartError
+from tocsin.resources import find
+
+SOUND = """\
+detector: {model: nanodet-coco-416, device: cpu}
+streams:
+  - {name: yard, source: /dev/video0, rules: [intruder]}
+rules:
+  - {name: intruder, classes: [person]}
+webhooks:
+  - {name: room, url: "https://alarms.example/hook", secret: {env: TOCSIN_TEST_ROOM}}
+state_dir: state
+"""
+KEY = "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"  # 24 bytes
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration without a fault, and its secret."""
+    monkeypatch.setenv("TOCSIN_TEST_ROOM", KEY)
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    path = tmp_path / "c.yaml"
+    path.write_text(SOUND)
+    return path
+
+
+def change(file: Path, *pairs: tuple[str, str]) -> None:
+    text = file.read_text()
+    for old, new in pairs:
+        assert old in text
+        text = text.replace(old, new, 1)
+    file.write_text(text)
+
+
+def faults(file: Path) -> list[str]:
+    """The faults, with the file's name shortened to f where each begins."""
+    with pytest.raises(ConfigError) as error:
+        check(file)
+    assert all(fault.startswith(f"{file}:") for fault in error.value.faults)
+    return [f"f{fault.removeprefix(str(file))}" for fault in error.value.faults]
+
+
+def test_a_sound_configuration_is_valid_and_leaves_no_trace(file: Path) -> None:
+    """It comes back with the model, what that runs on, and no warning; the folder for the state is not made."""
+    checked = check(file)
+    assert checked.detector == DetectorFacts("nanodet-coco-416", "CPUExecutionProvider", "cpu", None)
+    assert checked.warnings == ()
+    assert checked.config.streams[0].name == "yard"
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_the_answer_counts_in_words() -> None:
+    """One is a stream, two are streams."""
+    text = SOUND.replace("\nrules:", "\n  - {name: gate, source: /dev/video1}\nrules:")
+    facts = DetectorFacts("m", "P", "cpu", None)
+    checked = Checked(loads(text.encode(), name="f", folder=Path("/")), facts, ())
+    assert str(checked) == "valid: 2 streams, 1 rule, 1 webhook; m runs on P"
+
+
+def test_nothing_hides_anything(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys, a secret, an unknown class, the device and the folder for the state are told together."""
+    monkeypatch.delenv("TOCSIN_TEST_ROOM")
+    (file.parent / "state").write_text("")
+    change(
+        file,
+        ("device: cpu", "device: cpuu"),
+        ("/dev/video0,", "/dev/video0, max_fps: -1,"),
+        ("[person]", "[dog, persn], min_score: 2"),
+    )
+    found = faults(file)
+    assert [fault.split(": ")[:2] for fault in found] == [
+        ["f:1", "detector.device"],
+        ["f:3", "streams[0].max_fps"],
+        ["f:5", "rules[0].classes[1]"],
+        ["f:5", "rules[0].min_score"],
+        ["f:7", "webhooks[0].secret"],
+        ["f:8", "state_dir"],
+    ]
+    assert "did you mean person?" in found[2]
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        pytest.param(
+            "text.onnx",
+            "{folder}/text.onnx: expected an ONNX model, found a web page (6 bytes)",
+            id="a file that is no model",
+        ),
+        pytest.param("none.onnx", "{folder}/none.onnx: expected a model file, found: ", id="no file"),
+        pytest.param(
+            "nanodet-coco-417", "expected nanodet-coco-416 or a path to an .onnx file", id="no name"
+        ),
+    ],
+)
+def test_a_faulty_model_has_its_place(file: Path, model: str, sentence: str) -> None:
+    """File, line and key stand before what is wrong with the model, and other faults beside it."""
+    (file.parent / "text.onnx").write_text("<html>")
+    change(file, ("nanodet-coco-416", model), ("TOCSIN_TEST_ROOM", "TOCSIN_TEST_NONE"))
+    first, second = faults(file)
+    assert first.startswith(f"f:1: detector.model: {sentence.format(folder=file.parent)}")
+    assert second.startswith("f:7: webhooks[0].secret: ")
+
+
+def refuse_cuda(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let the machine have no CUDA; return the devices that are asked for."""
+    from tocsin import check as module
+
+    asked: list[str] = []
+    opened = module.open_detector
+
+    def refuse(model: str, device: str, max_batch: object, floor: float) -> object:
+        asked.append(device)
+        if device == "cuda":
+            raise StartError("detector.device: expected cuda, found that there is none")
+        return opened(model, device, max_batch, floor)  # type: ignore[arg-type]  # passed on as they came
+
+    monkeypatch.setattr(module, "open_detector", refuse)
+    return asked
+
+
+def test_a_device_that_is_missing_here_is_no_fault_of_the_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alone it is a failure to start, with its place; beside faults it is told with them, the classes included."""
+    asked = refuse_cuda(monkeypatch)
+    change(file, ("device: cpu", "device: cuda"))
+    sentence = "f:1: detector.device: expected cuda, found that there is none"
+    with pytest.raises(StartError) as error:
+        check(file)
+    assert str(error.value) == sentence.replace("f", str(file), 1)
+    assert asked == ["cuda", "cpu"]
+    change(file, ("[person]", "[persn]"))
+    first, second = faults(file)
+    assert first == sentence
+    assert second.startswith("f:5: rules[0].classes[0]: ")
+
+
+@pytest.mark.parametrize(
+    ("state_dir", "found"),
+    [
+        ("c.yaml", "expected a directory at {folder}/c.yaml, found something else"),
+        (
+            "c.yaml/a/b",
+            "expected a directory at {folder}/c.yaml/a/b, found something else above it, {folder}/c.yaml",
+        ),
+        ("link", "expected a directory at {folder}/link, found something else"),
+    ],
+)
+def test_a_file_is_no_folder_for_the_state(file: Path, state_dir: str, found: str) -> None:
+    """Waiting mends no file, and no broken link, where a folder belongs."""
+    (file.parent / "link").symlink_to(file.parent / "nowhere")
+    change(file, ("state_dir: state", f"state_dir: {state_dir}"))
+    assert faults(file) == [f"f:8: state_dir: {found.format(folder=file.parent)}"]
+
+
+def test_what_may_mend_itself_is_a_warning(file: Path) -> None:
+    """Clips and certificates that are not there now, or are folders, are told and keep nothing from starting."""
+    folder = file.parent
+    (folder / "here.mp4").write_text("")
+    streams = """\
+  - {name: yard, source: 'file:none.mp4', rules: [intruder]}
+  - {name: a, source: 'file:.', rules: [intruder]}
+  - {name: b, source: 'file:c.yaml/x', rules: [intruder]}
+  - {name: c, source: 'rtsps://h/', ca_file: none.pem, rules: [intruder]}
+  - {name: d, source: 'file:here.mp4', rules: [intruder]}
+"""
+    change(file, ("  - {name: yard, source: /dev/video0, rules: [intruder]}\n", streams))
+    assert check(file).warnings == (
+        f"{file}:3: streams[0].source: there is no file {folder}/none.mp4 now",
+        f"{file}:4: streams[1].source: {folder} is a directory now, and no file",
+        f"{file}:5: streams[2].source: {folder}/c.yaml/x cannot be read now: not a directory",
+        f"{file}:6: streams[3].ca_file: there is no file {folder}/none.pem now",
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "what"), [(Path.mkdir, "write in"), (Path.absolute, "make")], ids=["there", "not there"]
+)
+def test_a_folder_that_this_user_may_not_use_is_a_warning(
+    file: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], object], what: str
+) -> None:
+    """The daemon may run as another user, so it is told and is no fault."""
+    make(file.parent / "state")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert check(file).warnings == (
+        f"{file}:8: state_dir: this user is not allowed to {what} {file.parent}/state",
+    )
+
+
+def test_the_first_error_at_the_start_brings_the_others(file: Path) -> None:
+    """What the start ran into is told with all that it did not come to, credentials included."""
+    change(file, ("[person]", "[persn]"), ("{env: TOCSIN_TEST_ROOM}", "{credential: room}"))
+    whole = complete(file, ModelError("x"), secrets_had=False)
+    assert isinstance(whole, ConfigError)
+    assert [fault.split(": ")[1] for fault in whole.faults] == ["rules[0].classes[0]", "webhooks[0].secret"]
+    refused = complete(file, StartError("f:1: http.listen: expected a free one"), secrets_had=True)
+    assert str(refused).splitlines() == [whole.faults[0], "f:1: http.listen: expected a free one"]
+
+
+def test_an_error_that_is_gone_is_told_all_the_same(file: Path) -> None:
+    """Where nothing is wrong any more, the first error stays what is reported."""
+    first = ModelError("x")
+    assert complete(file, first, secrets_had=False) is first
+
+
+def test_the_shipped_demo_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its warnings are the ones that its comment speaks of, for a user who may write where it lies."""
+    monkeypatch.setattr(os, "access", lambda *_: True)
+    checked = check(find("config/demo.yaml"))
+    assert isinstance(checked.config, Config)
+    assert [warning.split(": ")[1] for warning in checked.warnings] == [
+        "streams[0].source",
+        "webhooks[0].secret",
+    ]
+
+
+def test_a_secret_of_no_form_is_not_looked_for(file: Path) -> None:
+    """What is no reference is one fault, and so is what is no section."""
+    change(file, ("{env: TOCSIN_TEST_ROOM}", "{evn: ROOM}"), ("rules:\n", "rules:\n  - intruder\n"))
+    assert [fault.split(": ")[1] for fault in faults(file)] == ["rules[0]", "webhooks[0].secret"]
+
+
+def test_without_a_model_to_ask_the_classes_are_not_judged(file: Path) -> None:
+    """A model that is no text is one fault, and a file that is no mapping is told as loading tells it."""
+    change(file, ("nanodet-coco-416", "7"), ("[person]", "[persn]"))
+    (fault,) = faults(file)
+    assert fault.startswith("f:1: detector.model: expected the name of a model")
+    file.write_text("- a\n")
+    with pytest.raises(ConfigError, match="expected keys such as streams: and webhooks:, found a list"):
+        check(file)
