@@ -57,6 +57,8 @@ def main(order: Order, channel: socket.socket) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     forget_environment()
     _, descriptors, _, _ = socket.recv_fds(channel, PACKET, 1)
+    if not descriptors:
+        return  # the daemon died, or gave up this start
     mailbox = Mailbox(descriptors[0], order.slot_bytes)
     os.close(descriptors[0])
     worker = Worker(order, channel, mailbox)
