@@ -240,3 +240,11 @@ def test_without_a_model_to_ask_the_classes_are_not_judged(file: Path) -> None:
     file.write_text("- a\n")
     with pytest.raises(ConfigError, match="expected keys such as streams: and webhooks:, found a list"):
         check(file)
+
+
+def test_a_credential_that_only_the_service_gets_is_a_warning(file: Path) -> None:
+    """Outside the service it can neither be had nor be missed."""
+    change(file, ("{env: TOCSIN_TEST_ROOM}", "{credential: room}"))
+    (warning,) = check(file).warnings
+    assert warning.startswith(f"{file}:7: webhooks[0].secret: ")
+    assert "room" in warning

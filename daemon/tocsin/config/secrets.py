@@ -24,13 +24,9 @@ class Secrets:
     signing_keys: Mapping[str, str] = field(repr=False)
 
 
-def resolve_secrets(config: Config, *, skip_credentials: bool = False) -> Secrets:
-    """Return every secret of `config`; raises SecretError with one message for each that cannot be had.
-
-    With `skip_credentials`, credentials are left out where no service manager provides any: `warnings` names
-    them.
-    """
-    texts, faults = _resolve(secrets_in(config), skip_credentials)
+def resolve_secrets(config: Config) -> Secrets:
+    """Return every secret of `config`; raises SecretError with one message for each that cannot be had."""
+    texts, faults = _resolve(secrets_in(config), skip_credentials=False)
     if faults:
         raise SecretError(*messages(config, faults))
     return Secrets(
