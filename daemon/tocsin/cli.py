@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tocsin import __version__
-from tocsin.errors import ConfigError, ModelError, StartError, TocsinError
+from tocsin.errors import ConfigError, InputError, ModelError, StartError, TocsinError
 
 if TYPE_CHECKING:  # the configuration's libraries load when a command needs them
     from tocsin.config.load import Config
@@ -74,8 +74,17 @@ def run() -> None:
     except TocsinError as error:
         for line in str(error).splitlines():
             print(f"tocsin: {line}", file=sys.stderr)
-        wrong = isinstance(error, ConfigError | ModelError)
-        sys.exit(WRONG_CONFIGURATION if wrong else TEMPORARY_FAILURE)
+        sys.exit(_exit_code(error))
+
+
+def _exit_code(error: TocsinError) -> int:
+    match error:
+        case ConfigError() | ModelError():
+            return WRONG_CONFIGURATION
+        case InputError():
+            return WRONG_USAGE
+        case _:
+            return TEMPORARY_FAILURE
 
 
 def _version(asked: bool) -> None:

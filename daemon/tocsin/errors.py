@@ -9,7 +9,9 @@ TocsinError
 ├── WorkerError        a capture worker could not be started or died
 ├── InferenceError     the detector failed on a batch; carries a closed-set kind
 ├── OutboxError        the outbox cannot be opened, read or written
-└── ControlError       the running daemon cannot be reached, or answered with a refusal
+├── ControlError       the running daemon cannot be reached, or answered with a refusal
+├── InputError         a picture, label file or data set that a command was given cannot be used (exit code 2)
+└── OutputError        what a command makes cannot be written
 
 Messages are one sentence, lower case, without a full stop; they name the place, what was expected and what
 was found. Foreign exceptions are translated once, in the adapter, ``from`` the original, with credentials
@@ -97,3 +99,11 @@ class OutboxError(TocsinError):
 
 class ControlError(TocsinError):
     """The running daemon cannot be reached or refused."""
+
+
+class InputError(TocsinError):
+    """A picture, a video, a label file or a data set that a command was given cannot be used."""
+
+
+class OutputError(TocsinError):
+    """What a command makes cannot be written."""

@@ -19,7 +19,7 @@ from measure import ratio, side_by_side
 from tocsin.capture import mailbox
 from tocsin.capture.mailbox import Mailbox
 from tocsin.capture.order import ViewOrder
-from tocsin.capture.shrink import Shrinker
+from tocsin.capture.views import Views
 from tocsin.light.plan import Mode, Policy
 from tocsin.resources import find
 
@@ -52,8 +52,8 @@ def _ours(frame: VideoFrame, view: ViewOrder, policy: Policy):  # type: ignore[n
     descriptor = mailbox.create(view.capacity)
     box = Mailbox(descriptor, view.capacity)
     os.close(descriptor)
-    shrinker = Shrinker((view,), policy)
-    return lambda: shrinker.fill(frame, box, 0)
+    views = Views((view,), policy)
+    return lambda: views.fill(frame, 0.0, box, 0)
 
 
 def _textbook(frame: VideoFrame, view: ViewOrder, clahe: cv2.CLAHE) -> np.ndarray:

@@ -16,16 +16,18 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
     (True, frozenset({"config"})),
     (True, frozenset({"clock", "control", "http", "lifecycle", "logs", "metrics", "sdnotify"})),
     (True, frozenset({"app", "alarms", "assembly", "check", "report", "vigil"})),
+    (True, frozenset({"augment", "evaluate"})),  # commands for people: the daemon does not know them
     (True, frozenset({"cli", "demo"})),
     (True, frozenset({"__main__"})),
 )
 # Light is corrected where the frame is decoded; these run in the worker, or tell it what to do.
-EXCEPTIONS = {("capture.worker", "light"), ("capture.shrink", "light"), ("capture.order", "light")}
+EXCEPTIONS = {("capture.worker", "light"), ("capture.views", "light"), ("capture.order", "light")}
 
 # What runs in a capture worker, once a stream: pydantic alone would cost each of them megabytes.
 LEAN = (
-    *("light.measure", "light.plan", "light.correct"),
-    *("capture.worker", "capture.source", "capture.shrink", "capture.mailbox", "capture.reconnect"),
+    *("light.measure", "light.plan", "light.correct", "light.treat"),
+    *("capture.worker", "capture.source", "capture.shrink", "capture.views"),
+    *("capture.mailbox", "capture.reconnect"),
 )
 BANNED_NAMES = {"utils", "helpers", "common", "base", "manager"}
 BROAD_HANDLERS = 4

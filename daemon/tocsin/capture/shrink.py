@@ -1,4 +1,4 @@
-"""From a decoded picture to the small corrected views of it, written straight into a slot of the mailbox."""
+"""From a decoded picture to a small one in the colours and range that all that follows expects."""
 
 from itertools import pairwise
 
@@ -7,14 +7,6 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
-
-from tocsin.capture.mailbox import Mailbox
-from tocsin.capture.order import ViewOrder
-from tocsin.capture.wire import ViewRecord
-from tocsin.frame import WHOLE, Correction, Light, fit
-from tocsin.light.correct import Corrector
-from tocsin.light.measure import measure
-from tocsin.light.plan import Policy, plan
 
 Plane = NDArray[np.uint8]
 
@@ -26,39 +18,18 @@ _PLANAR = frozenset({"yuv420p", "yuvj420p"})
 
 
 class Shrinker:
-    """Fills slots with the views of pictures; keeps the last correction of each view for its hysteresis."""
+    """Shrinks pictures one after another and keeps what can be used again; for one thread."""
 
-    def __init__(self, views: tuple[ViewOrder, ...], policy: Policy) -> None:
-        assert all(view.region == WHOLE for view in views), "views of a part of the frame are not built yet"
-        self._views = views
-        self._policy = policy
-        self._previous = [Correction.NONE] * len(views)
+    def __init__(self) -> None:
         self._resizer = _Resizer()
         self._converter = VideoReformatter()
-        self._corrector = Corrector()
 
-    def fill(self, frame: VideoFrame, mailbox: Mailbox, slot: int) -> tuple[ViewRecord, ...]:
-        """Write all views of a picture into a slot and return where they lie in it."""
-        records: list[ViewRecord] = []
-        offset = 0
-        for index, view in enumerate(self._views):
-            width, height = fit(frame.width, frame.height, view.max_width, view.max_height, view.keep_aspect)
-            pixels = mailbox.pixels(slot, offset, width, height)
-            self._shrink(frame, pixels, width, height)
-            light, correction = self._correct(pixels[:height], index)
-            records.append(ViewRecord(view.region, width, height, offset, light, correction))
-            offset += view.capacity
-        return tuple(records)
+    def shrink(self, frame: VideoFrame, pixels: Plane) -> None:
+        """Fill `pixels`, I420 (BT.601, 16 to 235) as uint8 [height * 3 / 2, width], with a picture of any format.
 
-    def _correct(self, luma: Plane, index: int) -> tuple[Light, Correction]:
-        light = measure(luma)
-        decided = plan(light, self._policy, self._previous[index])
-        self._corrector.correct(luma, decided)
-        self._previous[index] = decided.correction
-        return light, decided.correction
-
-    def _shrink(self, frame: VideoFrame, pixels: Plane, width: int, height: int) -> None:
-        """Shrink first, then unify range and colours on the few pixels that are left."""
+        Shrinks first, then unifies range and colours on the few pixels that are left.
+        """
+        width, height = pixels.shape[1], pixels.shape[0] * 2 // 3
         colours, levels = _colours(frame), _range(frame)
         if frame.format.name not in _PLANAR:
             self._convert(frame, pixels, width, height, colours, levels)

@@ -23,8 +23,8 @@ from tocsin.capture.pace import Pace, Silence
 from tocsin.capture.quarantine import Drought, Quarantine
 from tocsin.capture.rate import Rate
 from tocsin.capture.reconnect import Reconnect
-from tocsin.capture.shrink import Shrinker
 from tocsin.capture.source import Picture, Source
+from tocsin.capture.views import Views
 from tocsin.capture.wire import (
     PACKET,
     Broken,
@@ -99,7 +99,7 @@ class Worker:
         self._reconnect = Reconnect(random)
         self._pace = Pace(order.max_fps)
         self._silence = Silence()
-        self._shrinker = Shrinker(order.views, order.light)
+        self._views = Views(order.views, order.light)
         self._rate = Rate(order.max_fps)
         self._drought = Drought()
         self._live = False
@@ -175,7 +175,7 @@ class Worker:
 
     def _hand_over(self, slot: int, frame: VideoFrame, picture: Picture) -> None:
         began = time.perf_counter()
-        views = self._shrinker.fill(frame, self._mailbox, slot)
+        views = self._views.fill(frame, picture.at, self._mailbox, slot)
         record = FrameRecord(
             slot=slot,
             at=picture.at,

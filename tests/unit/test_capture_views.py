@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tocsin.capture import mailbox
 from tocsin.capture.mailbox import Mailbox
 from tocsin.capture.order import ViewOrder
-from tocsin.capture.shrink import Shrinker
+from tocsin.capture.views import Views
 from tocsin.capture.wire import ViewRecord
 from tocsin.frame import Correction
 from tocsin.light.plan import Mode, Policy
@@ -26,7 +26,7 @@ def _filled(
     descriptor = mailbox.create(order.capacity)
     box = Mailbox(descriptor, order.capacity)
     os.close(descriptor)
-    (record,) = Shrinker((order,), policy or Policy(mode=Mode.OFF)).fill(frame, box, 0)
+    (record,) = Views((order,), policy or Policy(mode=Mode.OFF)).fill(frame, 0.0, box, 0)
     return record, box.pixels(0, record.offset, record.width, record.height)
 
 
