@@ -62,8 +62,12 @@ def order(stream: StreamSettings, secrets: Secrets, detector: Detector) -> Order
         loop=stream.loop,
     )
     view = ViewOrder(detector.input_width, detector.input_height, detector.keep_aspect)
-    light = Policy(mode=Mode(stream.light.mode), brighter_than=stream.light.brighter_than)
-    return Order(stream.name, source, (view,), light, stream.max_fps)
+    return Order(stream.name, source, (view,), policy(stream), stream.max_fps)
+
+
+def policy(stream: StreamSettings) -> Policy:
+    """Return how the stream's light is treated."""
+    return Policy(mode=Mode(stream.light.mode), brighter_than=stream.light.brighter_than)
 
 
 def watched(

@@ -11,6 +11,9 @@ Box = tuple[float, float, float, float]
 
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
+INFRARED_BELOW = 0.01
+"""The share of coloured pixels below which a picture counts as grey."""
+
 
 class Correction(StrEnum):
     """What is done about the light of a view."""
@@ -19,15 +22,32 @@ class Correction(StrEnum):
     DARKEN = "darken"
     BRIGHTEN = "brighten"
     STRETCH = "stretch"
+    STRETCH_DENOISE = "stretch+denoise"
+    LOCAL_STRETCH = "local-stretch"
+    LOCAL_STRETCH_DENOISE = "local-stretch+denoise"
     CLAHE = "clahe"
     DARKEN_CLAHE = "darken+clahe"
+
+
+class Reason(StrEnum):
+    """Why the light of a view is treated as it is: the words in the log and on the card of `tocsin light`."""
+
+    OFF = "the mode is off"
+    GOOD = "contrast is good"
+    UNIFORM = "uniform: there is nothing to bring out"
+    OVEREXPOSED = "overexposed: what is clipped cannot be brought back"
+    WHOLE = "contrast is lost in the whole picture"
+    PARTS = "contrast is lost in parts of the picture"
+    BRIGHT = "brighter than the threshold"
+    NOT_BRIGHT = "not brighter than the threshold"
 
 
 @dataclass(frozen=True, slots=True)
 class Light:
     """The measured light of a view, on a scale where 0 is black and 255 is white.
 
-    `clipped_low` and `clipped_high` are the shares (0 to 1) of pixels at the ends of that scale.
+    `clipped_low` and `clipped_high` are the shares (0 to 1) of pixels at the ends of that scale, `noise` is the
+    standard deviation of the pixel noise on it, and `colour` the share of the picture that is not grey.
     """
 
     mean: float
@@ -36,11 +56,18 @@ class Light:
     p99: float
     clipped_low: float
     clipped_high: float
+    noise: float = 0.0
+    colour: float = 1.0
 
     @property
     def contrast(self) -> float:
         """The range that holds the middle 98 % of the pixels."""
         return self.p99 - self.p1
+
+    @property
+    def infrared(self) -> bool:
+        """Whether the picture is grey, as cameras' are by infrared light; thick fog is as grey."""
+        return self.colour < INFRARED_BELOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +84,7 @@ class View:
     height: int
     light: Light
     correction: Correction
+    reason: Reason
     pixels: NDArray[np.uint8]
 
 

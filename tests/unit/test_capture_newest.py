@@ -3,11 +3,13 @@
 import numpy as np
 
 from tocsin.capture.newest import Newest
-from tocsin.frame import WHOLE, Correction, Frame, Light, View
+from tocsin.frame import WHOLE, Correction, Frame, Light, Reason, View
 
 
 def _frame(stream: str, number: int, silence: float = 0.1) -> Frame:
-    view = View(WHOLE, 2, 2, Light(0, 0, 0, 0, 0, 0), Correction.NONE, np.zeros((3, 2), np.uint8))
+    view = View(
+        WHOLE, 2, 2, Light(0, 0, 0, 0, 0, 0), Correction.NONE, Reason.GOOD, np.zeros((3, 2), np.uint8)
+    )
     return Frame(stream, number, float(number), 0.1, silence, 2, 2, (view,))
 
 

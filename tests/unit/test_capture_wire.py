@@ -24,7 +24,9 @@ from tocsin.capture.wire import (
     encode,
 )
 from tocsin.errors import SourceFault, WorkerError
-from tocsin.frame import WHOLE, Correction, Light
+from tocsin.frame import WHOLE, Correction, Light, Reason
+
+LIGHT = Light(120.0, 5.0, 110.0, 240.0, 0.0, 0.01, noise=1.5, colour=0.4)
 
 _RECORD = FrameRecord(
     slot=1,
@@ -33,7 +35,7 @@ _RECORD = FrameRecord(
     silence=math.inf,
     width=1920,
     height=1080,
-    views=(ViewRecord(WHOLE, 416, 234, 0, Light(120.0, 5.0, 110.0, 240.0, 0.0, 0.01), Correction.STRETCH),),
+    views=(ViewRecord(WHOLE, 416, 234, 0, LIGHT, Correction.STRETCH, Reason.WHOLE),),
     decode_seconds=0.004,
     light_seconds=0.001,
 )

@@ -1,6 +1,7 @@
 """Keeps one stream's worker running: starts it, hears it, kills it when it hangs, replaces it when it dies."""
 
 import contextlib
+import math
 import selectors
 import time
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ from tocsin.capture.wire import (
     decode_report,
 )
 from tocsin.errors import SourceFault, WorkerError
-from tocsin.frame import Correction, Frame, View
+from tocsin.frame import Correction, Frame, Light, View
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +82,7 @@ class Observer(Protocol):
     def dropped(self, stream: str, reason: DropReason, n: int) -> None: ...
     def quarantined(self, stream: str, n: int) -> None: ...
     def decode_errors(self, stream: str, n: int) -> None: ...
-    def lit(self, stream: str, luma_mean: float, correction: Correction) -> None: ...
+    def lit(self, stream: str, light: Light, correction: Correction, seconds: float) -> None: ...
     def stage(self, stage: str, seconds: float) -> None: ...
 
 
@@ -248,7 +249,7 @@ class Keeper:
             self._observe.dropped(stream, DropReason.SUPERSEDED, 1)
         self._observe.stage("decode", record.decode_seconds)
         self._observe.stage("light", record.light_seconds)
-        self._observe.lit(stream, frame.views[0].light.mean, frame.views[0].correction)
+        self._observe.lit(stream, frame.views[0].light, frame.views[0].correction, record.light_seconds)
         self.status = replace(self.status, last_frame_at=record.at)
 
     def _counts(self, counts: Counts) -> None:
@@ -287,10 +288,12 @@ class Keeper:
 def _check(record: FrameRecord, views: int) -> None:
     """Raise WorkerError for a record that a sound worker never sends: its values reach clocks and arithmetic."""
     near = abs(record.at - time.monotonic()) < _FAR
-    if len(record.views) != views or not near or not 0 < record.period < _FAR or not record.silence >= 0:
+    timely = near and 0 < record.period < _FAR and record.silence >= 0
+    lit = all(math.isfinite(view.light.mean + view.light.contrast) for view in record.views)
+    if len(record.views) != views or not timely or not lit:
         raise WorkerError("expected the record of a frame, found one that makes no sense")
 
 
 def _view(view: ViewRecord, slot: int, worker: WorkerProcess) -> View:
     pixels = worker.mailbox.pixels(slot, view.offset, view.width, view.height)
-    return View(view.region, view.width, view.height, view.light, view.correction, pixels)
+    return View(view.region, view.width, view.height, view.light, view.correction, view.reason, pixels)

@@ -1,6 +1,6 @@
 """From a decoded picture to a small one in the colours and range that all that follows expects."""
 
-from itertools import pairwise
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -66,34 +66,54 @@ class Shrinker:
 
 
 class _Resizer:
-    """Shrinks planes by halving them, then by less than two linearly; keeps the planes in between.
+    """Shrinks planes by halving them as often as it goes, then by the rest; keeps the planes in between.
 
-    Every pixel of the source counts, as in a reduction by area, so that a thin bright blade is not stepped over;
-    but halves are what OpenCV averages fastest: the three planes of a 1080p picture into 416x234 take 0.20 ms, a
-    reduction by area 0.51 (FFmpeg's swscale, one core of an AMD EPYC).
+    Every pixel of the source counts, as in a reduction by area, so that a thin bright blade is not stepped over and
+    noise is averaged; but halves are what OpenCV averages fastest: the three planes of a 1080p picture into 416x234
+    take 0.20 ms, a reduction by area 0.51 (FFmpeg's swscale, one core of an AMD EPYC).
     """
 
     def __init__(self) -> None:
-        self._steps: dict[tuple[tuple[int, ...], tuple[int, ...]], list[Plane]] = {}
+        self._kept: dict[tuple[Shape, Shape], list[tuple[Plane, int]]] = {}
 
     def resize(self, source: Plane, target: Plane) -> None:
         """Fill `target` with the picture of `source`, both uint8 [h, w]."""
         key = source.shape, target.shape
-        if key not in self._steps:
-            self._steps = {key: _halves(*key), **({} if len(self._steps) > len("YUV") else self._steps)}
-        steps = [source, *self._steps[key]]
-        for larger, smaller in pairwise(steps):
-            cv2.resize(larger, smaller.shape[::-1], dst=smaller, interpolation=cv2.INTER_AREA)
-        cv2.resize(steps[-1], target.shape[::-1], dst=target, interpolation=cv2.INTER_LINEAR)
+        if key not in self._kept:
+            between = [(np.empty(shape, np.uint8), way) for shape, way in _steps(*key)[:-1]]
+            self._kept = {key: between, **({} if len(self._kept) > len("YUV") else self._kept)}
+        larger = source
+        for plane, way in [*self._kept[key], (target, _steps(*key)[-1][1])]:
+            cv2.resize(larger, plane.shape[::-1], dst=plane, interpolation=way)
+            larger = plane
 
 
-def _halves(source: tuple[int, ...], target: tuple[int, ...]) -> list[Plane]:
-    planes: list[Plane] = []
-    height, width = source[0] // 2, source[1] // 2
-    while height >= target[0] and width >= target[1]:
-        planes.append(np.empty((height, width), np.uint8))
+Shape = tuple[int, ...]
+
+_LINEAR_UP_TO = 1.6
+"""The rest by which a plane is shrunk linearly. A linear step looks at four pixels, whatever the factor: by 1.85 it
+leaves 0.67 of the noise where a reduction by area leaves 0.45, by 1.5 0.63 and 0.56. Measured at 768x576 into 416,
+-5 EV with noise: 71 of 100 persons are found after the one and 81 after the other."""
+
+
+@lru_cache(maxsize=16)
+def _steps(source: Shape, target: Shape) -> list[tuple[Shape, int]]:
+    """Return the sizes on the way from a source to its target, the target's last, and how each is reached.
+
+    Where much is left after the halves, linear to twice the target and half of that is as good as a reduction by
+    area and takes a third of its time.
+    """
+    steps: list[tuple[Shape, int]] = []
+    height, width = source
+    while height // 2 >= target[0] and width // 2 >= target[1]:
         height, width = height // 2, width // 2
-    return planes
+        steps.append(((height, width), cv2.INTER_AREA))
+    if (height, width) == target:
+        return steps or [(target, cv2.INTER_LINEAR)]
+    if max(height / target[0], width / target[1]) > _LINEAR_UP_TO:
+        steps.append(((2 * target[0], 2 * target[1]), cv2.INTER_LINEAR))
+        return [*steps, (target, cv2.INTER_AREA)]
+    return [*steps, (target, cv2.INTER_LINEAR)]
 
 
 def _planes(frame: VideoFrame) -> list[Plane]:

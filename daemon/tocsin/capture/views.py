@@ -32,8 +32,9 @@ class Views:
             pixels = mailbox.pixels(slot, offset, width, height)
             self._shrinker.shrink(frame, pixels)
             treated = treatment.treat(pixels, at)
+            done = treated.plan
             records.append(
-                ViewRecord(order.region, width, height, offset, treated.light, treated.plan.correction)
+                ViewRecord(order.region, width, height, offset, treated.light, done.correction, done.reason)
             )
             offset += order.capacity
         return tuple(records)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from tocsin.errors import SourceFault, WorkerError
-from tocsin.frame import Box, Correction, Light
+from tocsin.frame import Box, Correction, Light, Reason
 
 PACKET = 65536
 """The largest message, in bytes."""
@@ -35,6 +35,7 @@ class ViewRecord:
     offset: int
     light: Light
     correction: Correction
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,7 @@ def _view_record(body: dict[str, Any]) -> ViewRecord:
         offset=int(body["offset"]),
         light=Light(**{name: float(value) for name, value in dict(body["light"]).items()}),
         correction=Correction(body["correction"]),
+        reason=Reason(body["reason"]),
     )
 
 

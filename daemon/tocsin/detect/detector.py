@@ -15,7 +15,7 @@ from tocsin.detect.model import Model, open_model
 from tocsin.detect.prepare import Canvas
 from tocsin.detect.session import Device, Outputs, Placement, Session
 from tocsin.errors import InferenceError, InferenceFault, ModelError
-from tocsin.frame import WHOLE, Correction, Detections, Frame, Light, View
+from tocsin.frame import WHOLE, Correction, Detections, Frame, Light, Reason, View
 
 GPU_BATCH = 8
 
@@ -221,5 +221,5 @@ def _grey(width: int, height: int) -> Frame:
     width, height = width - width % 2, height - height % 2
     pixels = np.full((height * 3 // 2, width), 128, np.uint8)
     light = Light(mean=128.0, p1=128.0, p50=128.0, p99=128.0, clipped_low=0.0, clipped_high=0.0)
-    view = View(WHOLE, width, height, light, Correction.NONE, pixels)
+    view = View(WHOLE, width, height, light, Correction.NONE, Reason.OFF, pixels)
     return Frame("", 0, 0.0, 0.0, 0.0, width, height, (view,))
