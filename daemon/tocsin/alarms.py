@@ -115,6 +115,7 @@ class Alarms:
             of=finding.of,
             pixels=best.pixels,
             light_mean=frame.views[best.view].light.mean,
+            contrast=frame.views[best.view].light.contrast,
             correction=frame.views[best.view].correction,
             model=self._origin.model,
             config=self._origin.config,
@@ -164,6 +165,7 @@ def _seen(alarm: AlarmData, frame: Frame, best: Best) -> AlarmData:
         zone=best.zone,
         pixels=best.pixels,
         light_mean=view.light.mean,
+        contrast=view.light.contrast,
         correction=view.correction,
     )
 

@@ -29,6 +29,7 @@ from tocsin.errors import ConfigError, ModelError, StartError
 from tocsin.frame import Detections, Frame
 from tocsin.http import Endpoint, Health, PartHealth
 from tocsin.lifecycle import Lifecycle, Pulses
+from tocsin.lights import Lights
 from tocsin.metrics import Metrics
 from tocsin.report import Report
 from tocsin.sdnotify import Notifier, watchdog_seconds
@@ -132,6 +133,7 @@ class App:
             self._ready,
             tuple(self._supervisor.statuses()),
             dict(self._analysed),
+            self._lights.statuses(),
             self._detector,
             tuple(self._alarms.open()),
             self._outbox.counts(),
@@ -144,6 +146,7 @@ class App:
         with placed(self._config, where[0], StartError), placed(self._config, where[1], ModelError):
             self._detector = self._open_detector()
         self._alarms = self._open_alarms()
+        self._lights = Lights(self._outbox.commit, self._metrics)
         self._start_road()
         socket = Path(self._config.state_dir) / CONTROL_SOCKET
         self._lifecycle.start("control", ControlServer(socket, {"status": lambda _: self.report().as_json()}))
@@ -224,7 +227,9 @@ class App:
         return Alarms(watched, carried, self._outbox.commit, self._metrics, origin)
 
     def _seen(self, frame: Frame, detections: Detections) -> None:
+        """Take one analysed frame; called by the engine's thread, and all that it calls may rely on that."""
         self._analysed[frame.stream] += 1
+        self._lights.analysed(frame)
         self._alarms.analysed(frame, detections)
 
     def _fail(self, why: str) -> None:

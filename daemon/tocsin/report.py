@@ -9,15 +9,20 @@ from tocsin.capture.keeper import StreamState, StreamStatus
 from tocsin.deliver.event import OpenAlarm, stamp
 from tocsin.deliver.store import QueueCount
 from tocsin.detect.detector import Detector
+from tocsin.lights import LightStatus
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A moment of a running daemon; `analysed` counts the frames of each stream since the start."""
+    """A moment of a running daemon.
+
+    `analysed` counts the frames of each stream since the start; `lights` are of the streams that have had any.
+    """
 
     ready: bool
     streams: tuple[StreamStatus, ...]
     analysed: Mapping[str, int]
+    lights: Mapping[str, LightStatus]
     detector: Detector
     alarms: tuple[OpenAlarm, ...]
     queues: tuple[QueueCount, ...]
@@ -27,8 +32,11 @@ class Report:
         """Return one line."""
         live = sum(status.state is StreamState.LIVE for status in self.streams)
         queued = sum(queue.queued for queue in self.queues)
-        alarms = len(self.alarms)
-        return f"streams live: {live} of {len(self.streams)}, alarms active: {alarms}, deliveries waiting: {queued}"
+        impaired = sum(light.impaired is not None for light in self.lights.values())
+        streams = (
+            f"streams live: {live} of {len(self.streams)}{f', impaired: {impaired}' if impaired else ''}"
+        )
+        return f"{streams}, alarms active: {len(self.alarms)}, deliveries waiting: {queued}"
 
     def as_json(self) -> dict[str, Any]:
         """Return everything, for the control socket; holds no secret and no address."""
@@ -52,15 +60,27 @@ class Report:
 
     def _stream(self, status: StreamStatus, now: float) -> dict[str, Any]:
         age = None if status.last_frame_at is None else round(max(0.0, now - status.last_frame_at), 2)
+        light = self.lights.get(status.stream)
+        impaired = light.impaired if light else None
         return {
             "stream": status.stream,
             "state": status.state.value,
             "for_seconds": round(now - status.since, 1),
             "fault": status.fault.value if status.fault else None,
-            "why": status.message,
+            "why": status.message or (f"the picture cannot be seen reliably: {impaired}" if impaired else ""),
+            "impaired": impaired.value if impaired else None,
+            "light": _light(light) if light else None,
             "last_frame_age_seconds": age,
             "frames_analysed": self.analysed.get(status.stream, 0),
         }
+
+
+def _light(light: LightStatus) -> dict[str, Any]:
+    return {
+        "mean": round(light.mean, 1),
+        "contrast": round(light.contrast, 1),
+        "correction": light.correction.value,
+    }
 
 
 def _queue(queue: QueueCount) -> dict[str, Any]:

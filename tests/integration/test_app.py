@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -94,6 +95,23 @@ def test_an_alarm_whose_rule_is_gone_is_ended_at_the_start(
     with running(site(block_model, receiver, stream("yard", "/dev/video63")), tmp_path) as app:
         assert receiver.wait_for("alarm.ended").data["alarm_id"] == alarm_id
         assert app.report().alarms == ()
+
+
+def test_an_alarm_that_a_version_without_its_contrast_left_open_goes_on(
+    block_model: Path, receiver: Receiver, tmp_path: Path
+) -> None:
+    """An update of the program reads what the one before wrote, and shows what it does not know as null."""
+    alarm_id = _left_open(tmp_path, "visit", datetime.now(UTC))
+    database = sqlite3.connect(tmp_path / "state" / OUTBOX_FILE)
+    with database:
+        database.execute("UPDATE open_alarms SET data = json_remove(data, '$.light.contrast')")
+    ((data,),) = database.execute("SELECT data FROM open_alarms").fetchall()
+    database.close()
+    assert "contrast" not in data
+    with running(site(block_model, receiver, stream("yard", "/dev/video63")), tmp_path) as app:
+        (alarm,) = app.report().as_json()["alarms"]
+    assert alarm["alarm_id"] == alarm_id
+    assert alarm["light"] == {"mean": 188, "contrast": None, "correction": "darken+clahe"}
 
 
 def test_a_resumed_alarm_is_repeated_when_its_time_has_come(

@@ -1,5 +1,6 @@
 """The supervisor against what workers and machines do wrong."""
 
+import math
 import os
 import signal
 import time
@@ -12,6 +13,7 @@ import pytest
 from support.camera import FakeCamera
 from support.capturing import Tally, capturing, order
 from support.h264 import record
+from support.pictures import light
 from support.process import is_alive
 from support.scene import Scene
 from support.wait import SCALE, until
@@ -20,9 +22,9 @@ from tocsin.capture.keeper import Keeper, StreamState, _check
 from tocsin.capture.supervisor import Supervisor
 from tocsin.capture.wire import FrameRecord, ViewRecord
 from tocsin.errors import SourceFault, WorkerError
-from tocsin.frame import WHOLE, Correction, Light
+from tocsin.frame import WHOLE, Correction, Light, Reason
 
-VIEW = ViewRecord(WHOLE, 4, 4, 0, Light(0, 0, 0, 0, 0, 0), Correction.NONE)
+VIEW = ViewRecord(WHOLE, 4, 4, 0, Light(0, 0, 0, 0, 0, 0), Correction.NONE, Reason.GOOD)
 SOUND = FrameRecord(0, 0.0, 0.1, 0.1, 4, 4, (VIEW,), 0.0, 0.0)
 
 
@@ -60,6 +62,8 @@ def test_a_file_is_played_once_though_its_worker_dies_afterwards(tmp_path: Path)
         pytest.param({"period": 0.0}, id="no period"),
         pytest.param({"silence": float("nan")}, id="no silence"),
         pytest.param({"silence": -1.0}, id="a silence before it began"),
+        pytest.param({"views": (replace(VIEW, light=light(mean=math.nan)),)}, id="no brightness"),
+        pytest.param({"views": (replace(VIEW, light=light(p99=math.inf)),)}, id="no contrast"),
     ],
 )
 def test_a_record_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from support.wait import SCALE, until
 from tocsin.capture.keeper import StreamState, StreamStatus
 from tocsin.capture.order import Order, SourceOrder, ViewOrder
 from tocsin.capture.supervisor import Supervisor
-from tocsin.frame import Frame
+from tocsin.frame import Frame, Light
 from tocsin.light.plan import Mode, Policy
 
 PICTURE = ViewOrder(320, 240, keep_aspect=True)
@@ -65,7 +65,7 @@ class Tally:
     def decode_errors(self, stream: str, n: int) -> None:
         self._add("decode_errors", n=n)
 
-    def lit(self, stream: str, luma_mean: float, correction: str) -> None:
+    def lit(self, stream: str, light: Light, correction: str, seconds: float) -> None:
         self._add("lit", correction)
 
     def stage(self, stage: str, seconds: float) -> None:

@@ -167,6 +167,11 @@ class Daemon:
             lambda: next((line for line in self.lines if text in line), ""), timeout, f"a line with {text!r}"
         )
 
+    def status(self, *options: str) -> str:
+        """What `tocsin status` prints about it; fails when that command does."""
+        command = [sys.executable, "-m", "tocsin", "status", "--config", str(self.config_file), *options]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
     def children(self) -> list[int]:
         """The pids of its children and their children that live now."""
         return descendants(self.pid) if self.is_running else []

@@ -24,6 +24,7 @@ ALARM = AlarmData(
     of=10,
     pixels=(31.2, 63.9),
     light_mean=187.6,
+    contrast=71.4,
     correction=Correction.DARKEN_CLAHE,
     model="nanodet-coco-416",
     config="sha256:0000",

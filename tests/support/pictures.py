@@ -1,20 +1,25 @@
 """Frames as the capture workers give them, made without a worker."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.frame import WHOLE, Box, Correction, Frame, Light, View, fit
+from tocsin.frame import WHOLE, Box, Correction, Frame, Light, Reason, View, fit
 from tocsin.resources import find
 
 
 def view(pixels: NDArray[np.uint8], region: Box = WHOLE) -> View:
     """A view of I420 pixels whose light nobody measured."""
     height, width = pixels.shape[0] * 2 // 3, pixels.shape[1]
-    unmeasured = Light(mean=0.0, p1=0.0, p50=0.0, p99=0.0, clipped_low=0.0, clipped_high=0.0)
-    return View(region, width, height, unmeasured, Correction.NONE, pixels)
+    return View(region, width, height, light(), Correction.NONE, Reason.GOOD, pixels)
+
+
+def light(**measured: float) -> Light:
+    """A light of these measures; all others are 0."""
+    return replace(Light(mean=0.0, p1=0.0, p50=0.0, p99=0.0, clipped_low=0.0, clipped_high=0.0), **measured)
 
 
 def frame(*views: View, stream: str = "yard", number: int = 0, at: float = 0.0) -> Frame:

@@ -43,7 +43,8 @@ class Scene:
     """The script of a camera. Width and height are even; luma values lie on the limited range 16 to 235.
 
     `grain` is the largest deviation of a noise that differs from picture to picture (the same in every run): it
-    makes a stream as heavy as a real camera's.
+    makes a stream as heavy as a real camera's. A scene that is not `numbered` has no strip with its number, whose
+    black and white would give the darkest picture contrast.
     """
 
     width: int = 320
@@ -52,6 +53,7 @@ class Scene:
     background: int = 90
     grain: int = 0
     blocks: tuple[Block, ...] = ()
+    numbered: bool = True
 
     def draw(self, at_s: float, number: int) -> NDArray[np.uint8]:
         """The picture at a time, as I420 of shape [height * 3 / 2, width]."""
@@ -66,7 +68,8 @@ class Scene:
         if self.grain:
             noise = np.random.default_rng(number).integers(-self.grain, self.grain + 1, luma.shape, np.int16)
             luma[:] = np.clip(luma + noise, BLACK, WHITE)
-        write_number(luma, number)
+        if self.numbered:
+            write_number(luma, number)
         return picture
 
 

@@ -15,6 +15,7 @@ from tocsin.deliver.event import (
     DetectorData,
     Event,
     EventType,
+    ImpairmentData,
     StreamData,
     TrialData,
     make_id,
@@ -46,7 +47,7 @@ def test_the_body_of_an_alarm_is_the_documented_one():
             "confirmed_by": {"hits": 5, "of": 10},
             "pixels": [31, 64],
             "test": False,
-            "light": {"mean": 188, "correction": "darken+clahe"},
+            "light": {"mean": 188, "contrast": 71, "correction": "darken+clahe"},
             "model": "nanodet-coco-416",
             "config": "sha256:0000",
             "clock_synchronized": True,
@@ -94,8 +95,31 @@ def test_numbers_of_numpy_are_sent_as_numbers():
 
 def test_alarm_data_survive_their_payload():
     """What was remembered of an alarm is what was said about it."""
-    rounded = replace(ALARM, pixels=(31, 64), light_mean=188)
+    rounded = replace(ALARM, pixels=(31, 64), light_mean=188, contrast=71)
     assert AlarmData.from_payload(json.loads(json.dumps(ALARM.payload()))) == rounded
+
+
+def test_an_alarm_stored_before_contrast_was_told_is_read():
+    """What a database of that time holds is read, and goes on with a contrast of null."""
+    stored = json.loads(json.dumps(ALARM.payload()))
+    del stored["light"]["contrast"]
+    data = AlarmData.from_payload(stored)
+    assert (data.alarm_id, data.light_mean, data.correction) == ("alarm_1", 188, ALARM.correction)
+    sent = body_of(Event("m", EventType.ALARM_ENDED, NOON, data))["data"]
+    assert isinstance(sent, dict)
+    assert sent["light"] == {"mean": 188, "contrast": None, "correction": "darken+clahe"}
+
+
+def test_news_of_a_stream_that_cannot_be_seen_tell_its_light():
+    """Both events have the same data: why, how the picture is now, and how long it has lasted."""
+    data = ImpairmentData("yard", "too_dark", 3.26, 8.71, 12.3456)
+    assert data.payload() == {
+        "stream": "yard",
+        "reason": "too_dark",
+        "light": {"mean": 3, "contrast": 9},
+        "lasted_seconds": 12.346,
+    }
+    assert Event("m", EventType.STREAM_IMPAIRED, NOON, data).stream == "yard"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from tocsin import __version__, alarms, metrics
+from support.pictures import light
+from tocsin import __version__, alarms, lights, metrics
 from tocsin.capture import keeper, wire
 from tocsin.deliver import dispatch, outbox
 from tocsin.deliver.schedule import Outcome, Settlement
@@ -22,6 +23,7 @@ NAMES = Names(
     rules={"armed": ["knife", "person"], "anyone": ["person"], "unused": ["cat"]},
     webhooks=["desk", "phone"],
 )
+VEILED = light(mean=188.5, p1=160.0, p99=220.0)
 Series = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -73,6 +75,8 @@ def labelled(registry: CollectorRegistry, name: str) -> set[tuple[str, ...]]:
         ("stream_connect_failures_total", set(product(NAMES.streams, SourceFault))),
         ("stream_disconnects_total", set(product(NAMES.streams, SourceFault))),
         ("frames_dropped_total", set(product(NAMES.streams, wire.DropReason))),
+        ("stream_impaired", {("yard",), ("gate",)}),
+        ("light_seconds_count", {("yard",), ("gate",)}),
         ("light_corrections_total", set(product(NAMES.streams, Correction))),
         ("stage_seconds_count", {(stage,) for stage in Stage}),
         ("detections_total", {("yard", "knife"), ("yard", "person"), ("gate", "person")}),
@@ -119,8 +123,11 @@ CALLS: list[tuple[str, tuple[Any, ...], str, tuple[str, ...], float]] = [
     ("dropped", ("yard", wire.DropReason.BUSY, 3), "frames_dropped_total", ("yard", "busy"), 3),
     ("decode_errors", ("yard", 2), "decode_errors_total", ("yard",), 2),
     ("quarantined", ("yard", 4), "frames_quarantined_total", ("yard",), 4),
-    ("lit", ("yard", 188.5, Correction.STRETCH), "light_luma", ("yard",), 188.5),
-    ("lit", ("yard", 188.5, Correction.STRETCH), "light_corrections_total", ("yard", "stretch"), 1),
+    ("lit", ("yard", VEILED, Correction.STRETCH, 0.001), "light_luma", ("yard",), 188.5),
+    ("lit", ("yard", VEILED, Correction.STRETCH, 0.001), "light_contrast", ("yard",), 60.0),
+    ("lit", ("yard", VEILED, Correction.STRETCH, 0.001), "light_corrections_total", ("yard", "stretch"), 1),
+    ("lit", ("yard", VEILED, Correction.STRETCH, 0.001), "light_seconds_count", ("yard",), 1),
+    ("impaired", ("yard", True), "stream_impaired", ("yard",), 1),
     ("stage", ("infer", 0.02), "stage_seconds_count", ("infer",), 1),
     ("batch", (4,), "batch_size_count", (), 1),
     ("analysed", ("yard", 0.1), "frames_analysed_total", ("yard",), 1),
@@ -200,9 +207,9 @@ def test_the_age_of_the_last_frame_grows_between_scrapes(
 
     steps: list[tuple[Callable[[], None], float]] = [
         (lambda: None, 5.0),
-        (lambda: observed.lit("yard", 90.0, Correction.NONE), 0.0),
+        (lambda: observed.lit("yard", VEILED, Correction.NONE, 0.001), 0.0),
         (lambda: observed.received("yard", 1), 5.0),  # it may be damaged
-        (lambda: observed.lit("gate", 90.0, Correction.NONE), 10.0),
+        (lambda: observed.lit("gate", VEILED, Correction.NONE, 0.001), 10.0),
     ]
     for step, expected in steps:
         clock.now += 5.0
@@ -215,6 +222,13 @@ def test_the_detector_of_before_is_forgotten(observed: Metrics, registry: Collec
     observed.detector_info("m", "cuda", "CUDAExecutionProvider")
     observed.detector_info("m", "cpu", "CPUExecutionProvider")
     assert labelled(registry, "detector_info") == {("m", "cpu", "CPUExecutionProvider")}
+
+
+def test_a_stream_that_is_seen_again_is_not_impaired(observed: Metrics, registry: CollectorRegistry) -> None:
+    """`stream_impaired` falls when it is over."""
+    observed.impaired("yard", True)
+    observed.impaired("yard", False)
+    assert series(registry)["stream_impaired", (("stream", "yard"),)] == 0
 
 
 def test_an_unknown_stage_is_refused(observed: Metrics) -> None:
@@ -231,7 +245,8 @@ def test_the_process_reports_itself(observed: Metrics, registry: CollectorRegist
 
 
 @pytest.mark.parametrize(
-    "protocol", [alarms.Observer, keeper.Observer, engine.Observer, dispatch.Observer, outbox.Observer]
+    "protocol",
+    [alarms.Observer, lights.Observer, keeper.Observer, engine.Observer, dispatch.Observer, outbox.Observer],
 )
 def test_the_observers_of_the_packages_are_met(protocol: type) -> None:
     """Every call that a package makes on its observer is there with the same parameters."""

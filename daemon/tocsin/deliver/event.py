@@ -27,6 +27,8 @@ class EventType(StrEnum):
     STREAM_UP = "stream.up"
     STREAM_FROZEN = "stream.frozen"
     STREAM_COVERED = "stream.covered"
+    STREAM_IMPAIRED = "stream.impaired"
+    STREAM_RESTORED = "stream.restored"
     DETECTOR_DEGRADED = "detector.degraded"
     DETECTOR_RESTORED = "detector.restored"
     DELIVERY_EXHAUSTED = "delivery.exhausted"
@@ -63,8 +65,9 @@ class AlarmData:
     """The state of an alarm: the data of `alarm.*` events.
 
     `box` is relative to the frame, `pixels` the object's width and height as the detector saw it, `hits` and
-    `of` what confirmed the alarm, `light_mean` from 0 (black) to 255, `config` the digest of the
-    configuration. `clock_synchronized` is None where the machine does not tell.
+    `of` what confirmed the alarm, `light_mean` and `contrast` (NaN where they are not known) those of the light
+    from 0 (black) to 255, `config` the digest of the configuration. `clock_synchronized` is None where the
+    machine does not tell.
     """
 
     alarm_id: str
@@ -80,6 +83,7 @@ class AlarmData:
     of: int
     pixels: tuple[float, float]
     light_mean: float
+    contrast: float
     correction: Correction
     model: str
     config: str
@@ -100,7 +104,11 @@ class AlarmData:
             "confirmed_by": {"hits": self.hits, "of": self.of},
             "pixels": [_number(side) for side in self.pixels],
             "test": self.test,
-            "light": {"mean": _number(self.light_mean), "correction": self.correction},
+            "light": {
+                "mean": _number(self.light_mean),
+                "contrast": _number(self.contrast),
+                "correction": self.correction,
+            },
             "model": self.model,
             "config": self.config,
             "clock_synchronized": self.clock_synchronized,
@@ -125,6 +133,7 @@ class AlarmData:
             of=payload["confirmed_by"]["of"],
             pixels=(width, height),
             light_mean=_float(payload["light"]["mean"]),
+            contrast=_float(payload["light"].get("contrast")),  # stored before it was told
             correction=Correction(payload["light"]["correction"]),
             model=payload["model"],
             config=payload["config"],
@@ -148,7 +157,7 @@ class OpenAlarm:
 
 @dataclass(frozen=True, slots=True)
 class StreamData:
-    """The data of `stream.*` events.
+    """The data of `stream.down`, `stream.up` and their kin.
 
     `reason` is a word of a closed set, such as a `SourceFault`; `lasted` is for how many seconds the state
     that ends with this event had lasted.
@@ -163,6 +172,31 @@ class StreamData:
     def payload(self) -> Json:
         lasted = None if self.lasted is None else _number(self.lasted, 3)
         return {"stream": self.stream, "reason": self.reason, "lasted_seconds": lasted}
+
+
+@dataclass(frozen=True, slots=True)
+class ImpairmentData:
+    """The data of `stream.impaired` and `stream.restored`.
+
+    `reason` is a word of a closed set and the same in both; `light_mean` and `contrast`, from 0 to 255, are of
+    the picture with which the event comes; `lasted` is how many seconds ago the bad pictures began.
+    """
+
+    stream: str
+    reason: str
+    light_mean: float
+    contrast: float
+    lasted: float
+
+    alarm_id: ClassVar[None] = None
+
+    def payload(self) -> Json:
+        return {
+            "stream": self.stream,
+            "reason": self.reason,
+            "light": {"mean": _number(self.light_mean), "contrast": _number(self.contrast)},
+            "lasted_seconds": _number(self.lasted, 3),
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,136 @@
+"""What is committed, counted and logged about the light of a stream."""
+
+from dataclasses import replace
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from support.pictures import grey, light, view
+from tocsin.deliver.event import EventType
+from tocsin.deliver.store import Change
+from tocsin.frame import Correction, Frame, Light, Reason
+from tocsin.impairment import Impairment
+from tocsin.lights import Lights, LightStatus
+
+DARK = light(mean=2.4, p1=0.0, p99=8.0)
+VEILED = light(mean=190.0, p1=150.0, p99=220.0)
+GOOD = light(mean=120.0, p1=20.0, p99=230.0)
+Lines = list[structlog.typing.EventDict]
+
+
+class Ledger:
+    """Hears which streams are impaired, and keeps what is committed."""
+
+    def __init__(self) -> None:
+        self.impairments: list[tuple[str, bool]] = []
+        self.changes: list[Change] = []
+
+    def impaired(self, stream: str, impaired: bool) -> None:
+        self.impairments.append((stream, impaired))
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def lights(ledger: Ledger) -> Lights:
+    return Lights(ledger.changes.append, ledger)
+
+
+def show(
+    lights: Lights,
+    seen: Light,
+    begin: float,
+    end: float,
+    correction: Correction = Correction.NONE,
+    stream: str = "yard",
+) -> Lines:
+    """Show ten frames a second of this light and correction; return what is logged."""
+    with capture_logs() as lines:
+        for tenth in range(round(begin * 10), round(end * 10)):
+            reason = Reason.GOOD if correction is Correction.NONE else Reason.WHOLE
+            seen_so = replace(view(grey(4, 4)), light=seen, correction=correction, reason=reason)
+            lights.analysed(Frame(stream, tenth, tenth / 10, 0.1, 0.1, 640, 480, (seen_so,)))
+    return lines
+
+
+def test_darkness_and_its_end_are_an_event_a_metric_and_a_line_each(lights: Lights, ledger: Ledger) -> None:
+    """The event holds the reason, the light and how long it lasted; the metric is set and cleared."""
+    lines = [*show(lights, GOOD, 0, 2), *show(lights, DARK, 2, 30), *show(lights, GOOD, 30, 40)]
+    impaired, restored = (change.events[0] for change in ledger.changes)
+    assert (impaired.type, restored.type) == (EventType.STREAM_IMPAIRED, EventType.STREAM_RESTORED)
+    assert impaired.data.payload() == {
+        "stream": "yard",
+        "reason": "too_dark",
+        "light": {"mean": 2, "contrast": 8},
+        "lasted_seconds": pytest.approx(10.0),
+    }
+    assert restored.data.payload() == {
+        "stream": "yard",
+        "reason": "too_dark",
+        "light": {"mean": 120, "contrast": 210},
+        "lasted_seconds": pytest.approx(33.0),
+    }
+    assert ledger.impairments == [("yard", True), ("yard", False)]
+    assert [line["event"] for line in lines] == [
+        "the stream cannot be seen reliably",
+        "the stream can be seen again",
+    ]
+    assert lines[0] == {
+        "event": "the stream cannot be seen reliably",
+        "log_level": "warning",
+        "stream": "yard",
+        "reason": "too_dark",
+        "mean": 2.4,
+        "contrast": 8.0,
+        "lasted": 10.0,
+    }
+
+
+def test_streams_are_watched_apart(lights: Lights, ledger: Ledger) -> None:
+    """What one brings says nothing about another."""
+    for second in range(12):
+        show(lights, DARK, second, second + 1, stream="yard")
+        show(lights, GOOD, second, second + 1, stream="gate")
+    assert ledger.impairments == [("yard", True)]
+    assert lights.statuses() == {
+        "yard": LightStatus(2.4, 8.0, Correction.NONE, Impairment.TOO_DARK),
+        "gate": LightStatus(120.0, 210.0, Correction.NONE, None),
+    }
+
+
+def test_a_stream_without_frames_has_no_status(lights: Lights) -> None:
+    """Nothing is known of its light."""
+    assert lights.statuses() == {}
+
+
+def test_a_change_of_correction_is_one_line(lights: Lights, ledger: Ledger) -> None:
+    """It names what was done before, what is done now, and why; no event is sent."""
+    lines = [*show(lights, GOOD, 0, 5), *show(lights, VEILED, 5, 90, Correction.STRETCH)]
+    assert lines == [
+        {
+            "event": "the correction of a stream's light changed",
+            "log_level": "info",
+            "stream": "yard",
+            "before": "none",
+            "now": "stretch",
+            "why": "contrast is lost in the whole picture",
+            "mean": 190.0,
+            "contrast": 70.0,
+        }
+    ]
+    assert ledger.changes == []
+
+
+def test_corrections_that_flap_are_summed_up(lights: Lights) -> None:
+    """A minute of it is a few lines, the last with the number of the others."""
+    lines: Lines = []
+    for second in range(62):
+        correction = Correction.STRETCH if second % 2 else Correction.NONE
+        lines += show(lights, VEILED, second, second + 1, correction)
+    assert len(lines) == 5
+    assert lines[3]["event"] == "the correction of a stream's light keeps changing"
+    assert (lines[3]["changes"], lines[3]["within"], lines[3]["now"]) == (57, 60, "none")
