@@ -15,8 +15,16 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
     (False, frozenset({"capture", "light", "detect", "alarm", "deliver"})),
     (True, frozenset({"config"})),
     (True, frozenset({"clock", "control", "http", "lifecycle", "logs", "metrics", "sdnotify"})),
-    (True, frozenset({"app", "alarms", "assembly", "check", "report", "vigil"})),
-    (True, frozenset({"augment", "evaluate"})),  # commands for people: the daemon does not know them
+    (
+        True,
+        frozenset(
+            {"app", "alarms", "assembly", "check", "corrections", "impairment", "lights", "report", "vigil"}
+        ),
+    ),
+    (
+        True,
+        frozenset({"augment", "evaluate", "lightcard"}),
+    ),  # commands for people: the daemon does not know them
     (True, frozenset({"cli", "demo"})),
     (True, frozenset({"__main__"})),
 )

@@ -1,0 +1,1 @@
+"""How well a detector sees under which light: labelled footage in, scores out. The daemon does not import it."""

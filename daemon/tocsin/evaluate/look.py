@@ -1,0 +1,183 @@
+"""Look at one picture in every light and with every variant, and run the detector on what differs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import cv2
+import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from tocsin.capture.shrink import Shrinker
+from tocsin.evaluate.pictures import Picture, from_rgb, to_rgb
+from tocsin.evaluate.simulate import Condition
+from tocsin.evaluate.variants import Corrects, Variant
+from tocsin.frame import WHOLE, Correction, Detections, Frame, Light, View, fit
+from tocsin.light.plan import Mode, Plan, Policy
+from tocsin.light.treat import Treatment
+
+Pixels = NDArray[np.uint8]
+
+
+class Detects(Protocol):
+    """The part of the detector that is used here."""
+
+    input_width: int
+    input_height: int
+    keep_aspect: bool
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """Return what is seen in each frame, in their order. Raises InferenceError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One variant under one condition, by their names."""
+
+    condition: str
+    variant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one lane did to a picture and saw in it; boxes relative to the picture as it was recorded."""
+
+    correction: Correction
+    detections: Detections
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One picture as every lane saw it; `lights` by condition, before any correction."""
+
+    lights: Mapping[str, Light]
+    sights: Mapping[Lane, Sight]
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """What decides how pictures are looked at: the same for every recording of one run."""
+
+    conditions: tuple[Condition, ...]
+    variants: tuple[Variant, ...]
+    policy: Policy
+    seed: int
+
+    @property
+    def lanes(self) -> list[Lane]:
+        return [
+            Lane(condition.name, variant.name) for condition in self.conditions for variant in self.variants
+        ]
+
+
+class Looker:
+    """Looks at the pictures of one recording in their order; for one thread.
+
+    `still` pictures have nothing to do with each other: nothing that a variant keeps goes from one to the next.
+    """
+
+    def __init__(self, detector: Detects, plain: Plain, still: bool) -> None:
+        self._detector = detector
+        self._plain = plain
+        self._still = still
+        self._shrinker = Shrinker()
+        self._meter = Treatment(replace(plain.policy, mode=Mode.OFF))
+        self._correctors: dict[Lane, Corrects] = {}
+
+    def look(self, picture: Picture) -> Look:
+        """Return what every lane sees. Raises InferenceError.
+
+        Lanes whose corrected pixels are the same share one run of the detector.
+        """
+        if self._still:
+            self._correctors.clear()
+        lights: dict[str, Light] = {}
+        views: dict[bytes, View] = {}
+        seen: dict[Lane, tuple[bytes, Correction, tuple[int, int]]] = {}
+        source = _Source(picture)
+        for condition in self._plain.conditions:
+            bases: dict[tuple[int, int], Pixels] = {}
+            for variant in self._plain.variants:
+                if variant.shift not in bases:
+                    bases[variant.shift] = self._small(source.lit(condition, self._plain.seed, variant.shift))
+                pixels = bases[variant.shift].copy()
+                if condition.name not in lights:
+                    lights[condition.name] = self._meter.treat(pixels, picture.at).light
+                lane = Lane(condition.name, variant.name)
+                plan = self._corrector(lane, variant).correct(pixels, picture.at)
+                content = pixels.tobytes()
+                seen[lane] = content, plan.correction, variant.shift
+                views.setdefault(content, _view(pixels, lights[condition.name], plan))
+        found = dict(zip(views, self._detect(picture, tuple(views.values())), strict=True))
+        size = picture.frame.width, picture.frame.height
+        return Look(
+            lights,
+            {
+                lane: Sight(correction, _moved_back(found[content], shift, size))
+                for lane, (content, correction, shift) in seen.items()
+            },
+        )
+
+    def _small(self, frame: VideoFrame) -> Pixels:
+        """Shrink a picture as capturing does."""
+        takes = self._detector
+        width, height = fit(
+            frame.width, frame.height, takes.input_width, takes.input_height, takes.keep_aspect
+        )
+        pixels = np.empty((height * 3 // 2, width), np.uint8)
+        self._shrinker.shrink(frame, pixels)
+        return pixels
+
+    def _corrector(self, lane: Lane, variant: Variant) -> Corrects:
+        if lane not in self._correctors:
+            self._correctors[lane] = variant.start(self._plain.policy)
+        return self._correctors[lane]
+
+    def _detect(self, picture: Picture, views: Sequence[View]) -> list[Detections]:
+        size = picture.frame.width, picture.frame.height
+        return self._detector.detect(
+            [Frame("", picture.index, picture.at, 0.0, 0.0, *size, (view,)) for view in views]
+        )
+
+
+class _Source:
+    """A recorded picture, and what it would be in another light; its colours are converted once."""
+
+    def __init__(self, picture: Picture) -> None:
+        self._picture = picture
+        self._rgb: Pixels | None = None
+        self._lit: tuple[str, Pixels] | None = None
+
+    def lit(self, condition: Condition, seed: int, shift: tuple[int, int]) -> VideoFrame:
+        if not condition.steps and shift == (0, 0):
+            return self._picture.frame
+        if self._rgb is None:
+            self._rgb = to_rgb(self._picture.frame)
+        if self._lit is None or self._lit[0] != condition.name:
+            # one seed for all conditions: the noise of two of them differs by its strength alone
+            self._lit = condition.name, condition.apply(self._rgb, seed + self._picture.index)
+        return from_rgb(_shifted(self._lit[1], shift))
+
+
+def _shifted(rgb: Pixels, shift: tuple[int, int]) -> Pixels:
+    """Move a picture right and down; its edge is repeated where nothing comes in."""
+    right, down = shift
+    if not (right or down):
+        return rgb
+    height, width = rgb.shape[:2]
+    grown = cv2.copyMakeBorder(rgb, down, 0, right, 0, cv2.BORDER_REPLICATE)
+    return np.asarray(grown[:height, :width], np.uint8)
+
+
+def _moved_back(found: Detections, shift: tuple[int, int], size: tuple[int, int]) -> Detections:
+    """Return the boxes where they would be in the picture that was not moved; `size` of it in pixels."""
+    if shift == (0, 0):
+        return found
+    across, down = shift[0] / size[0], shift[1] / size[1]
+    return replace(found, boxes=found.boxes - np.array([across, down] * 2, np.float32))
+
+
+def _view(pixels: Pixels, light: Light, plan: Plan) -> View:
+    height, width = pixels.shape[0] * 2 // 3, pixels.shape[1]
+    return View(WHOLE, width, height, light, plan.correction, plan.reason, pixels)

@@ -1,0 +1,88 @@
+"""Which rules watch the footage: those of a stream in a configuration, or one for each class."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tocsin.alarm.settings import ConfirmSettings, RuleSettings
+from tocsin.alarm.watch import Rule, rule_from
+from tocsin.alarm.zone import Zones
+from tocsin.assembly import policy
+from tocsin.capture.settings import SourceSettings
+from tocsin.config.load import Config, StreamSettings, load
+from tocsin.detect.settings import DetectorSettings
+from tocsin.errors import InputError
+from tocsin.light.plan import Policy
+
+MAX_FPS = float(SourceSettings.model_fields["max_fps"].default)
+"""Analysed frames a second where no configuration says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a configuration says about one stream, or what holds without one.
+
+    `rules` is None where no configuration was given: then each class gets one.
+    """
+
+    rules: tuple[Rule, ...] | None
+    zones: Zones
+    policy: Policy
+    max_fps: float
+    model: str
+    source: str | None = None
+
+
+def setup_without() -> Setup:
+    """Return what holds without a configuration."""
+    return Setup(None, Zones({}), Policy(), MAX_FPS, DetectorSettings().model)
+
+
+def setup_from(path: Path, stream: str | None) -> Setup:
+    """Return what the configuration says about a stream, which may go unnamed where there is one alone.
+
+    Raises ConfigError for a file with faults, InputError where the stream is not clear or has no rules.
+    """
+    config = load(path)
+    found = stream_of(config, path, stream)
+    if not found.rules:
+        raise InputError(f"{path}: expected rules for stream {found.name}, found none")
+    known = {rule.name: rule_from(rule) for rule in config.rules}
+    return Setup(
+        rules=tuple(known[name] for name in found.rules),
+        zones=Zones({zone.name: zone.polygon for zone in found.zones}),
+        policy=policy(found),
+        max_fps=found.max_fps,
+        model=config.detector.model,
+        source=f"{path}, stream {found.name}",
+    )
+
+
+def stream_of(config: Config, path: Path, name: str | None) -> StreamSettings:
+    """Return the stream of that name, or the only one. Raises InputError."""
+    names = [stream.name for stream in config.streams]
+    if name is None and len(names) > 1:
+        raise InputError(f"{path}: expected --stream with one of {', '.join(names)}, found none")
+    for stream in config.streams:
+        if name in (None, stream.name):
+            return stream
+    raise InputError(f"--stream: expected one of {', '.join(names)} in {path}, found {name}")
+
+
+def rule_for_each(classes: Sequence[str], min_score: float) -> tuple[Rule, ...]:
+    """Return a rule for each class, with the confirmation and the patience that rules have by default."""
+    confirm = ConfirmSettings()
+    fields = RuleSettings.model_fields
+    return tuple(
+        Rule(
+            name=name,
+            classes=(name,),
+            min_score=min_score,
+            hits=confirm.hits,
+            of=confirm.of,
+            within=confirm.within,
+            end_after=float(fields["end_after"].default),
+            repeat_every=0.0,
+        )
+        for name in classes
+    )
