@@ -1,0 +1,64 @@
+"""The README's way from a trained model to one that Tocsin runs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from support.pictures import frame, view
+from tocsin.augment.develop import to_i420
+from tocsin.detect.detector import open_detector
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def exported(path: Path) -> Path:
+    """Write a model with the output of YOLOv8 and its successors: centre, size and two scores of three anchors."""
+    # the second anchor scores what the picture is bright, for the second class; it lies in the middle
+    anchors = np.array([[4, 4, 8, 8, 0, 0], [32, 24, 16, 8, 0, 0], [60, 60, 8, 8, 0, 0]], np.float32).T[None]
+    mask = np.zeros((1, 6, 3), np.float32)
+    mask[0, 5, 1] = 1
+    constants = {"anchors_at": anchors, "mask": mask, "axes": np.array([1, 2, 3], np.int64)}
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["images", "axes"], ["mean"], keepdims=1),
+            helper.make_node("Squeeze", ["mean", "last"], ["bright"]),
+            helper.make_node("Mul", ["bright", "mask"], ["scored"]),
+            helper.make_node("Add", ["scored", "anchors_at"], ["output0"]),
+        ],
+        "trained",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, 64, 64])],
+        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, [1, 6, 3])],
+        [
+            *(numpy_helper.from_array(value, name) for name, value in constants.items()),
+            numpy_helper.from_array(np.array([3], np.int64), "last"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, {"names": "{0: 'gun', 1: 'knife'}", "imgsz": "[64, 64]", "task": "detect"})
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_the_script_in_the_readme_makes_a_model_that_runs(tmp_path: Path) -> None:
+    """Its classes are known, and a box lies where the trained model says it does."""
+    section = README.read_text(encoding="utf-8").split("### Train with the same light")[1]
+    found = re.search(r"( *)```python\n(.*?)```", section, re.DOTALL)
+    assert found is not None
+    script = tmp_path / "outputs.py"
+    script.write_text("".join(line.removeprefix(found[1]) for line in found[2].splitlines(keepends=True)))
+    target = tmp_path / "blades.onnx"
+    words = [sys.executable, script, exported(tmp_path / "best.onnx"), target]
+    subprocess.run(words, check=True, timeout=60)
+
+    detector = open_detector(str(target), "cpu", "auto", floor=0.5)
+    assert detector.labels == ("gun", "knife")
+    white = np.full((64, 64, 3), 230, np.uint8)
+    (detections,) = detector.detect([frame(view(to_i420(white)))])
+    assert [detector.labels[number] for number in detections.classes] == ["knife"]
+    np.testing.assert_allclose(detections.boxes[0] * 64, [24, 20, 40, 28], atol=0.01)
