@@ -21,7 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tocsin import __version__
+from tocsin.augment.command import augment
 from tocsin.errors import ConfigError, InputError, ModelError, StartError, TocsinError
+from tocsin.evaluate.command import Explained, evaluate
+from tocsin.lightcard.command import light
 
 if TYPE_CHECKING:  # the configuration's libraries load when a command needs them
     from tocsin.config.load import Config
@@ -251,6 +254,11 @@ def try_webhook(
         print(ascii(attempt.answer[:_ANSWER_SHOWN].decode(errors="replace")))  # the receiver's text: escaped
     if attempt.outcome is not Outcome.DELIVERED:
         _leave(TEMPORARY_FAILURE)
+
+
+commands.command("evaluate", cls=Explained)(evaluate)
+commands.command("light")(light)
+commands.command("augment")(augment)
 
 
 def _stop_on_signals(*others: int) -> threading.Event:
