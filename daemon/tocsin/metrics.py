@@ -108,6 +108,7 @@ GAUGES: tuple[tuple[str, Axis, str], ...] = (
     ("stream_impaired", STREAM, "1 while the stream's pictures are too dark, bright or flat to be seen reliably."),
     ("light_luma", STREAM, "Mean luma of the last frame before correction: 0 is black, 255 is white."),
     ("light_contrast", STREAM, "Contrast of the last frame before correction, from 0 to 255."),
+    ("light_infrared", STREAM, "1 while the picture is grey, as by infrared light."),
     ("rule_deaf", STREAM_RULE, "1 while too few frames are analysed for the rule's hits to fit into its time."),
     ("alarms_active", STREAM_RULE, "Alarms that were raised and have not ended."),
     ("outbox_depth", WEBHOOK, "Deliveries that wait."),
@@ -218,6 +219,7 @@ class Metrics:
         self._last_frame[stream] = self._clock()
         self._gauges["light_luma"].labels(stream).set(light.mean)
         self._gauges["light_contrast"].labels(stream).set(light.contrast)
+        self._gauges["light_infrared"].labels(stream).set(light.infrared)
         self._counters["light_corrections_total"].labels(stream, correction).inc()
         self._histograms["light_seconds"].labels(stream).observe(seconds)
 

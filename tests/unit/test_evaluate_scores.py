@@ -9,7 +9,6 @@ from tocsin.evaluate.scores import (
     LightClass,
     Sheet,
     average_precision,
-    is_grey,
     light_class,
     score,
     tally,
@@ -129,17 +128,3 @@ def test_average_precision(pictures: list[Judged], expected: float | None) -> No
 def test_light_classes(mean: float, grey: bool, labelled: LightClass | None, expected: LightClass) -> None:
     """The labels decide, then the want of colour, then the mean luma."""
     assert light_class(mean, grey, labelled) is expected
-
-
-@pytest.mark.parametrize(
-    ("coloured", "expected"),
-    [(0, True), (2, True), (3, False)],
-    ids=["none", "a few", "more than one in a hundred"],
-)
-def test_grey(coloured: int, expected: bool) -> None:
-    """A picture is grey when at most one in a hundred of its chroma values is off neutral by more than 2."""
-    pixels = np.full((30, 20), 128, np.uint8)  # 20 x 20 pixels, and 200 values of chroma
-    pixels[:20] = 90
-    pixels[20:] = 130
-    pixels[25, :coloured] = 131
-    assert is_grey(pixels) is expected

@@ -24,6 +24,7 @@ NAMES = Names(
     webhooks=["desk", "phone"],
 )
 VEILED = light(mean=188.5, p1=160.0, p99=220.0)
+INFRARED = light(mean=60.0, colour=0.0)
 Series = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -125,6 +126,8 @@ CALLS: list[tuple[str, tuple[Any, ...], str, tuple[str, ...], float]] = [
     ("quarantined", ("yard", 4), "frames_quarantined_total", ("yard",), 4),
     ("lit", ("yard", VEILED, Correction.STRETCH, 0.001), "light_luma", ("yard",), 188.5),
     ("lit", ("yard", VEILED, Correction.STRETCH, 0.001), "light_contrast", ("yard",), 60.0),
+    ("lit", ("yard", INFRARED, Correction.STRETCH, 0.001), "light_infrared", ("yard",), 1),
+    ("lit", ("yard", VEILED, Correction.STRETCH, 0.001), "light_infrared", ("yard",), 0),
     ("lit", ("yard", VEILED, Correction.STRETCH, 0.001), "light_corrections_total", ("yard", "stretch"), 1),
     ("lit", ("yard", VEILED, Correction.STRETCH, 0.001), "light_seconds_count", ("yard",), 1),
     ("impaired", ("yard", True), "stream_impaired", ("yard",), 1),

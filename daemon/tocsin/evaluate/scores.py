@@ -24,11 +24,6 @@ LOW_BELOW = 70.0
 """The mean luma, on the scale of 0 to 255, from which light is high, and below which it is low. The papers give
 none, these are ours: from 150 on `dacot` darkens; the bundled clip lies below 70 at 2 stops down, not at 1."""
 
-_GREY = 2
-_COLOURED_SHARE = 0.01
-"""A picture is grey where no more than this share of its chroma lies further than this from neutral (128). Ours: in
-a grey picture none does; of the bundled clip's 16 % under a veil of 90 %, and 22 % at 7 stops down."""
-
 
 def light_class(mean: float, grey: bool, labelled: LightClass | None = None) -> LightClass:
     """Return the class of a picture with this mean luma (0 to 255) before correction.
@@ -42,13 +37,6 @@ def light_class(mean: float, grey: bool, labelled: LightClass | None = None) -> 
     if mean >= HIGH_FROM:
         return LightClass.HIGH
     return LightClass.LOW if mean < LOW_BELOW else LightClass.MEDIUM
-
-
-def is_grey(pixels: NDArray[np.uint8]) -> bool:
-    """Return whether an I420 picture, uint8 [height * 3 / 2, width], is without colour."""
-    chroma = pixels[pixels.shape[0] * 2 // 3 :]
-    coloured = np.count_nonzero((chroma < 128 - _GREY) | (chroma > 128 + _GREY))
-    return bool(coloured <= _COLOURED_SHARE * chroma.size)
 
 
 @dataclass(frozen=True, slots=True)
