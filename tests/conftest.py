@@ -4,10 +4,14 @@ from collections.abc import Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from support import blockmodel
 from support.receiver import Receiver
+
+hypothesis.settings.register_profile("tocsin", deadline=None)  # a machine under load proves nothing
+hypothesis.settings.load_profile("tocsin")
 
 
 @pytest.fixture(scope="session")

@@ -87,6 +87,14 @@ def test_a_veil_is_lifted(share: float) -> None:
     assert np.abs(after - scene()).mean() < 12
 
 
+def test_a_veil_over_a_veil_is_lifted() -> None:
+    """What each part needs beyond the whole is done to the picture as it is after the whole's."""
+    spoilt = veiled(veiled(scene(), on_the_left(0.6)), 0.6)
+    after = corrected(spoilt, GUIDED).astype(float)
+    assert np.abs(after - scene())[:, :140].mean() < 16
+    assert np.abs(after - scene())[:, 300:].mean() < 16
+
+
 @pytest.mark.parametrize(
     "spoilt",
     [veiled(scene(), on_the_left(0.8)), dimmed(scene(), 1 - on_the_left(0.85))],

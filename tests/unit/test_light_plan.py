@@ -160,6 +160,18 @@ def test_parts_are_weighed_after_the_whole() -> None:
     assert decided.local.gain[:, :2].mean() > 1.5 * decided.local.gain[:, -2:].mean()
 
 
+def test_a_blown_picture_is_not_treated_in_parts() -> None:
+    """Where much is white, also white with some noise, what is left of a part is not spread."""
+    luma = veiled(scene(), on_the_left(0.8))
+    assert plan(reading(luma), Policy(), NONE).correction is Correction.LOCAL_STRETCH
+    luma[:, :250] = 235
+    luma[:60, :250] = veiled(scene(), 0.8)[:60, :250]
+    assert plan(reading(luma), Policy(overexposed=(0.9, 1.0)), NONE).correction is Correction.LOCAL_STRETCH
+    assert plan(reading(luma), Policy(), NONE).reason is Reason.OVEREXPOSED
+    luma[60:, :250] = noisy(np.full((174, 250), 234, np.uint8), 1.0)
+    assert plan(reading(luma), Policy(), NONE).reason is Reason.OVEREXPOSED
+
+
 def test_noise_is_smoothed_where_it_is_amplified() -> None:
     """Only the part whose gain makes noise visible is smoothed."""
     smooth = plan(reading(noisy(SHADOW_ON_THE_LEFT, 2.5)), Policy(), NONE).smooth

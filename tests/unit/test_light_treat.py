@@ -1,7 +1,6 @@
 """A stream of pictures is treated steadily: no flicker, no burst when a lamp is switched, no memory without end."""
 
 import itertools
-import time
 
 import numpy as np
 import pytest
@@ -81,6 +80,7 @@ def test_a_lamp_switched_off_is_met_within_three_seconds() -> None:
     after = treated(treatment, [dimmed(scene(), 0.15)] * 40, start=3.0)
     means = [luma.mean() for _, luma in after]
     alone = treated(Treatment(Policy()), [dimmed(scene(), 0.15)])[0][1].mean()
+    assert means[0] < 0.7 * alone
     assert means[30] == pytest.approx(alone, rel=0.05)
     assert changes(after) <= 2
 
@@ -117,11 +117,3 @@ def test_every_mode_is_steady(mode: Mode) -> None:
     done = treated(Treatment(Policy(mode)), [veiled(scene(), 0.7)] * 5)
     for _, luma in done[2:]:
         assert np.abs(luma.astype(int) - done[1][1].astype(int)).max() <= 1
-
-
-def test_it_takes_no_threads() -> None:
-    """Treating starts no thread of a linear algebra library: process time does not exceed the time on the clock."""
-    treatment = Treatment(Policy())
-    began, clock = time.process_time(), time.perf_counter()
-    treated(treatment, [veiled(scene(), 0.7)] * 200)
-    assert time.process_time() - began < 1.3 * (time.perf_counter() - clock)

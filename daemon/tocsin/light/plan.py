@@ -43,12 +43,13 @@ class Policy:
     """Dacot acts on pictures with at least this mean. Ours: the clip has 120 as recorded, 161 at +1 EV."""
 
     good_contrast: float = 190.0
-    """Guided mode leaves a range like this alone. In 80 ordinary photographs the range of the whole picture is 150
-    to 250, that of a part of it about 40 less."""
+    """A range like this needs nothing. In 80 ordinary photographs the range of the whole picture is mostly 150 to
+    250, that of a part of it about 40 less."""
 
     lost_contrast: float = 110.0
-    """A range of this or less is spread over the whole scale; between the two, ever less. Measured: veils of 50 to
-    85 % leave 115 to 35, and spreading finds up to 25 more of 100 persons."""
+    """A range of this or less is spread over the whole scale; between the two, ever less. The whole picture is
+    touched only from the middle between them on. Measured: veils of 50 to 85 % leave 115 to 35, and spreading finds
+    up to 25 more of 100 persons."""
 
     lifted: tuple[float, float] = (50.0, 100.0)
     """A part that lost its contrast is a case of light only where its darkest level is lifted, as glare and haze
@@ -57,9 +58,12 @@ class Policy:
     sunk: tuple[float, float] = (165.0, 115.0)
     """... or where its brightest level is sunk, as shadows sink it."""
 
-    overexposed: tuple[float, float] = (0.25, 0.4)
-    """The clipped share of the whole picture from which parts are treated less, and at which not at all. Measured
-    at +3 EV, where two fifths are clipped: spreading its parts loses a person in 100."""
+    overexposed: tuple[float, float] = (0.3, 0.42)
+    """The white share of the picture from which parts are treated less, and at which not at all. Measured at +3 EV,
+    where it is 0.43: spreading its parts loses a person in 100."""
+
+    white: float = 250.0
+    """The level from which on a pixel counts as white. Not 255: noise and compression move what was clipped."""
 
     parts: float = 0.06
     """Parts are treated when the need of all cells (0 to 1) has this mean: three of the 48 cells in full need.
@@ -147,11 +151,12 @@ def _guided(reading: Reading, policy: Policy, previous: Correction) -> Plan:
 
     low, high = (np.clip(levels * gain + offset, 0.0, 255.0) for levels in _ranges_of_parts(reading))
     need = _need_of_parts(low, high, policy)
-    need *= _ramp(light.clipped_high, policy.overexposed[1], policy.overexposed[0])
+    white = int(np.searchsorted(LEVELS, policy.white))
+    blown = float(reading.cells[:, :, white:].sum() / reading.cells.sum())
+    need *= 1.0 - _ramp(blown, *policy.overexposed)
     parts = need.mean() > policy.parts * (0.7 if previous in _LOCAL else 1.0)
     if not whole and not parts:
-        blown = light.clipped_high > policy.overexposed[1]
-        return Plan(Correction.NONE, Reason.OVEREXPOSED if blown else Reason.GOOD)
+        return Plan(Correction.NONE, Reason.OVEREXPOSED if blown > policy.overexposed[1] else Reason.GOOD)
 
     more, shift = _stretch(low, high, need, policy.max_gain / gain)
     least = policy.noisy * (0.75 if previous in _SMOOTHED else 1.0)
