@@ -46,8 +46,10 @@ class Reason(StrEnum):
 class Light:
     """The measured light of a view, on a scale where 0 is black and 255 is white.
 
-    `clipped_low` and `clipped_high` are the shares (0 to 1) of pixels at the ends of that scale, `noise` is the
-    standard deviation of the pixel noise on it, and `colour` the share of the picture that is not grey.
+    `clipped_low` and `clipped_high` are the shares (0 to 1) of pixels at the ends of that scale. `mean` and `p50`
+    are of all pixels, `p1` and `p99` of those between the ends, as long as a tenth is left there: a privacy mask or
+    a lamp says nothing about the rest. `noise` is the standard deviation of the pixel noise, and `colour` the share
+    of the picture that is not grey.
     """
 
     mean: float
@@ -61,7 +63,7 @@ class Light:
 
     @property
     def contrast(self) -> float:
-        """The range that holds the middle 98 % of the pixels."""
+        """The range that holds the middle 98 % of the pixels that are not clipped."""
         return self.p99 - self.p1
 
     @property

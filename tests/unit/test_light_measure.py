@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from support.lighting import noisy, picture, scene
+from support.lighting import noisy, picture, scene, veiled
 from tocsin.light.measure import COLUMNS, ROWS, measure
 
 SIDES = st.integers(1, 24).map(lambda half: 2 * half)
@@ -40,13 +40,30 @@ def test_nearly_clipped(luma: int) -> None:
 
 
 def test_percentiles() -> None:
-    """A percentile ignores the one pixel in a hundred beyond it, and clipped shares count it."""
+    """A percentile ignores the one pixel in a hundred beyond it."""
     plane = np.full((10, 20), 126, np.uint8)
-    plane[0, :2] = 16
-    plane[9, :2] = 235
+    plane[0, :2] = 17
+    plane[9, :2] = 234
     light = measure(picture(plane)).light
-    assert (light.p1, light.p50, light.p99) == pytest.approx((0.0, 128.08, 128.08), abs=0.01)
-    assert (light.clipped_low, light.clipped_high) == pytest.approx((0.01, 0.01))
+    assert (light.p1, light.p50, light.p99) == pytest.approx((1.16, 128.08, 128.08), abs=0.01)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.85])
+@pytest.mark.parametrize(("luma", "low", "high"), [(16, True, False), (235, False, True)])
+def test_what_is_clipped_has_no_contrast(share: float, luma: int, low: bool, high: bool) -> None:
+    """Black bars and blown lamps are counted as clipped, and do not widen the range of the rest."""
+    plane = veiled(scene(), 0.75)
+    clean = measure(picture(plane)).light
+    plane[: round(share * 234)] = luma
+    light = measure(picture(plane)).light
+    assert (light.clipped_low, light.clipped_high) == pytest.approx((share * low, share * high), abs=0.01)
+    assert light.contrast == pytest.approx(clean.contrast, abs=3)
+
+
+def test_a_picture_that_is_clipped_all_over_is_measured_as_it_is() -> None:
+    """Where next to nothing is left between the ends, the ends are the range."""
+    plane = np.where(scene() < 120, 16, 235).astype(np.uint8)
+    assert measure(picture(plane)).light.contrast == 255
 
 
 @given(PLANES)
@@ -54,7 +71,8 @@ def test_order(plane: np.ndarray) -> None:
     """Percentiles rise, shares are shares, and measuring changes no pixel, whatever the size of the picture."""
     pixels = picture(plane)
     light = measure(pixels).light
-    assert 0 <= light.p1 <= light.p50 <= light.p99 <= 255
+    assert 0 <= light.p1 <= light.p99 <= 255
+    assert 0 <= light.p50 <= 255
     assert 0 <= light.mean <= 255
     assert light.clipped_low >= 0
     assert light.clipped_high >= 0

@@ -109,7 +109,29 @@ def test_gain_is_bounded() -> None:
     """A picture of nearly nothing but noise stays nearly black."""
     decided = plan(between(16, 24), Policy(max_gain=8.0), NONE)
     assert level(done_to(decided, 16)) == pytest.approx(0, abs=1)
-    assert level(done_to(decided, 24)) == pytest.approx(72, abs=6)
+    assert level(done_to(decided, 24)) == pytest.approx(8 * level(24), abs=8 * level(17) + 1)
+
+
+def test_the_stretch_of_the_whole_begins_gently() -> None:
+    """At its threshold the range grows by no more than a fifth, and where it ends by next to nothing."""
+    alone = Policy(lifted=(300, 301), sunk=(-1, -2))  # no part has a cause
+    begun, ended = (
+        plan(between(17, high), alone, previous)
+        for high, previous in ((145, NONE), (157, Correction.STRETCH))
+    )
+    assert begun.reason is ended.reason is Reason.WHOLE
+    assert (done_to(begun, 145) - done_to(begun, 17)) / 128 < 1.2
+    assert (done_to(ended, 157) - done_to(ended, 17)) / 140 < 1.03
+
+
+def test_a_flat_part_is_left_alone() -> None:
+    """A white wall in the shade, nothing but a little noise, is not blown up to fill the scale."""
+    luma = veiled(scene(), on_the_left(0.8))
+    luma[:120, :150] = 200
+    local = plan(reading(noisy(luma, 1.5)), Policy(), NONE).local
+    assert local is not None
+    assert local.gain[0, 0] == 1.0
+    assert local.gain[-1, 0] > 2.0
 
 
 @pytest.mark.parametrize("luma", [0, 16, 17, 120, 234, 235, 255])

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -23,7 +24,10 @@ ROWS = 6
 COLUMNS = 8
 """The cells whose light is measured one by one."""
 
-_LAST = np.array([0.01, 0.5, 0.99])
+_MIDDLE = np.array([0.01, 0.99])
+
+_ENOUGH = 0.1
+"""The share of the pixels that must lie between the ends for the others to be left out."""
 
 _SECOND_DIFFERENCE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _TO_SIGMA = 255.0 / (WHITE - BLACK) / 6.0 / 0.6745
@@ -33,6 +37,9 @@ and the median of a normal variable's absolute value is 0.6745 standard deviatio
 _NEUTRAL = 128
 _TINT = 3
 """Steps from neutral beyond which a chroma value counts as a colour: the codec's own errors stay below."""
+
+
+Count = TypeVar("Count", np.float32, np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # an array cannot be compared as one value
@@ -51,9 +58,10 @@ class Reading:
     def light(self) -> Light:
         """The light of the picture as a whole."""
         counts = self.cells.sum(axis=(0, 1), dtype=np.float64)
-        below = np.cumsum(counts)
+        below, between = np.cumsum(counts), np.cumsum(unclipped(counts))
         total = float(below[-1])
-        p1, p50, p99 = LEVELS[np.searchsorted(below, _LAST * total)]
+        p50 = LEVELS[np.searchsorted(below, 0.5 * total)]
+        p1, p99 = LEVELS[np.searchsorted(between, _MIDDLE * between[-1])]
         return Light(
             mean=float(counts @ LEVELS) / total,
             p1=float(p1),
@@ -70,12 +78,24 @@ def measure(pixels: NDArray[np.uint8]) -> Reading:
     """Measure an I420 picture of limited range, uint8 [height * 3 / 2, width], with at least 2 x 2 pixels.
 
     All levels are on the scale of 0 (black, luma 16) to 255 (white, luma 235). A percentile is the lowest level
-    that so many of the pixels do not exceed.
+    that so many of the pixels do not exceed; p1 and p99 are those of the pixels that are not clipped.
     """
     height, width = pixels.shape[0] * 2 // 3, pixels.shape[1]
     assert min(height, width) >= 2, "an I420 picture has at least 2 x 2 pixels"
     luma, chroma = pixels[:height], pixels[height:]
     return Reading(_cells(luma), _noise(luma), _colour(chroma))
+
+
+def unclipped(counts: NDArray[Count]) -> NDArray[Count]:
+    """Return the counts [..., 256] of luma values without those at the ends, as long as a tenth is left.
+
+    Privacy masks, black bars, burnt-in text and lamps lie there: they say nothing about the contrast of the rest.
+    """
+    inner = counts.copy()
+    inner[..., : BLACK + 1] = 0
+    inner[..., WHITE:] = 0
+    enough = inner.sum(axis=-1, keepdims=True) >= _ENOUGH * counts.sum(axis=-1, keepdims=True)
+    return np.where(enough, inner, counts)
 
 
 def _cells(luma: NDArray[np.uint8]) -> NDArray[np.float32]:

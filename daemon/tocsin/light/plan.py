@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.frame import Correction, Light, Reason
-from tocsin.light.measure import BLACK, COLUMNS, LEVELS, ROWS, WHITE, Reading
+from tocsin.light.measure import BLACK, COLUMNS, LEVELS, ROWS, WHITE, Reading, unclipped
 
 Grid = NDArray[np.float32]
 """One value for each cell of a reading."""
@@ -19,6 +19,10 @@ Levels = NDArray[np.float64] | float
 
 _ANYTHING = 2.0
 """Levels: a picture whose range is narrower has one luma value, or two that are neighbours."""
+
+
+_ROUNDING = 0.3
+"""Levels: the noise that rounding to whole luma values leaves in any picture."""
 
 
 class Mode(StrEnum):
@@ -47,9 +51,9 @@ class Policy:
     250, that of a part of it about 40 less."""
 
     lost_contrast: float = 110.0
-    """A range of this or less is spread over the whole scale; between the two, ever less. The whole picture is
-    touched only from the middle between them on. Measured: veils of 50 to 85 % leave 115 to 35, and spreading finds
-    up to 25 more of 100 persons."""
+    """A range of this or less is spread over the whole scale; from good to lost ever more. The whole picture is
+    touched only from the middle between the two on. Measured: veils of 50 to 85 % leave 115 to 35, and spreading
+    finds up to 25 more of 100 persons."""
 
     lifted: tuple[float, float] = (50.0, 100.0)
     """A part that lost its contrast is a case of light only where its darkest level is lifted, as glare and haze
@@ -57,6 +61,9 @@ class Policy:
 
     sunk: tuple[float, float] = (165.0, 115.0)
     """... or where its brightest level is sunk, as shadows sink it."""
+
+    flat: tuple[float, float] = (5.0, 8.0)
+    """A part whose range is so many times its noise is not treated, and is fully. Five is that of noise alone."""
 
     overexposed: tuple[float, float] = (0.3, 0.42)
     """The white share of the picture from which parts are treated less, and at which not at all. Measured at +3 EV,
@@ -146,11 +153,11 @@ def _guided(reading: Reading, policy: Policy, previous: Correction) -> Plan:
         return Plan(Correction.NONE, Reason.UNIFORM)
     limit = (policy.good_contrast + policy.lost_contrast) / 2
     whole = light.contrast < limit + (policy.margin if previous in _WHOLE else 0.0)
-    needed = _ramp(light.contrast, policy.good_contrast, policy.lost_contrast) if whole else 0.0
+    needed = _ramp(light.contrast, limit + policy.margin, policy.lost_contrast) if whole else 0.0
     gain, offset = _stretch(light.p1, light.p99, needed, policy.max_gain)
 
     low, high = (np.clip(levels * gain + offset, 0.0, 255.0) for levels in _ranges_of_parts(reading))
-    need = _need_of_parts(low, high, policy)
+    need = _need_of_parts(low, high, reading.noise * gain, policy)
     white = int(np.searchsorted(LEVELS, policy.white))
     blown = float(reading.cells[:, :, white:].sum() / reading.cells.sum())
     need *= 1.0 - _ramp(blown, *policy.overexposed)
@@ -194,7 +201,7 @@ def _ranges_of_parts(reading: Reading) -> tuple[NDArray[np.float64], NDArray[np.
     A part is a cell with its neighbours: so large that it nearly always holds something dark and something bright,
     as long as the light is good.
     """
-    counts = _with_neighbours(reading.cells).reshape(ROWS * COLUMNS, 256).cumsum(axis=1)
+    counts = unclipped(_with_neighbours(reading.cells)).reshape(ROWS * COLUMNS, 256).cumsum(axis=1)
     # each part's shares lie between its number and the next, so that one search finds all percentiles
     numbers = np.arange(ROWS * COLUMNS)
     shares = counts / np.maximum(counts[:, -1:], 1.0) + numbers[:, None]
@@ -204,11 +211,12 @@ def _ranges_of_parts(reading: Reading) -> tuple[NDArray[np.float64], NDArray[np.
 
 
 def _need_of_parts(
-    low: NDArray[np.float64], high: NDArray[np.float64], policy: Policy
+    low: NDArray[np.float64], high: NDArray[np.float64], noise: Levels, policy: Policy
 ) -> NDArray[np.float64]:
-    """Return how much each part needs, 0 to 1."""
+    """Return how much each part needs, 0 to 1; nothing where there is hardly more than noise."""
     cause = np.maximum(_ramp(low, *policy.lifted), _ramp(high, *policy.sunk))
-    return cause * _ramp(high - low, policy.good_contrast, policy.lost_contrast)
+    lost = _ramp(high - low, policy.good_contrast, policy.lost_contrast)
+    return cause * lost * _ramp((high - low) / (noise + _ROUNDING), *policy.flat)
 
 
 def _with_neighbours(cells: NDArray[np.float32]) -> NDArray[np.float32]:
