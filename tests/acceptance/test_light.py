@@ -65,8 +65,6 @@ def test_a_correction_that_changes_is_seen_in_the_log(
             line = daemon.wait_log(sentence)
             assert "stream=yard before=none now=darken+clahe why=" in line
             assert 180 < daemon.metric("tocsin_light_luma", stream="yard") < 230
-            assert daemon.metric("tocsin_light_contrast", stream="yard") == 255, (
-                "the number is black and white"
-            )
+            assert 50 < daemon.metric("tocsin_light_contrast", stream="yard") < 200
             frames = daemon.metric("tocsin_light_seconds_count", stream="yard")
             assert frames >= daemon.metric("tocsin_stage_seconds_count", stage="light") > 3

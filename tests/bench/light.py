@@ -23,8 +23,8 @@ from tocsin.capture.mailbox import Mailbox
 from tocsin.capture.order import ViewOrder
 from tocsin.capture.shrink import Shrinker
 from tocsin.capture.views import Views
-from tocsin.evaluate.pictures import from_rgb
-from tocsin.evaluate.simulate import conditions
+from tocsin.footage.pictures import from_rgb
+from tocsin.footage.simulate import conditions
 from tocsin.frame import Correction, fit
 from tocsin.light.correct import Corrector
 from tocsin.light.measure import measure
