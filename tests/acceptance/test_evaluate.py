@@ -41,6 +41,13 @@ def test_glare_costs_persons_and_the_guided_correction_finds_them() -> None:
     assert gain["low"] > 0
 
 
+def test_a_name_does_nothing_to_the_terminal() -> None:
+    """A sentence about a file with control characters in its name shows them and does not send them."""
+    done = evaluate("--video", "a\x1b[2J:x:.mp4", "--labels", "none.json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "\x1b" not in done.stderr
+
+
 def test_ctrl_c_shows_what_was_seen() -> None:
     """The first one ends the pass, and the code is that of an interruption."""
     running = subprocess.Popen(
@@ -86,7 +93,7 @@ def test_help_says_what_the_figures_mean() -> None:
         (["--simulate", "viel0.5"], 2, "did you mean veil?"),
         (["--rules", "/nowhere.yaml"], 78, "/nowhere.yaml: expected a readable file"),
         (["--model", "nanodet"], 78, "detector.model: expected nanodet-coco-416 or a path"),
-        (["--plot", "/nowhere/plot.png"], 75, "expected the folder /nowhere to write into, found none"),
+        (["--plot", "/nowhere/plot.png"], 2, "--plot: expected a name in a folder that is there, found"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(arguments: list[str], code: int, sentence: str) -> None:

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from support.footage import CELL, ELSEWHERE, film, label
+from support.footage import CELL, ELSEWHERE, REQUEST, film, label
 from support.scene import Block, Scene
 from tocsin.detect.detector import Detector, open_detector
 from tocsin.errors import ConfigError, InputError
 from tocsin.evaluate import report, table
 from tocsin.evaluate.assess import Request, assess
+from tocsin.evaluate.command import present
 from tocsin.evaluate.look import Lane
 from tocsin.evaluate.outcome import Outcome
-from tocsin.evaluate.present import present
 from tocsin.evaluate.report import Head
 
 VISIT = Scene(numbered=False, blocks=(Block(CELL, 1.0, 3.0),))
@@ -30,27 +30,6 @@ EMPTY = Scene(numbered=False)
 GHOST = Scene(numbered=False, blocks=(Block(ELSEWHERE, 0.5, 2.0),))
 """Nobody is there, and the detector sees somebody."""
 
-REQUEST = Request(
-    videos=(),
-    folders=(),
-    labels=(),
-    model=None,
-    device="cpu",
-    variants="off",
-    simulate=None,
-    score=0.5,
-    iou=0.5,
-    classes=None,
-    every=1,
-    alarms=None,
-    config=None,
-    stream=None,
-    negative=(),
-    target=None,
-    plot=None,
-    seed=0,
-    strict=False,
-)
 OFF = Lane("as-recorded", "off")
 
 

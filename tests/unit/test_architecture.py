@@ -21,10 +21,9 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
             {"app", "alarms", "assembly", "check", "corrections", "impairment", "lights", "report", "vigil"}
         ),
     ),
-    (
-        True,
-        frozenset({"augment", "evaluate", "lightcard"}),
-    ),  # commands for people: the daemon does not know them
+    # For people: the daemon does not know them.
+    (True, frozenset({"footage"})),
+    (False, frozenset({"augment", "evaluate", "lightcard"})),
     (True, frozenset({"cli", "demo"})),
     (True, frozenset({"__main__"})),
 )

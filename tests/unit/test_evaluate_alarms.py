@@ -152,6 +152,25 @@ def test_where_nobody_says_what_is_there_nothing_is_judged() -> None:
     assert (guarded.raised, guarded.false, guarded.hours) == (1, 0, 0.0)
 
 
+def test_hours_without_frames_are_no_hours_without_false_alarms() -> None:
+    """After a break of an hour no more is counted than the daemon waits between two frames."""
+    walk = Walk(judged=None).go(1, NOTHING_SHOWN, seen())
+    walk.at += 3600
+    assert walk.go(1, NOTHING_SHOWN, seen()).end().hours * 3600 == pytest.approx(2.9, abs=1.5)
+
+
+def test_sightings_across_unlabelled_time_are_no_alarm() -> None:
+    """What was there between nobody knows: sightings before and after are not confirmed by each other."""
+    walk = Walk().go(0.2, shown(CELL), seen(CELL)).go(3, None, seen())
+    guarded = walk.go(0.1, NOTHING_SHOWN, seen(ELSEWHERE)).end()
+    assert guarded.false == 0
+    rule = Rule(
+        "visit", ("block",), min_score=0.5, hits=2, of=3, within=60.0, end_after=60.0, repeat_every=0.0
+    )
+    walk = Walk(rule).go(0.1, NOTHING_SHOWN, seen(ELSEWHERE)).go(5, None, seen())
+    assert walk.go(0.1, NOTHING_SHOWN, seen(ELSEWHERE)).end().false == 0
+
+
 def test_classes_that_the_labels_do_not_know_are_not_judged() -> None:
     """What is seen of them may be there."""
     guarded = Walk(judged=frozenset({1})).go(1, NOTHING_SHOWN, seen(CELL)).end()

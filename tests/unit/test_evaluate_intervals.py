@@ -77,6 +77,12 @@ def test_it_covers_what_it_promises() -> None:
     assert 0.89 <= held / worlds <= 0.99
 
 
+def test_scenes_of_one_picture_are_pictures() -> None:
+    """Where each picture is a scene of its own nothing differs from drawing pictures."""
+    pair = random_pair(40, 8)
+    assert compare(*pair, list(range(40))) == compare(*pair)
+
+
 def test_scenes_are_drawn_whole() -> None:
     """Where frames of a scene resemble each other, drawing scenes tells that little was seen."""
     variant, baseline = random_pair(5, 7)

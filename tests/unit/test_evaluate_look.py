@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,13 +11,14 @@ import pytest
 
 from support.footage import seen
 from support.lighting import picture, scene, veiled
+from tocsin.augment.develop import Negative, Recipe
 from tocsin.capture.mailbox import Mailbox, create
 from tocsin.capture.order import ViewOrder
 from tocsin.capture.views import Views
 from tocsin.evaluate.look import Lane, Looker, Plain
-from tocsin.evaluate.pictures import Picture, from_rgb
-from tocsin.evaluate.simulate import AS_RECORDED, conditions
 from tocsin.evaluate.variants import parse
+from tocsin.footage.pictures import Picture, from_rgb, pictures
+from tocsin.footage.simulate import AS_RECORDED, conditions
 from tocsin.frame import Detections, Frame
 from tocsin.light.plan import Mode, Policy
 
@@ -107,6 +110,66 @@ def test_still_pictures_have_no_past() -> None:
     lookers.look(frame(0, 0.75))
     lookers.look(frame(1, 0.3))
     assert np.array_equal(after.shown[-1], apart.shown[-1])
+
+
+def test_a_glance_changes_nothing_for_the_pictures_after_it() -> None:
+    """The daemon's chain goes on over the pictures that it would analyse, as a capture worker's does."""
+    order = ViewOrder(320, 320, True)
+    eyes, policy = Eyes(), Policy(mode=Mode.DACOT, brighter_than=0)
+    views = Looker(eyes, Plain(conditions(None), parse("dacot"), policy, 0), still=False)
+    worker, alone = Views((order,), policy), Views((order,), policy)
+    descriptor = create(order.capacity)
+    mailbox = Mailbox(descriptor, order.capacity)
+    os.close(descriptor)
+    for index in range(6):
+        one = replace(frame(index, 0.15 * index), at=index / 25)
+        due = index % 3 == 0  # a frame every 0.12 s
+        views.look(one, glance=not due)
+        if due:
+            (record,) = worker.fill(one.frame, one.at, mailbox, 0)
+        elif index == 1:  # as if it came next
+            before = frame(0)
+            alone.fill(before.frame, before.at, mailbox, 0)
+            (record,) = alone.fill(one.frame, one.at, mailbox, 0)
+        else:
+            continue
+        assert np.array_equal(eyes.shown[-1], mailbox.pixels(0, 0, record.width, record.height)), index
+
+
+@pytest.mark.parametrize("size", [(64, 48), (63, 47)])
+def test_images_take_one_way(tmp_path: Path, size: tuple[int, int]) -> None:
+    """A stored image and the same in a light that changes nothing are the same to the detector, pixel for pixel.
+
+    It is what a data set shown in many lights trains with.
+    """
+    stored = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), stored)
+    eyes = Eyes()
+    (one,) = pictures(tmp_path)
+    looker(eyes, "off", "ev+0", still=True).look(one)
+    assert len(eyes.shown) == 1
+    assert (one.frame.width, one.frame.height) == size
+    recipe = Recipe(Policy(mode=Mode.OFF), 320, 320, keep_aspect=True, shrink=True, quality=95)
+    trained = Negative(encoded(stored), ".png", None).develop(conditions(None)[0], 0, recipe)
+    bgr = cv2.cvtColor(eyes.shown[0], cv2.COLOR_YUV2BGR_I420)
+    assert np.array_equal(cv2.imdecode(np.frombuffer(trained.data, np.uint8), cv2.IMREAD_COLOR), bgr)
+
+
+def encoded(bgr: np.ndarray) -> bytes:
+    done, data = cv2.imencode(".png", bgr)
+    assert done
+    return data.tobytes()
+
+
+def test_noise_differs_from_picture_to_picture() -> None:
+    """As a camera's does: two frames of the same scene are not the same."""
+    eyes = Eyes()
+    views = looker(eyes, "off", "noise0.05")
+    for index in (0, 1):
+        views.look(replace(frame(0), index=index))
+    assert len(eyes.shown) == 4
+    assert np.array_equal(eyes.shown[0], eyes.shown[2])
+    assert not np.array_equal(eyes.shown[1], eyes.shown[3])
 
 
 def test_noise_depends_on_the_picture_and_the_seed() -> None:

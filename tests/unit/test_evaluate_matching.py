@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.evaluate.matching import Found, Size, Truth, judge, overlaps
-from tocsin.evaluate.scores import tally
+from tocsin.evaluate.scores import count
 
 Box = tuple[float, float, float, float]
 A: Box = (0, 0, 40, 40)
@@ -63,8 +63,7 @@ def found(*boxes: Box, scores: Sequence[float] = (), classes: Sequence[int] = ()
 )
 def test_counts(truth: Truth, found: Found, counts: tuple[int, int, int]) -> None:
     """Right, false and missed are counted at an overlap of a half."""
-    total = tally([judge(truth, found).whole], 0.5).total()
-    assert (total.tp, total.fp, total.fn) == counts
+    assert count(judge(truth, found).whole, 0.5) == counts
 
 
 def test_the_better_score_chooses_first() -> None:
@@ -95,9 +94,9 @@ def test_an_object_has_one_size(side: float, size: Size) -> None:
 def test_other_sizes_are_ignored() -> None:
     """Where one size is looked at, neither the objects nor the strays of another count, found or not."""
     judged = judge(truth(A, (0, 100, 10, 110)), found(A, FAR, (300, 300, 310, 310)))
-    small, large = (tally([judged.by_size[size]], 0.0).total() for size in (Size.SMALL, Size.LARGE))
-    assert (small.tp, small.fp, small.fn) == (0, 1, 1)
-    assert (large.tp, large.fp, large.fn) == (0, 0, 0)
+    small, large = (count(judged.by_size[size], 0.0) for size in (Size.SMALL, Size.LARGE))
+    assert small == (0, 1, 1)
+    assert large == (0, 0, 0)
 
 
 def test_a_share_of_a_crowd_is_of_the_detection() -> None:
@@ -126,5 +125,5 @@ def test_lower_scores_change_nothing_above_them(
     objects, everything = truth(*labelled, crowd=crowd), found(*seen, scores=scores)
     kept = everything.scores >= 0.5
     above = Found(everything.boxes[kept], everything.scores[kept], everything.classes[kept])
-    after, before = (tally([judge(objects, one).whole], 0.5).total() for one in (everything, above))
+    after, before = (count(judge(objects, one).whole, 0.5) for one in (everything, above))
     assert after == before

@@ -8,7 +8,7 @@ Each rule watches with the very code of the daemon (`alarm.watch`), three times 
 - *false*: what was seen where no object is. An alarm that is open because of an object would hide these too.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from tocsin.alarm.watch import Rule, Watch
 from tocsin.alarm.zone import Zones
 from tocsin.evaluate.look import Lane
 from tocsin.evaluate.matching import overlaps
+from tocsin.evaluate.scores import THRESHOLDS
 from tocsin.frame import Detections
 
 OVERLAP = 0.1
@@ -28,9 +29,6 @@ scoring asks for: an alarm with a loose box sends somebody to the right place.""
 
 LABELS_LAST = 1.0
 """Seconds for which the labels of a picture stand for those after it that have none."""
-
-THRESHOLDS: tuple[float, ...] = tuple(round(0.05 + step / 100, 2) for step in range(95))
-"""The scores at which false alarms are counted."""
 
 _NO_TRACK = -1
 
@@ -310,12 +308,3 @@ def _part(found: Detections, chosen: NDArray[np.bool_]) -> Detections:
         found.views[chosen],
         found.labels,
     )
-
-
-def pooled(parts: Sequence[Mapping[Lane, Guarded]]) -> dict[Lane, Guarded]:
-    """Return the sum over recordings, by lane."""
-    whole: dict[Lane, Guarded] = {}
-    for part in parts:
-        for lane, guarded in part.items():
-            whole.setdefault(lane, Guarded()).add(guarded)
-    return whole

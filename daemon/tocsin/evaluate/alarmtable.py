@@ -7,12 +7,12 @@ from rich.console import Console
 from rich.table import Table
 
 from tocsin.alarm.watch import Rule
-from tocsin.evaluate.alarms import THRESHOLDS
 from tocsin.evaluate.cells import NONE, brief, duration, headed, percent, say, show
 from tocsin.evaluate.intervals import Rate
 from tocsin.evaluate.look import Lane
 from tocsin.evaluate.outcome import Alarms, Column, Delays, Outcome
 from tocsin.evaluate.report import Head
+from tocsin.evaluate.scores import THRESHOLDS
 from tocsin.evaluate.threshold import Proposal
 
 
@@ -117,7 +117,7 @@ def _show_proposals(console: Console, head: Head, outcome: Outcome, rule: Rule) 
 
 def _proposal(proposal: Proposal, column: Column) -> list[str]:
     index = len(THRESHOLDS) - 1 if proposal.threshold is None else THRESHOLDS.index(proposal.threshold)
-    shares = float(column.recalls[index]), float(column.precisions[index])
+    shares = float(column.scores.recalls[index]), float(column.scores.precisions[index])
     return [
         f"{proposal.threshold:.2f}" if proposal.threshold is not None else f"none to {THRESHOLDS[-1]:.2f}",
         _count(proposal.alarms, proposal.hours),

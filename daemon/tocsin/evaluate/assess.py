@@ -14,17 +14,18 @@ from tocsin.alarm.watch import Rule
 from tocsin.detect.detector import Detector, open_detector
 from tocsin.detect.model import check_classes
 from tocsin.errors import InputError
-from tocsin.evaluate import coco, variants
 from tocsin.evaluate import labels as truth
-from tocsin.evaluate.alarms import THRESHOLDS
+from tocsin.evaluate import variants
 from tocsin.evaluate.look import Plain
 from tocsin.evaluate.outcome import Outcome, outcome
-from tocsin.evaluate.output import check_target
-from tocsin.evaluate.pictures import expected_count
 from tocsin.evaluate.report import Head
 from tocsin.evaluate.rules import Setup, rule_for_each, setup_from, setup_without
 from tocsin.evaluate.run import Asked, Recording, run
-from tocsin.evaluate.simulate import conditions
+from tocsin.evaluate.scores import THRESHOLDS
+from tocsin.footage.output import check_target
+from tocsin.footage.pictures import expected_count
+from tocsin.footage.shown import harmless
+from tocsin.footage.simulate import conditions
 from tocsin.resources import find
 
 _CLIP, _CLIP_LABELS = "assets/pedestrians.mp4", "assets/pedestrians.coco.json"
@@ -107,14 +108,14 @@ def assess(request: Request, stop: threading.Event) -> tuple[Head, Outcome]:
         seed=request.seed,
         max_fps=setup.max_fps,
         rules_from=setup.source,
-        labels=tuple(_description(path) for _, path, _ in footage),
+        labels=tuple(one.labels.description for one in recordings if one.labels is not None),
         classes=classes,
         variants=tuple(variant.name for variant in plain.variants),
         conditions=tuple(condition.name for condition in plain.conditions),
         target=request.target,
         warnings=tell.count,
     )
-    return head, outcome(results, detector.labels, rules, request.score, request.seed, request.target)
+    return head, outcome(results, detector.labels, rules, request.seed, request.target)
 
 
 Source = tuple[Path, Path, bool]
@@ -145,7 +146,8 @@ def _refuse(request: Request) -> None:
     if request.negative and not request.watched:
         raise InputError("--negative: expected it without --no-alarms, found both")
     if request.plot is not None:
-        check_target("--plot", request.plot, ".png", [*request.videos, *request.labels, *request.negative])
+        read = *request.videos, *request.folders, *request.labels, *request.negative
+        check_target("--plot", request.plot, ".png", read)
 
 
 def _setup(request: Request) -> Setup:
@@ -207,19 +209,12 @@ def _rules(request: Request, setup: Setup, classes: tuple[str, ...]) -> tuple[Ru
     return rule_for_each(classes, request.score) if setup.rules is None else setup.rules
 
 
-def _description(path: Path) -> str:
-    """Return what a file of labels says about itself, or its name."""
-    info = coco.read(path).get("info")
-    said = info.get("description") if isinstance(info, dict) else None
-    return str(said) if said else f"{path}, which does not say whose they are"
-
-
 class Telling:
     """Says on stderr what is left out: the first of it at once, the rest as a count; `strict` makes it the end."""
 
     def __init__(self, strict: bool) -> None:
         self._strict = strict
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
         self.count = 0
 
     @property
@@ -233,7 +228,7 @@ class Telling:
             raise InputError(sentence)
         self.count += 1
         if self.count <= _TOLD:
-            self._console.print(f"tocsin: warning: {sentence}")
+            self._console.print(f"tocsin: warning: {harmless(sentence)}")
 
     def finish(self) -> None:
         """Say how many more there were."""

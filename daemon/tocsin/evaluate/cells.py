@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tocsin.evaluate.intervals import Difference
+from tocsin.footage.shown import harmless
 
 NONE = "-"
 """Stands where there is no figure."""
@@ -23,8 +24,8 @@ def headed(*heads: str, left: int = 1) -> Table:
 
 
 def say(console: Console, line: str = "", style: str | None = None) -> None:
-    """Print a line as it is: names of files may hold what rich takes for markup."""
-    console.print(line, style=style, markup=False)
+    """Print a line as it is: names of files may hold what rich or a terminal takes for a sign to it."""
+    console.print(harmless(line), style=style, markup=False, emoji=False)
 
 
 def show(console: Console, table: Table) -> None:

@@ -10,9 +10,12 @@ from typing import Any, TypeGuard
 
 from tocsin.errors import InputError
 from tocsin.evaluate.scores import LightClass
+from tocsin.footage.shown import harmless, shown
 
-_FAULTS_TOLD = 10
 _SHORT = 60
+
+_LARGEST = 2**53
+"""No number of pixels and no track is larger; what is larger would overflow in reckoning."""
 
 Id = int | str
 Entry = dict[str, Any]
@@ -24,24 +27,18 @@ class Faults:
 
     path: Path
     strict: bool
-    left_out: int = 0
-    """Boxes that are not there because of their faults."""
+    sentences: list[str] = field(default_factory=list)
+    pictures: int = 0
+    boxes: int = 0
+    """How many of them are not there because of these faults."""
 
-    _sentences: list[str] = field(default_factory=list)
-
-    def add(self, sentence: str, boxes: int = 0) -> None:
-        """Note a fault that leaves out so many boxes. With `strict` it is the end: InputError."""
+    def add(self, sentence: str, *, pictures: int = 0, boxes: int = 0) -> None:
+        """Note a fault that leaves out so much. With `strict` it is the end: InputError."""
         if self.strict:
             raise InputError(f"{self.path}: {sentence}")
-        self._sentences.append(f"{self.path}: {sentence}")
-        self.left_out += boxes
-
-    def told(self) -> tuple[str, ...]:
-        """Return the first sentences, and one that counts the others."""
-        more = len(self._sentences) - _FAULTS_TOLD
-        if more <= 0:
-            return tuple(self._sentences)
-        return (*self._sentences[:_FAULTS_TOLD], f"{self.path}: {more} more faults of such kinds")
+        self.sentences.append(f"{self.path}: {sentence}")
+        self.pictures += pictures
+        self.boxes += boxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +86,10 @@ def read(path: Path) -> Entry:
         raise InputError(f"{path}: {where}: expected JSON, found a fault: {error.msg.lower()}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: expected labels in COCO's JSON, found a file that is no text") from error
+    except ValueError as error:  # as CPython guards itself
+        raise InputError(
+            f"{path}: expected labels in COCO's JSON, found a number of thousands of digits"
+        ) from error
     except RecursionError as error:
         raise InputError(f"{path}: expected labels in COCO's JSON, found lists too deep in lists") from error
     if not isinstance(root, dict):
@@ -101,7 +102,7 @@ def read(path: Path) -> Entry:
 def entries(path: Path, root: Entry, key: str) -> list[Entry]:
     """Return one of the file's lists of objects. Raises InputError."""
     if key not in root:
-        found = ", ".join(list(root)[:5]) or "nothing"
+        found = shown(", ".join(list(root)[:5])) or "nothing"
         raise InputError(f"{path}: expected images, annotations and categories, found no {key} but {found}")
     if not isinstance(root[key], list):
         raise InputError(f"{path}: {key}: expected a list, found {_kind(root[key])}")
@@ -125,10 +126,10 @@ def categories(path: Path, listed: Sequence[Entry], known: Sequence[str]) -> dic
         if not isinstance(name, str):
             raise InputError(f"{place}.name: expected a text, found {_kind(name)}")
         if key in found:
-            raise InputError(f"{place}.id: expected an id of its own, found {_short(key)} again")
+            raise InputError(f"{place}.id: expected an id of its own, found {short(key)} again")
         found[key] = Category(name, indices.get(_plain(name)))
     if all(category.index is None for category in found.values()):
-        names = ", ".join(category.name for category in found.values()) or "none"
+        names = shown(", ".join(category.name for category in found.values())) or "none"
         raise InputError(
             f"{path}: categories: expected one that the model knows ({_few(known)}), found {names}"
         )
@@ -144,7 +145,7 @@ def images(faults: Faults, listed: Sequence[Entry]) -> dict[Id, Image]:
         if key in found:
             other = found[key].place
             raise InputError(
-                f"{faults.path}: {place}.id: expected an id of its own, found {_short(key)} as in {other}"
+                f"{faults.path}: {place}.id: expected an id of its own, found {short(key)} as in {other}"
             )
         if not isinstance(name, str):
             raise InputError(f"{faults.path}: {place}.file_name: expected a text, found {_kind(name)}")
@@ -175,22 +176,24 @@ def objects(
         image, category = (_reference(entry.get(key)) for key in ("image_id", "category_id"))
         if image not in known:
             faults.add(
-                f"{place}.image_id: expected the id of an image, found {_short(entry.get('image_id'))}", 1
+                f"{place}.image_id: expected the id of an image, found {short(entry.get('image_id'))}",
+                boxes=1,
             )
         elif category not in named:
-            told = _short(entry.get("category_id"))
-            faults.add(f"{place}.category_id: expected the id of a category, found {told}", 1)
+            told = short(entry.get("category_id"))
+            faults.add(f"{place}.category_id: expected the id of a category, found {told}", boxes=1)
         elif (index := named[category].index) is None:
             foreign[named[category].name] += 1
         else:
             try:
                 found[image].append(_object(place, entry, index, known[image]))
             except InputError as error:
-                faults.add(str(error), 1)
+                faults.add(str(error), boxes=1)
     for name, boxes in foreign.items():
         left_out = f"{boxes} box{'' if boxes == 1 else 'es'} left out"
         faults.add(
-            f"category {name!r}: expected a class of the model, found none of that name: {left_out}", boxes
+            f"category {name!r}: expected a class of the model, found none of that name: {left_out}",
+            boxes=boxes,
         )
     return found
 
@@ -211,7 +214,7 @@ def _light(faults: Faults, place: str, entry: Entry) -> LightClass | None:
         return None
     if light in list(LightClass):
         return LightClass(light)
-    faults.add(f"{place}.light: expected {', '.join(LightClass)}, found {_short(light)}: measured instead")
+    faults.add(f"{place}.light: expected {', '.join(LightClass)}, found {short(light)}: measured instead")
     return None
 
 
@@ -220,11 +223,11 @@ def _object(place: str, entry: Entry, index: int, image: Image) -> Object:
     left, top, width, height = _box(f"{place}.bbox", entry.get("bbox"), image)
     crowd, area, track = entry.get("iscrowd", 0), entry.get("area"), entry.get("track_id", -1)
     if crowd not in (0, 1):
-        raise InputError(f"{place}.iscrowd: expected 0 or 1, found {_short(crowd)}")
+        raise InputError(f"{place}.iscrowd: expected 0 or 1, found {short(crowd)}")
     if area is not None and not (_is_number(area) and area >= 0):
-        raise InputError(f"{place}.area: expected a number of pixels, found {_short(area)}")
-    if not isinstance(track, int):
-        raise InputError(f"{place}.track_id: expected a whole number, found {_short(track)}")
+        raise InputError(f"{place}.area: expected a number of pixels, found {short(area)}")
+    if not isinstance(track, int) or abs(track) > _LARGEST:
+        raise InputError(f"{place}.track_id: expected a whole number, found {short(track)}")
     return Object(
         box=(left, top, left + width, top + height),
         index=index,
@@ -236,13 +239,13 @@ def _object(place: str, entry: Entry, index: int, image: Image) -> Object:
 
 def _box(place: str, box: object, image: Image) -> tuple[float, float, float, float]:
     if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
-        raise InputError(f"{place}: expected four numbers [x, y, width, height], found {_short(box)}")
+        raise InputError(f"{place}: expected four numbers [x, y, width, height], found {short(box)}")
     left, top, width, height = map(float, box)
     if width <= 0 or height <= 0:
-        raise InputError(f"{place}: expected a width and a height above 0, found {_short(box)}")
+        raise InputError(f"{place}: expected a width and a height above 0, found {short(box)}")
     beyond = left >= (image.width or math.inf) or top >= (image.height or math.inf)
     if beyond or left + width <= 0 or top + height <= 0:
-        raise InputError(f"{place}: expected a box that meets the picture, found {_short(box)}")
+        raise InputError(f"{place}: expected a box that meets the picture, found {short(box)}")
     return left, top, width, height
 
 
@@ -263,16 +266,16 @@ def _id(entry: Entry, place: str) -> Id:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
 def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
     """Return a value as it stands in the file, cut where it is long."""
-    text = json.dumps(value, ensure_ascii=False)
+    text = harmless(json.dumps(value, ensure_ascii=False))
     return text if len(text) <= _SHORT else f"{text[: _SHORT - 3]}..."
 
 
@@ -282,4 +285,4 @@ def _kind(value: object) -> str:
         return "nothing"
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"
-    return _short(value)
+    return short(value)

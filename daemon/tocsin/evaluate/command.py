@@ -1,5 +1,6 @@
 """`tocsin evaluate`: how well the detector sees in which light, with which correction; what alarms come of it."""
 
+import json
 import signal
 import threading
 from collections.abc import Iterator
@@ -7,10 +8,14 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
+
+if TYPE_CHECKING:  # what detects and draws loads when the command runs
+    from tocsin.evaluate.outcome import Outcome
+    from tocsin.evaluate.report import Head
 
 _INTERRUPTED = 128 + signal.SIGINT
 
@@ -137,7 +142,6 @@ def evaluate(
     Example: tocsin evaluate --video entrance.mp4 --labels entrance.json --simulate veil0.75,ev-5/noise0.004
     """
     from tocsin.evaluate.assess import Request, assess
-    from tocsin.evaluate.present import present
 
     request = Request(
         videos=tuple(video or ()),
@@ -165,6 +169,26 @@ def evaluate(
     present(head, outcome, plot, as_json=as_json)
     if outcome.interrupted:
         raise typer.Exit(_INTERRUPTED)
+
+
+def present(head: "Head", outcome: "Outcome", plot: Path | None, *, as_json: bool) -> None:
+    """Print, and draw where a `plot` is asked for. Raises OutputError."""
+    from rich.console import Console
+
+    from tocsin.evaluate import report, table
+    from tocsin.footage.output import write
+
+    if as_json:
+        print(json.dumps(report.as_json(head, outcome), indent=2))
+    else:
+        table.show(Console(highlight=False, soft_wrap=True, emoji=False), head, outcome)
+    if plot is None:
+        return
+    from tocsin.evaluate.plot import draw  # a second of loading that a table does not need
+
+    write(plot, draw(head, outcome))
+    if not as_json:
+        print(f"\nplot        {plot}")
 
 
 @contextmanager

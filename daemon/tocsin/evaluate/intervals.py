@@ -52,19 +52,19 @@ class Comparison:
 
 
 def compare(
-    variant: Sheet, baseline: Sheet, scenes: Sequence[str] | None = None, *, seed: int = 0
+    variant: Sheet, baseline: Sheet, scenes: Sequence[object] | None = None, *, seed: int = 0
 ) -> Comparison:
     """Return `variant` minus `baseline`, which were counted on the same pictures in the same order.
 
     A paired percentile bootstrap of 2000 resamples (Efron and Tibshirani, 1993): each resample takes the same
-    pictures for both. Where `scenes` names two or more, one for each picture, whole scenes are drawn; else
-    pictures, as if they were independent. Those of one video are not, and what another day or another camera
-    would show may lie outside.
+    pictures for both. Where `scenes`, one for each picture, tells two or more, whole scenes are drawn; else, and
+    where each picture is a scene of its own, pictures, as if they were independent. Those of one video are not, and
+    what another day or another camera would show may lie outside.
     """
     assert len(variant) == len(baseline), "the same pictures"
     rows = np.stack([variant.tp, variant.fp, variant.fn, baseline.tp, baseline.fp, baseline.fn], axis=1)
     unit = Unit.FRAMES
-    if scenes is not None and len(set(scenes)) > 1:
+    if scenes is not None and 1 < len(set(scenes)) < len(rows):
         unit, rows = Unit.SCENES, _by_scene(rows, scenes)
     total, drawn = rows.sum(axis=0, keepdims=True), _resampled(rows, seed)
     return Comparison(
@@ -76,7 +76,7 @@ def compare(
     )
 
 
-def _by_scene(rows: NDArray[np.int64], scenes: Sequence[str]) -> NDArray[np.int64]:
+def _by_scene(rows: NDArray[np.int64], scenes: Sequence[object]) -> NDArray[np.int64]:
     names, index = np.unique(np.asarray(scenes), return_inverse=True)
     summed = np.zeros((len(names), rows.shape[1]), np.int64)
     np.add.at(summed, index, rows)

@@ -17,13 +17,16 @@ import numpy as np
 from tocsin.errors import InputError
 from tocsin.evaluate import coco
 from tocsin.evaluate.matching import Truth
-from tocsin.evaluate.pictures import IMAGES, image_files
 from tocsin.evaluate.scores import LightClass
+from tocsin.footage.pictures import IMAGES, image_files
+from tocsin.footage.shown import shown
 
 _SHAPE_TOLERANCE = 0.02
 """By which share the shape of a picture may differ from the labelled one: scaling it rounds to whole pixels."""
 
 _NAMED = 3
+
+_MOST_FRAMES = 2**40
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,16 +57,18 @@ class Labelled:
 class Labels:
     """The ground truth of one recording.
 
-    `pictures` by the index of the picture; `classes` are those of the model that are labelled: what it sees of
-    others is neither right nor wrong. `faults` are sentences about what was left out, `left_out` the number of
-    boxes.
+    `description` is what the file says about itself. `pictures` by the index of the picture; `classes` are those of
+    the model that are labelled: what it sees of others is neither right nor wrong. `faults` are sentences about
+    what was left out, which was so many pictures and boxes.
     """
 
     path: Path
+    description: str
     pictures: Mapping[int, Labelled]
     classes: frozenset[int]
     faults: tuple[str, ...]
-    left_out: int
+    pictures_skipped: int
+    boxes_skipped: int
 
     def absent(self, indices: Sequence[int]) -> str:
         """Say that these labelled frames are not in the video."""
@@ -90,11 +95,19 @@ def load(path: Path, recording: Path, known: Sequence[str], *, strict: bool = Fa
     places = _by_name(faults, images, recording) if named else _by_number(faults, images)
     return Labels(
         path=path,
+        description=_description(path, root),
         pictures={index: _labelled(image, objects.get(image.id, [])) for index, image in places.items()},
         classes=frozenset(one.index for one in categories.values() if one.index is not None),
-        faults=faults.told(),
-        left_out=faults.left_out,
+        faults=tuple(faults.sentences),
+        pictures_skipped=faults.pictures,
+        boxes_skipped=faults.boxes,
     )
+
+
+def _description(path: Path, root: coco.Entry) -> str:
+    info = root.get("info")
+    said = info.get("description") if isinstance(info, dict) else None
+    return shown(said, 400) if said else f"{path}, which does not say whose they are"
 
 
 def _labelled(image: coco.Image, objects: Sequence[coco.Object]) -> Labelled:
@@ -112,11 +125,9 @@ def _by_number(faults: coco.Faults, images: Mapping[coco.Id, coco.Image]) -> dic
     """Return the images by the number of their frame in a video."""
     places: dict[int, coco.Image] = {}
     for image in images.values():
-        if not isinstance(image.id, int) or image.id < 0:
-            place = f"{faults.path}: {image.place}.id"
-            raise InputError(
-                f"{place}: expected the number of a frame in the video, from 0, found {image.id!r}"
-            )
+        if not isinstance(image.id, int) or not 0 <= image.id < _MOST_FRAMES:
+            place, found = f"{faults.path}: {image.place}.id", coco.short(image.id)
+            raise InputError(f"{place}: expected the number of a frame in the video, from 0, found {found}")
         places[image.id] = image
     told = {index: _trailing_number(image.name) for index, image in places.items()}
     offsets = {index - number for index, number in told.items() if number is not None}
@@ -129,7 +140,7 @@ def _by_number(faults: coco.Faults, images: Mapping[coco.Id, coco.Image]) -> dic
 
 
 def _trailing_number(name: str) -> int | None:
-    found = re.search(r"(\d+)(?:\.[A-Za-z]+)?$", name)
+    found = re.search(r"(?<!\d)(\d{1,15})(?:\.[A-Za-z]+)?$", name)
     return int(found[1]) if found else None
 
 
@@ -161,6 +172,7 @@ def _by_name(
     seen = {image.id for image in places.values()}
     for image in (image for image in images.values() if image.id not in seen):
         faults.add(
-            f"{image.place}.file_name: expected an image in {recording}, found none called {image.name!r}"
+            f"{image.place}.file_name: expected an image in {recording}, found none called {image.name!r}",
+            pictures=1,
         )
     return places

@@ -4,15 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from tocsin.capture.shrink import Shrinker
-from tocsin.evaluate.pictures import Picture, from_rgb, to_rgb
-from tocsin.evaluate.simulate import Condition
 from tocsin.evaluate.variants import Corrects, Variant
+from tocsin.footage.pictures import Picture, from_rgb
+from tocsin.footage.simulate import Condition, shifted
 from tocsin.frame import WHOLE, Correction, Detections, Frame, Light, View, fit
 from tocsin.light.plan import Mode, Plan, Policy
 from tocsin.light.treat import Treatment
@@ -85,10 +84,11 @@ class Looker:
         self._meter = Treatment(replace(plain.policy, mode=Mode.OFF))
         self._correctors: dict[Lane, Corrects] = {}
 
-    def look(self, picture: Picture) -> Look:
+    def look(self, picture: Picture, *, glance: bool = False) -> Look:
         """Return what every lane sees. Raises InferenceError.
 
-        Lanes whose corrected pixels are the same share one run of the detector.
+        Lanes whose corrected pixels are the same share one run of the detector. A `glance` is at a picture that
+        the daemon would leave out: it is treated as if it came next, and changes nothing for the pictures after it.
         """
         if self._still:
             self._correctors.clear()
@@ -105,7 +105,7 @@ class Looker:
                 if condition.name not in lights:
                     lights[condition.name] = self._meter.treat(pixels, picture.at).light
                 lane = Lane(condition.name, variant.name)
-                plan = self._corrector(lane, variant).correct(pixels, picture.at)
+                plan = self._corrector(lane, variant).correct(pixels, picture.at, glance=glance)
                 content = pixels.tobytes()
                 seen[lane] = content, plan.correction, variant.shift
                 views.setdefault(content, _view(pixels, lights[condition.name], plan))
@@ -153,21 +153,12 @@ class _Source:
         if not condition.steps and shift == (0, 0):
             return self._picture.frame
         if self._rgb is None:
-            self._rgb = to_rgb(self._picture.frame)
+            self._rgb = self._picture.rgb()
         if self._lit is None or self._lit[0] != condition.name:
             # one seed for all conditions: the noise of two of them differs by its strength alone
             self._lit = condition.name, condition.apply(self._rgb, seed + self._picture.index)
-        return from_rgb(_shifted(self._lit[1], shift))
-
-
-def _shifted(rgb: Pixels, shift: tuple[int, int]) -> Pixels:
-    """Move a picture right and down; its edge is repeated where nothing comes in."""
-    right, down = shift
-    if not (right or down):
-        return rgb
-    height, width = rgb.shape[:2]
-    grown = cv2.copyMakeBorder(rgb, down, 0, right, 0, cv2.BORDER_REPLICATE)
-    return np.asarray(grown[:height, :width], np.uint8)
+        lit = self._lit[1]
+        return from_rgb(lit if shift == (0, 0) else shifted(lit, shift))
 
 
 def _moved_back(found: Detections, shift: tuple[int, int], size: tuple[int, int]) -> Detections:

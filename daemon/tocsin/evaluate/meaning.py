@@ -2,10 +2,11 @@
 
 from tocsin.evaluate.alarms import LABELS_LAST, OVERLAP
 from tocsin.evaluate.matching import Size
-from tocsin.evaluate.rules import MAX_FPS, rule_for_each
+from tocsin.evaluate.rules import rule_for_each
 from tocsin.evaluate.scores import HIGH_FROM, LOW_BELOW
-from tocsin.evaluate.simulate import WORDS
 from tocsin.evaluate.variants import VARIANTS
+from tocsin.footage.camera import MAX_FPS
+from tocsin.footage.simulate import WORDS
 
 Entries = list[tuple[str, str]]
 
@@ -41,7 +42,7 @@ def _scores() -> Entries:
         {HIGH_FROM:g}, low below {LOW_BELOW:g}, medium between; artificial where it has no
         colour (infrared), or the labels say so
         interval = 95 %, paired bootstrap over pictures; over scenes where there are several
-        videos, or the labels name scenes
+        videos, or the labels name scenes; an image without the name of one is its own
         """
     )
 

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.alarm.watch import Rule
-from tocsin.evaluate.alarms import THRESHOLDS, Guarded
+from tocsin.evaluate.alarms import Guarded
 from tocsin.evaluate.intervals import Comparison, Difference, Rate, compare, rate
 from tocsin.evaluate.look import Lane
-from tocsin.evaluate.matching import Judged
 from tocsin.evaluate.run import Footage, Results
-from tocsin.evaluate.scores import Scores, Sheet, score
+from tocsin.evaluate.scores import THRESHOLDS, Scores, Sheet
 from tocsin.evaluate.threshold import Proposal, propose
 from tocsin.evaluate.variants import OFF
 from tocsin.frame import Correction
@@ -62,8 +61,7 @@ class Column:
     """What one variant did and achieved under one condition.
 
     `difference` is to `off`; None for `off` itself. `recall` has the interval of the recall alone. `changes` counts
-    changes of the correction in ten seconds; None where no time passed. `recalls` and `precisions` float64
-    [THRESHOLDS] are those at each threshold, NaN where there is none.
+    changes of the correction in ten seconds; None where no time passed.
     """
 
     scores: Scores
@@ -72,8 +70,6 @@ class Column:
     luma: float
     corrections: Mapping[Correction, int]
     changes: float | None
-    recalls: NDArray[np.float64]
-    precisions: NDArray[np.float64]
     alarms: Mapping[str, Alarms]
 
 
@@ -96,15 +92,11 @@ def outcome(
     results: Results,
     labels: tuple[str, ...],
     rules: Sequence[Rule],
-    threshold: float,
     seed: int,
     target: float | None,
 ) -> Outcome:
-    """Return the figures at a score threshold; with a `target` of false alarms a day also what would keep it."""
-    scored = {
-        lane: score(strip.judged, results.lights[lane.condition], threshold)
-        for lane, strip in results.strips.items()
-    }
+    """Return the figures; with a `target` of false alarms a day also what would keep it."""
+    scored = {lane: strip.tally.scores() for lane, strip in results.strips.items()}
     columns = {}
     for lane, strip in results.strips.items():
         sheet = scored[lane].sheet
@@ -116,8 +108,6 @@ def outcome(
             luma=statistics.fmean(results.lumas[lane.condition] or [0.0]),
             corrections=strip.corrections,
             changes=strip.changes / results.seconds * _TEN_SECONDS if results.seconds > 0 else None,
-            recalls=_recalls(strip.judged),
-            precisions=_precisions(strip.judged),
             alarms={rule.name: _alarms(results, rule.name, lane, target) for rule in rules},
         )
     false = {lane: _false_per_hour(results, lane) for lane in results.strips}
@@ -127,31 +117,6 @@ def outcome(
 def _blind(sheet: Sheet) -> Sheet:
     """Return what would have been counted had nothing been seen: the difference to it is the figure itself."""
     return Sheet(np.zeros_like(sheet.tp), np.zeros_like(sheet.fp), sheet.tp + sheet.fn)
-
-
-def _recalls(judged: Sequence[Judged]) -> NDArray[np.float64]:
-    takers = np.concatenate([[], *(one.whole.takers[one.whole.counted] for one in judged)])
-    if not len(takers):
-        return np.full(len(THRESHOLDS), np.nan)
-    found: NDArray[np.float64] = _reached(takers) / len(takers)
-    return found
-
-
-def _precisions(judged: Sequence[Judged]) -> NDArray[np.float64]:
-    seen = np.concatenate([[], *(one.whole.scores[~one.whole.ignored] for one in judged)])
-    right = np.concatenate(
-        [[], *(one.whole.scores[~one.whole.ignored & (one.whole.truths >= 0)] for one in judged)]
-    )
-    count = _reached(seen)
-    precise: NDArray[np.float64] = np.full(len(THRESHOLDS), np.nan)
-    np.divide(_reached(right), count, out=precise, where=count > 0)
-    return precise
-
-
-def _reached(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how many of the scores reach each threshold: float64 [THRESHOLDS]."""
-    ranked = np.sort(scores)
-    return (len(ranked) - np.searchsorted(ranked, np.array(THRESHOLDS))).astype(np.float64)
 
 
 def _alarms(results: Results, rule: str, lane: Lane, target: float | None) -> Alarms:

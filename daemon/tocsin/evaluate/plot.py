@@ -13,10 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.style import context
 from numpy.typing import NDArray
 
-from tocsin.evaluate.alarms import THRESHOLDS
 from tocsin.evaluate.look import Lane
 from tocsin.evaluate.outcome import Column, Outcome
 from tocsin.evaluate.report import Head
+from tocsin.evaluate.scores import THRESHOLDS
 
 Floats = NDArray[np.float64]
 
@@ -156,7 +156,7 @@ def _over_false_alarms(axes: Axes, head: Head, outcome: Outcome) -> None:
         if rates is None:
             continue
         colour, marker = _LOOKS[variant]
-        recalls = 100 * outcome.columns[lane].recalls
+        recalls = 100 * outcome.columns[lane].scores.recalls
         # curves that lie on one another stay visible: the first are the widest
         wide = 1.2 + 0.8 * (len(head.variants) - 1 - number)
         axes.plot(rates, recalls, color=colour, linewidth=wide, alpha=0.8, solid_capstyle="round")

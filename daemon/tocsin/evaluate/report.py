@@ -17,7 +17,8 @@ _DIGITS = 4
 class Head:
     """What was evaluated, with what, and against whose labels; all of it is shown with the figures.
 
-    `labels` are the descriptions that the files of labels give of themselves. `warnings` counts what was left out.
+    `labels` are the descriptions that the files of labels give of themselves. `warnings` counts
+    the sentences about what was left out, printed or not.
     """
 
     model: str

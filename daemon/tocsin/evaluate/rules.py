@@ -8,14 +8,11 @@ from tocsin.alarm.settings import ConfirmSettings, RuleSettings
 from tocsin.alarm.watch import Rule, rule_from
 from tocsin.alarm.zone import Zones
 from tocsin.assembly import policy
-from tocsin.capture.settings import SourceSettings
-from tocsin.config.load import Config, StreamSettings, load
+from tocsin.config.load import load
 from tocsin.detect.settings import DetectorSettings
 from tocsin.errors import InputError
+from tocsin.footage.camera import MAX_FPS, stream_of
 from tocsin.light.plan import Policy
-
-MAX_FPS = float(SourceSettings.model_fields["max_fps"].default)
-"""Analysed frames a second where no configuration says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +53,6 @@ def setup_from(path: Path, stream: str | None) -> Setup:
         model=config.detector.model,
         source=f"{path}, stream {found.name}",
     )
-
-
-def stream_of(config: Config, path: Path, name: str | None) -> StreamSettings:
-    """Return the stream of that name, or the only one. Raises InputError."""
-    names = [stream.name for stream in config.streams]
-    if name is None and len(names) > 1:
-        raise InputError(f"{path}: expected --stream with one of {', '.join(names)}, found none")
-    for stream in config.streams:
-        if name in (None, stream.name):
-            return stream
-    raise InputError(f"--stream: expected one of {', '.join(names)} in {path}, found {name}")
 
 
 def rule_for_each(classes: Sequence[str], min_score: float) -> tuple[Rule, ...]:

@@ -1,6 +1,7 @@
 """One pass over the recordings: every picture in every light and with every variant, scored and watched."""
 
 import threading
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,10 +17,10 @@ from tocsin.errors import InputError
 from tocsin.evaluate.alarms import LABELS_LAST, NOTHING_SHOWN, Guarded, Patrol, Shown
 from tocsin.evaluate.labels import Labelled, Labels
 from tocsin.evaluate.look import Detects, Lane, Look, Looker, Plain, Sight
-from tocsin.evaluate.matching import Found, Judged, Truth, judge
-from tocsin.evaluate.pictures import Picture, every, pictures
-from tocsin.evaluate.scores import LightClass, light_class
-from tocsin.evaluate.simulate import AS_RECORDED
+from tocsin.evaluate.matching import Found, Truth, judge
+from tocsin.evaluate.scores import Tally, light_class
+from tocsin.footage.pictures import Picture, every, pictures
+from tocsin.footage.simulate import AS_RECORDED
 from tocsin.frame import Correction, Detections
 
 
@@ -60,13 +61,18 @@ class Asked:
 
 @dataclass(slots=True)
 class Footage:
-    """What was seen of one recording: `seconds` of it were watched, `looked` pictures went through the detector."""
+    """What was seen of one recording: `seconds` of it were watched, `looked` pictures went through the detector.
+
+    `skipped` counts the labelled pictures that are not there, cannot be read or do not fit, and whatever else of
+    the recording cannot be read; `boxes_skipped` the labelled boxes with faults, or of classes the model lacks.
+    """
 
     name: str
     negative: bool
     looked: int = 0
     scored: int = 0
     skipped: int = 0
+    boxes_skipped: int = 0
     seconds: float = 0.0
 
 
@@ -74,10 +80,10 @@ class Footage:
 class Strip:
     """What one lane did and saw.
 
-    `judged` for each scored picture; `changes` of its correction from one picture of a recording to the next.
+    `tally` of the scored pictures; `changes` of its correction from one picture of a recording to the next.
     """
 
-    judged: list[Judged] = field(default_factory=list)
+    tally: Tally
     corrections: Counter[Correction] = field(default_factory=Counter)
     changes: int = 0
 
@@ -86,16 +92,15 @@ class Strip:
 class Results:
     """What came of all recordings.
 
-    `scenes` names the scene of each scored picture, `lights` and `lumas` its light in each condition. Corrections
-    are counted in footage with labels; `seconds` is the time over which their changes were. `guarded` holds what
-    each rule made of that footage, `negative` what it made of footage with nothing in it.
+    `scenes` holds a number for the scene of each scored picture, `lumas` its mean luma in each condition.
+    Corrections are counted in footage with labels; `seconds` is the time over which their changes were. `guarded`
+    holds what each rule made of that footage, `negative` what it made of footage with nothing in it.
     """
 
     footage: list[Footage] = field(default_factory=list)
     strips: dict[Lane, Strip] = field(default_factory=dict)
-    scenes: list[str] = field(default_factory=list)
-    lights: dict[str, list[LightClass]] = field(default_factory=dict)
-    lumas: dict[str, list[float]] = field(default_factory=dict)
+    scenes: "array[int]" = field(default_factory=lambda: array("q"))
+    lumas: "dict[str, array[float]]" = field(default_factory=dict)
     seconds: float = 0.0
     guarded: dict[str, dict[Lane, Guarded]] = field(default_factory=dict)
     negative: dict[str, dict[Lane, Guarded]] = field(default_factory=dict)
@@ -122,9 +127,9 @@ def run(
     counted: what came before `stop` is whole.
     """
     lanes = asked.plain.lanes
-    results = Results(strips={lane: Strip() for lane in lanes})
+    results = Results(strips={lane: Strip(Tally(asked.score)) for lane in lanes})
     for condition in asked.plain.conditions:
-        results.lights[condition.name], results.lumas[condition.name] = [], []
+        results.lumas[condition.name] = array("d")
     for recording in sorted(recordings, key=lambda one: one.labels is None):
         if stop.is_set():
             break
@@ -151,15 +156,19 @@ class _Walk:
         self._tell = tell
         self._looker = Looker(detector, asked.plain, recording.still)
         self._footage = Footage(recording.name, recording.labels is None)
+        if recording.labels is not None:
+            self._footage.skipped = recording.labels.pictures_skipped
+            self._footage.boxes_skipped = recording.labels.boxes_skipped
         labelled = recording.labels.pictures if recording.labels else {}
         self._labelled: Mapping[int, Labelled] = labelled
         self._scored = frozenset(sorted(labelled)[:: asked.every])
         self._missing = set(self._scored)
-        self._misfits = 0
+        self._misfits = self._unread = 0
         self._shown: tuple[float, Shown] | None = None
         self._pace, self._silence = Pace(asked.max_fps), Silence()
         self._last: float | None = None
         self._before: dict[Lane, Correction] = {}
+        self._scenes: dict[str | None, int] = {}
         rules = () if recording.still else asked.rules
         judged = recording.labels.classes if recording.labels else None
         self._patrols = [
@@ -208,14 +217,17 @@ class _Walk:
         if self._patrols:
             self._silence.arrived(picture.at)
             self._note(picture, labelled)
-        due = bool(self._patrols) and self._pace.due(picture.at)
         scored = labelled is not None and picture.index in self._scored
+        if not (self._patrols or scored):
+            return
+        due = self._recording.still or self._pace.due(picture.at)
         if not (due or scored):
             return
-        look = self._looker.look(picture)
+        look = self._looker.look(picture, glance=not due)
         self._footage.looked += 1
-        self._count_changes(picture.at, look)
         if due:
+            self._count_changes(picture.at, look)
+        if due and self._patrols:
             self._watch(picture.at, look)
         if scored and labelled is not None:
             self._score(picture, labelled, look)
@@ -229,6 +241,7 @@ class _Walk:
         if misfit is None:
             return labelled
         self._misfits += 1
+        self._footage.skipped += 1
         if self._misfits == 1 or self._recording.still:
             self._tell(f"{self._recording.path}: {picture.name}, picture {picture.index}: {misfit}")
         return None
@@ -271,24 +284,29 @@ class _Walk:
         wanted = np.array(sorted(classes), np.int64)
         size = labelled.width or picture.frame.width, labelled.height or picture.frame.height
         truth = _only(labelled.truth, wanted)
-        for lane, sight in look.sights.items():
-            self._results.strips[lane].judged.append(
-                judge(truth, _found(sight, wanted, size), self._asked.iou)
-            )
         recorded = look.lights[AS_RECORDED]
+        lights = {}
         for condition in self._asked.plain.conditions:
             light = look.lights[condition.name]
             # a simulated veil takes colour away too, but a picture behind it is no infrared one
             grey = recorded.infrared or any(step.word == "grey" for step in condition.steps)
             told = None if condition.steps else labelled.light
-            self._results.lights[condition.name].append(light_class(light.mean, grey, told))
+            lights[condition.name] = light_class(light.mean, grey, told)
             self._results.lumas[condition.name].append(light.mean)
-        self._results.scenes.append(
-            self._recording.name if labelled.scene is None else f"{self._recording.name}: {labelled.scene}"
-        )
+        for lane, sight in look.sights.items():
+            judged = judge(truth, _found(sight, wanted, size), self._asked.iou)
+            self._results.strips[lane].tally.add(judged, lights[lane.condition])
+        self._results.scenes.append(self._scene(labelled.scene))
         self._footage.scored += 1
 
+    def _scene(self, name: str | None) -> int:
+        """Return the number of a scene of this recording; a still picture without a name is one of its own."""
+        # the first picture of a scene numbers it
+        new = len(self._results.scenes)
+        return new if name is None and self._recording.still else self._scenes.setdefault(name, new)
+
     def _skip(self, sentence: str) -> None:
+        self._unread += 1
         self._footage.skipped += 1
         self._tell(sentence)
 
@@ -298,7 +316,7 @@ class _Walk:
         if labels is None:
             return
         if self._missing and not self._recording.still:
-            self._footage.skipped += len(self._missing)
+            self._footage.skipped += max(len(self._missing) - self._unread, 0)  # those are counted already
             self._tell(labels.absent(sorted(self._missing)))
         if self._misfits > 1 and not self._recording.still:
             self._tell(

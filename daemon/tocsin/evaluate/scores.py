@@ -1,6 +1,8 @@
 """From matches to counts, and from counts to precision, recall and F1: by light, by size and by class; pure."""
 
-from collections.abc import Collection, Mapping, Sequence
+from array import array
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,6 +39,13 @@ def light_class(mean: float, grey: bool, labelled: LightClass | None = None) -> 
     if mean >= HIGH_FROM:
         return LightClass.HIGH
     return LightClass.LOW if mean < LOW_BELOW else LightClass.MEDIUM
+
+
+THRESHOLDS: tuple[float, ...] = tuple(round(0.05 + step / 100, 2) for step in range(95))
+"""The scores at which recall, precision and false alarms are counted."""
+
+_RISING = np.array(THRESHOLDS)
+_LIGHTS = tuple(LightClass)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +102,12 @@ class Sheet:
         return Counts(len(self), int(self.tp.sum()), int(self.fp.sum()), int(self.fn.sum()))
 
 
-def tally(matches: Sequence[Matched], threshold: float, only: int | None = None) -> Sheet:
-    """Count what scores at least `threshold` in each picture; of one class alone where `only` says which."""
-    rows = np.array([_count(one, threshold, only) for one in matches], np.int64).reshape(-1, 3)
-    return Sheet(rows[:, 0], rows[:, 1], rows[:, 2])
-
-
-def _count(one: Matched, threshold: float, only: int | None) -> tuple[int, int, int]:
-    counted, seen = one.counted, ~one.ignored & (one.scores >= threshold)
-    if only is not None:
-        counted, seen = counted & (one.wanted == only), seen & (one.classes == only)
-    tp = int(np.count_nonzero(seen & (one.truths >= 0)))
-    return tp, int(np.count_nonzero(seen)) - tp, int(np.count_nonzero(counted)) - tp
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
     """How well a detector saw at one threshold.
 
-    `sheet` holds the counts of each picture, for intervals; `ap` the average precision over all thresholds.
-    Lights, sizes and classes that do not occur are left out, except that each size is there.
+    `sheet` holds the counts of each picture, for intervals; `recalls` and `precisions` float64 [THRESHOLDS] are
+    those at each threshold, NaN where there is none. Lights and classes that do not occur are left out.
     """
 
     sheet: Sheet
@@ -121,56 +116,78 @@ class Scores:
     by_size: Mapping[Size, Counts]
     by_light_and_size: Mapping[tuple[LightClass, Size], Counts]
     by_class: Mapping[int, Counts]
-    ap: float | None
+    recalls: NDArray[np.float64]
+    precisions: NDArray[np.float64]
 
 
-def score(judged: Sequence[Judged], lights: Sequence[LightClass], threshold: float) -> Scores:
-    """Score pictures, each with its light, at a threshold."""
-    whole = [one.whole for one in judged]
-    sheet = tally(whole, threshold)
-    sizes = {size: tally([one.by_size[size] for one in judged], threshold) for size in Size}
-    present = {
-        light: np.array([one is light for one in lights], np.bool_) for light in LightClass if light in lights
-    }
-    return Scores(
-        sheet=sheet,
-        overall=sheet.total(),
-        by_light={light: sheet.where(chosen).total() for light, chosen in present.items()},
-        by_size={size: sizes[size].total() for size in Size},
-        by_light_and_size={
-            (light, size): sizes[size].where(chosen).total()
-            for light, chosen in present.items()
-            for size in Size
-        },
-        by_class={index: tally(whole, threshold, index).total() for index in _classes(whole)},
-        ap=average_precision(whole),
-    )
+class Tally:
+    """Counts pictures one after another; of each it keeps a few small numbers, whatever was seen in it."""
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self._counts = array("i")  # of each picture tp, fp and fn: of all, then of each size
+        self._lights = array("b")
+        self._classes: tuple[Counter[int], Counter[int], Counter[int]] = Counter(), Counter(), Counter()
+        self._taken, self._seen, self._right = (np.zeros(len(THRESHOLDS) + 1, np.int64) for _ in range(3))
+
+    def add(self, judged: Judged, light: LightClass) -> None:
+        """Count one picture, which was taken in this light."""
+        whole = judged.whole
+        for one in (whole, *(judged.by_size[size] for size in Size)):
+            self._counts.extend(count(one, self._threshold))
+        self._lights.append(_LIGHTS.index(light))
+        seen = ~whole.ignored & (whole.scores >= self._threshold)
+        right = whole.truths >= 0
+        for counter, chosen in zip(self._classes, (seen & right, seen & ~right), strict=False):
+            counter.update(whole.classes[chosen].tolist())
+        self._classes[2].update(whole.wanted[whole.counted & (whole.takers < self._threshold)].tolist())
+        self._taken += _reaching(whole.takers[whole.counted])
+        self._seen += _reaching(whole.scores[~whole.ignored])
+        self._right += _reaching(whole.scores[~whole.ignored & right])
+
+    def scores(self) -> Scores:
+        """Return the scores of all pictures so far."""
+        rows = np.array(self._counts, np.int64).reshape(-1, 1 + len(Size), 3)
+        sheets = [Sheet(*rows[:, group].T) for group in range(1 + len(Size))]
+        sheet, sizes = sheets[0], dict(zip(Size, sheets[1:], strict=True))
+        lights = np.array(self._lights, np.int64)
+        present = {light: chosen for k, light in enumerate(_LIGHTS) if (chosen := lights == k).any()}
+        tp, fp, fn = self._classes
+        return Scores(
+            sheet=sheet,
+            overall=sheet.total(),
+            by_light={light: sheet.where(chosen).total() for light, chosen in present.items()},
+            by_size={size: sizes[size].total() for size in Size},
+            by_light_and_size={
+                (light, size): sizes[size].where(chosen).total()
+                for light, chosen in present.items()
+                for size in Size
+            },
+            by_class={k: Counts(len(sheet), tp[k], fp[k], fn[k]) for k in sorted({*tp, *fp, *fn})},
+            recalls=_shares(self._taken, np.full(len(THRESHOLDS), sheet.tp.sum() + sheet.fn.sum())),
+            precisions=_shares(self._right, _reached(self._seen)),
+        )
 
 
-def _classes(matches: Collection[Matched]) -> list[int]:
-    """Return the classes that were labelled or found."""
-    return sorted({int(k) for one in matches for part in (one.wanted, one.classes) for k in np.unique(part)})
+def count(one: Matched, threshold: float) -> tuple[int, int, int]:
+    """Return the true positives, the false ones and the misses of what scores at least `threshold`."""
+    seen = ~one.ignored & (one.scores >= threshold)
+    tp = int(np.count_nonzero(seen & (one.truths >= 0)))
+    return tp, int(np.count_nonzero(seen)) - tp, int(np.count_nonzero(one.counted)) - tp
 
 
-def average_precision(matches: Sequence[Matched]) -> float | None:
-    """Return COCO's average precision at the overlap that was matched with: the mean over classes with objects.
-
-    Precision is read at the recalls 0, 0.01, ... 1, where the best precision at this recall or a higher one counts.
-    None where no object counts. Detections below the detector's own floor are not there to raise it.
-    """
-    values = [value for index in _classes(matches) if (value := _class_precision(matches, index)) is not None]
-    return float(np.mean(values)) if values else None
+def _reaching(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return how many of the scores reach exactly so many of the thresholds: int64 [THRESHOLDS + 1]."""
+    return np.bincount(np.searchsorted(_RISING, scores, side="right"), minlength=len(THRESHOLDS) + 1)
 
 
-def _class_precision(matches: Sequence[Matched], index: int) -> float | None:
-    positives = sum(int(np.count_nonzero(one.counted & (one.wanted == index))) for one in matches)
-    if not positives:
-        return None
-    seen = [(one.classes == index) & ~one.ignored for one in matches]
-    scores = np.concatenate([one.scores[kept] for one, kept in zip(matches, seen, strict=True)])
-    right = np.concatenate([one.truths[kept] >= 0 for one, kept in zip(matches, seen, strict=True)])
-    right = right[np.argsort(-scores, kind="stable")]
-    tp = np.cumsum(right)
-    precision = np.maximum.accumulate((tp / np.arange(1, len(tp) + 1))[::-1])[::-1]
-    places = np.searchsorted(tp / positives, np.linspace(0, 1, 101))
-    return float(np.sum(precision[places[places < len(tp)]]) / 101)
+def _reached(reaching: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many reach each threshold: int64 [THRESHOLDS]."""
+    reached: NDArray[np.int64] = reaching[::-1].cumsum()[::-1][1:]
+    return reached
+
+
+def _shares(reaching: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    shares: NDArray[np.float64] = np.full(len(THRESHOLDS), np.nan)
+    np.divide(_reached(reaching), whole, out=shares, where=whole > 0)
+    return shares

@@ -48,8 +48,11 @@ def _heading(head: Head, outcome: Outcome) -> Iterator[str]:
 def _footage(footage: Footage, *, watched: bool) -> str:
     kind = "negative" if footage.negative else "footage"
     seconds = f", {duration(footage.seconds)} watched by rules" if watched and footage.seconds else ""
-    skipped = f", {footage.skipped} left out" if footage.skipped else ""
-    return f"{kind:<11} {footage.name}: {footage.looked} pictures{seconds}{skipped}"
+    pictures, boxes = footage.skipped, footage.boxes_skipped
+    lost = [f"{pictures} picture{'' if pictures == 1 else 's'}"] if pictures else []
+    lost += [f"{boxes} labelled box{'' if boxes == 1 else 'es'}"] if boxes else []
+    left_out = f"; left out: {' and '.join(lost)}" if lost else ""
+    return f"{kind:<11} {footage.name}: {footage.looked} pictures{seconds}{left_out}"
 
 
 def _objects(head: Head) -> str:

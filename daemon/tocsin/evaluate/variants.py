@@ -4,6 +4,7 @@ Each variant but the placebo works on the small picture, where the daemon works 
 """
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -11,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.errors import InputError
-from tocsin.evaluate.simulate import PLACEBO
+from tocsin.footage.simulate import PLACEBO
 from tocsin.frame import Correction, Reason
 from tocsin.light.correct import Corrector
-from tocsin.light.measure import BLACK, LEVELS, WHITE
-from tocsin.light.plan import Mode, Plan, Policy
+from tocsin.light.measure import LEVELS
+from tocsin.light.plan import Mode, Plan, Policy, luma_table
 from tocsin.light.treat import Treatment
 
 OFF = "off"
@@ -37,10 +38,10 @@ Luma = NDArray[np.uint8]
 class Corrects(Protocol):
     """Changes pictures one after another; for one thread."""
 
-    def correct(self, pixels: NDArray[np.uint8], at: float) -> Plan:
+    def correct(self, pixels: NDArray[np.uint8], at: float, *, glance: bool = False) -> Plan:
         """Correct `pixels`, I420 as uint8 [height * 3 / 2, width], in place, and return what was done.
 
-        `at` in seconds, never falling.
+        `at` in seconds, never falling. After a `glance` the next picture is treated as if this one had not been.
         """
 
 
@@ -64,8 +65,10 @@ class _Daemon:
     def __init__(self, policy: Policy) -> None:
         self._treatment = Treatment(policy)
 
-    def correct(self, pixels: NDArray[np.uint8], at: float) -> Plan:
-        return self._treatment.treat(pixels, at).plan
+    def correct(self, pixels: NDArray[np.uint8], at: float, *, glance: bool = False) -> Plan:
+        # a treatment puts something new in the place of what it remembers, and so leaves that of its copy alone
+        treatment = copy(self._treatment) if glance else self._treatment
+        return treatment.treat(pixels, at).plan
 
 
 class _Fixed:
@@ -75,7 +78,7 @@ class _Fixed:
         self._plan = plan
         self._corrector = Corrector()
 
-    def correct(self, pixels: NDArray[np.uint8], at: float) -> Plan:  # noqa: ARG002 - nothing is kept
+    def correct(self, pixels: NDArray[np.uint8], at: float, *, glance: bool = False) -> Plan:  # noqa: ARG002 - nothing is kept
         luma = pixels[: pixels.shape[0] * 2 // 3]
         plan = self._plan(luma)
         self._corrector.correct(luma, plan)
@@ -105,7 +108,7 @@ def gamma_plan(luma: Luma) -> Plan:
         else:
             high = middle
     correction = Correction.DARKEN if low >= 1.0 else Correction.BRIGHTEN
-    return Plan(correction, _UNASKED, _table(_curve((low * high) ** 0.5)))
+    return Plan(correction, _UNASKED, luma_table(_curve((low * high) ** 0.5)))
 
 
 def stretch_plan(luma: Luma) -> Plan:
@@ -114,16 +117,12 @@ def stretch_plan(luma: Luma) -> Plan:
     p1, p99 = LEVELS[np.searchsorted(below, np.array([0.01, 0.99]) * luma.size)]
     if p99 <= p1:  # one level alone has no range
         return Plan(Correction.NONE, _UNASKED)
-    return Plan(Correction.STRETCH, _UNASKED, _table((LEVELS - p1) * (255.0 / (p99 - p1))))
+    return Plan(Correction.STRETCH, _UNASKED, luma_table((LEVELS - p1) * (255.0 / (p99 - p1))))
 
 
 def _curve(exponent: float) -> NDArray[np.float64]:
     curve: NDArray[np.float64] = 255.0 * (LEVELS / 255.0) ** exponent
     return curve
-
-
-def _table(levels: NDArray[np.float64]) -> Luma:
-    return (np.rint(np.clip(levels, 0.0, 255.0) * ((WHITE - BLACK) / 255.0)) + BLACK).astype(np.uint8)
 
 
 _ALL = (

@@ -2,18 +2,18 @@
 
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from tocsin.errors import InputError, OutputError
 
 
-def check_target(option: str, out: Path, suffix: str, inputs: Iterable[Path]) -> None:
+def check_target(option: str, out: Path, suffix: str, inputs: Sequence[Path]) -> None:
     """Say before the work begins what would hinder writing `out`, which `option` asked for.
 
-    Raises InputError for a name that does not end in `suffix` or is that of one of the `inputs`, OutputError for
-    a place where no file can be made.
+    Raises InputError for a name that does not end in `suffix`, is that of one of the `inputs` or of something else
+    than a file, lies in no folder or in one of the `inputs`; OutputError for a place where no file can be made.
     """
     if out.suffix.lower() != suffix:
         raise InputError(f"{option}: expected a name that ends in {suffix}, found {out}")
@@ -23,16 +23,19 @@ def check_target(option: str, out: Path, suffix: str, inputs: Iterable[Path]) ->
         raise OutputError(f"{out}: expected a place to write to, found: {error.strerror}") from error
 
 
-def _check_place(option: str, out: Path, inputs: Iterable[Path]) -> None:
+def _check_place(option: str, out: Path, inputs: Sequence[Path]) -> None:
     folder = _target(out).parent
+    for one in inputs:
+        if one.is_dir() and folder.is_relative_to(one.resolve()):
+            raise InputError(f"{option}: expected a place outside {one}, which is read, found {out}")
     if out.exists():
         if any(one.exists() and one.samefile(out) for one in inputs):
             raise InputError(f"{option}: expected another file than what is read, found {out}")
         if not out.is_file():
             what = "a folder" if out.is_dir() else "a device or a pipe"
-            raise OutputError(f"{out}: expected a file to write, found {what}")
+            raise InputError(f"{option}: expected a file to write, found {what}: {out}")
     if not folder.is_dir():
-        raise OutputError(f"{out}: expected the folder {folder} to write into, found none")
+        raise InputError(f"{option}: expected a name in a folder that is there, found {out}")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{out}: expected to be allowed to write into {folder}, found permission denied")
 

@@ -225,10 +225,10 @@ def _grey(rgb: Rgb, _: float) -> Rgb:
     return np.repeat(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)[..., None], 3, axis=2)
 
 
-def _shifted(rgb: Rgb, _: float) -> Rgb:
-    """Move the picture right and down; its edge is repeated where nothing comes in."""
+def shifted(rgb: Rgb, shift: tuple[int, int]) -> Rgb:
+    """Move a picture so many pixels right and down; its edge is repeated where nothing comes in."""
     height, width = rgb.shape[:2]
-    right, down = PLACEBO
+    right, down = shift
     grown = cv2.copyMakeBorder(rgb, down, 0, right, 0, cv2.BORDER_REPLICATE)
     return np.asarray(grown[:height, :width], np.uint8)
 
@@ -243,5 +243,5 @@ _PAINTERS: dict[str, Callable[[Rgb, float], Rgb]] = {
     "glare": _glaring,
     "gamma": _curved,
     "grey": _grey,
-    "shift": _shifted,
+    "shift": lambda rgb, _: shifted(rgb, PLACEBO),
 }

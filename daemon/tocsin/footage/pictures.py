@@ -31,13 +31,19 @@ class Picture:
 
     `index` is the number of the frame in a video, or the place in the sorted folder, from 0. `name` is the image
     file's path inside the folder, or the video's name. `at` is the time in the recording, in seconds from its
-    start, never falling; a folder has no clock: its pictures lie one second apart.
+    start, never falling; a folder has no clock: its pictures lie one second apart. `frame` is what a camera's
+    decoder would give; `stored`, uint8 [h, w, 3], is what an image file holds, None for a video.
     """
 
     index: int
     name: str
     at: float
     frame: VideoFrame
+    stored: NDArray[np.uint8] | None = None
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """Return its colours as uint8 [h, w, 3]: of an image those that it holds, none of them lost."""
+        return to_rgb(self.frame) if self.stored is None else self.stored
 
 
 def every(index: int) -> bool:  # noqa: ARG001 - whichever it is
@@ -88,6 +94,17 @@ def expected_count(path: Path) -> int | None:
         return container.streams.video[0].frames or None
 
 
+def expected_seconds(path: Path) -> float | None:
+    """Return how long a video is by its header; None where only reading would tell."""
+    if path.is_dir() or path.suffix.lower() in IMAGES:
+        return None
+    with _open(path) as container:
+        stream = container.streams.video[0]
+        if stream.duration is None or stream.time_base is None:
+            return None
+        return float(stream.duration * stream.time_base)
+
+
 def to_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
     """Return a picture of any format as RGB, uint8 [h, w, 3], in the colours that capturing takes it to have.
 
@@ -100,13 +117,34 @@ def to_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
 
 
 def from_rgb(rgb: NDArray[np.uint8]) -> VideoFrame:
-    """Return a picture as a camera's decoder would give it, from uint8 [h, w, 3] with even sides.
+    """Return a picture, uint8 [h, w, 3], as a camera's decoder would give it: planar YUV 4:2:0.
 
-    It is planar YUV 4:2:0 so that shrinking takes the same way as with a recorded picture, and differences
-    between the two are those of the light alone.
+    Shrinking then takes the same way with every picture, recorded, stored or simulated, and differences between
+    them are those of the light alone.
     """
-    pixels = np.asarray(cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2YUV_I420), np.uint8)
-    frame = VideoFrame.from_ndarray(pixels, format="yuv420p")
+    return from_i420(to_i420(rgb), rgb.shape[1], rgb.shape[0])
+
+
+def to_i420(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return RGB, uint8 [h, w, 3], as I420 (BT.601, 16 to 235); an odd side grows by a copy of its last row."""
+    height, width = rgb.shape[:2]
+    even = cv2.copyMakeBorder(rgb, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.cvtColor(even, cv2.COLOR_RGB2YUV_I420), np.uint8)
+
+
+def from_i420(pixels: NDArray[np.uint8], width: int, height: int) -> VideoFrame:
+    """Return I420 (BT.601, 16 to 235) as a frame of this size, without what an odd side had grown by."""
+    frame = VideoFrame(width, height, "yuv420p")
+    rows, columns = pixels.shape[0] * 2 // 3, pixels.shape[1]
+    flat, luma = pixels.reshape(-1), rows * columns
+    sources = (
+        flat[:luma].reshape(rows, columns)[:height, :width],
+        flat[luma : luma * 5 // 4].reshape(rows // 2, columns // 2),
+        flat[luma * 5 // 4 :].reshape(rows // 2, columns // 2),
+    )
+    for plane, source in zip(frame.planes, sources, strict=True):
+        lines = np.asarray(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        lines[: plane.height, : plane.width] = source
     frame.colorspace, frame.color_range = Colorspace.ITU601, ColorRange.MPEG
     return frame
 
@@ -123,51 +161,76 @@ def _files(
             continue
         tried += 1
         try:
-            frame = _image(file)
+            rgb = _image(file)
         except InputError as error:
             skipped(str(error))
             continue
         read += 1
-        yield Picture(index, name, float(index), frame)
+        yield Picture(index, name, float(index), from_rgb(rgb), rgb)
     if tried and not read:
         raise InputError(f"{path}: expected images that can be read, found none among {tried}")
 
 
-def _image(file: Path) -> VideoFrame:
-    """Read one image, turned upright where its EXIF data say how. Raises InputError."""
+def _image(file: Path) -> NDArray[np.uint8]:
+    """Read one image as RGB, uint8 [h, w, 3], turned upright where its EXIF data say how. Raises InputError."""
     try:
         data = file.read_bytes()
     except OSError as error:
         raise InputError(
             f"{file}: expected an image, found that it cannot be read: {error.strerror}"
         ) from error
+    try:
+        bgr = decode(data)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def decode(data: bytes, flags: int = cv2.IMREAD_COLOR) -> NDArray[np.uint8]:
+    """Return the image in a file's content as BGR, uint8 [h, w, 3]; `flags` are those of OpenCV.
+
+    Raises InputError with what was expected and found.
+    """
     if not data:
-        raise InputError(f"{file}: expected an image, found an empty file")
+        raise InputError("expected an image, found an empty file")
     if data.startswith(_JPEG) and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
         # OpenCV paints the rest of such a picture grey and says nothing
-        raise InputError(f"{file}: expected a whole image, found a JPEG that breaks off")
+        raise InputError("expected a whole image, found a JPEG that breaks off")
     try:
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:  # a picture of more pixels than OpenCV takes
-        raise InputError(f"{file}: expected an image, found one that OpenCV refuses: {error.err}") from error
+        raise InputError(f"expected an image, found one that OpenCV refuses: {error.err}") from error
     if bgr is None:
-        raise InputError(f"{file}: expected an image, found data of another kind or a damaged file")
-    return VideoFrame.from_ndarray(np.asarray(bgr, np.uint8), format="bgr24")
+        raise InputError("expected an image, found data of another kind or a damaged file")
+    return np.asarray(bgr, np.uint8)
 
 
 def _open(path: Path) -> InputContainer:
     if not path.exists():
         raise InputError(f"{path}: expected a video, an image or a folder of images, found nothing there")
+    av.logging.set_level(av.logging.ERROR)  # or what it logs, which tells more, cannot be caught
+    av.logging.set_skip_repeated(False)
     try:
-        container = av.open(f"file:{path}")
+        with av.logging.Capture() as logged:
+            container = av.open(f"file:{path}")
     except PermissionError as error:
         raise InputError(f"{path}: expected a video, found a file that may not be read") from error
     except (av.error.FFmpegError, OSError) as error:
-        raise InputError(f"{path}: expected a video, found a file that FFmpeg cannot open") from error
+        why = _reason(error, [words for _, _, words in logged])
+        raise InputError(f"{path}: expected a video, found a file that FFmpeg cannot open: {why}") from error
+    finally:
+        av.logging.set_level(None)
     if not container.streams.video:
         container.close()
         raise InputError(f"{path}: expected a video, found a file without a video track")
     return container
+
+
+def _reason(error: Exception, logged: Sequence[str]) -> str:
+    """Return why FFmpeg failed: what it logged first that names no file, or else its error."""
+    said = [" ".join(words.split()).rstrip(".") for words in logged]
+    plain = [words for words in said if words and "/" not in words]
+    return plain[0] if plain else getattr(error, "strerror", None) or "an unknown fault"
 
 
 def _video(path: Path, wanted: Callable[[int], bool], skipped: Callable[[str], None]) -> Iterator[Picture]:
