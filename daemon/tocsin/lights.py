@@ -7,7 +7,7 @@ from typing import Protocol
 import structlog
 
 from tocsin.alarms import wall_time
-from tocsin.corrections import WINDOW, CorrectionVigil, Shift
+from tocsin.corrections import CorrectionVigil, Flapping, Held
 from tocsin.deliver.event import Event, EventType, ImpairmentData, new_id
 from tocsin.deliver.store import Change
 from tocsin.frame import Correction, Frame, View
@@ -61,9 +61,9 @@ class Lights:
         """Judge one analysed frame and say what is new about its stream."""
         stream = self._streams.setdefault(frame.stream, _Stream())
         view = frame.views[0]
-        shift = stream.corrections.update(view.correction, frame.at)
-        if shift is not None:
-            _log_shift(frame.stream, shift, view)
+        told = stream.corrections.update(view.correction, frame.at)
+        if told is not None:
+            _log_correction(frame.stream, told, view)
         notice = stream.impairment.update(view.light, frame.at, frame.period, frame.silence)
         if notice is not None:
             self._tell(frame, notice)
@@ -89,16 +89,21 @@ class Lights:
         self._commit(Change(events=(Event(new_id(at), kind, at, data),)))
 
 
-def _log_shift(stream: str, shift: Shift, view: View) -> None:
+def _log_correction(stream: str, told: Held | Flapping, view: View) -> None:
+    """Write one line; the light of `view` is that of a picture for which the correction has held."""
+    if isinstance(told, Flapping):
+        sentence = "the correction of a stream's light keeps changing"
+        between = ", ".join(one.value for one in Correction if one in told.between)
+        log.info(sentence, stream=stream, changes=told.changes, within=round(told.within), between=between)
+        return
     about = {
-        "now": shift.now.value,
+        "now": told.now.value,
         "why": view.reason.value,
         "mean": round(view.light.mean, 1),
         "contrast": round(view.light.contrast, 1),
     }
-    if shift.times == 1:
-        sentence = "the correction of a stream's light changed"
-        log.info(sentence, stream=stream, before=shift.before.value, **about)
+    if told.before is told.now:
+        log.info("the correction of a stream's light is steady again", stream=stream, **about)
     else:
-        sentence = "the correction of a stream's light keeps changing"
-        log.info(sentence, stream=stream, changes=shift.times, within=round(WINDOW), **about)
+        sentence = "the correction of a stream's light changed"
+        log.info(sentence, stream=stream, before=told.before.value, **about)

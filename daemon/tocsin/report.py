@@ -67,7 +67,7 @@ class Report:
             "state": status.state.value,
             "for_seconds": round(now - status.since, 1),
             "fault": status.fault.value if status.fault else None,
-            "why": status.message or (f"the picture cannot be seen reliably: {impaired}" if impaired else ""),
+            "why": status.message or (impaired.value if impaired else ""),
             "impaired": impaired.value if impaired else None,
             "light": _light(light) if light else None,
             "last_frame_age_seconds": age,

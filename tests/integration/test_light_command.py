@@ -1,23 +1,31 @@
 """`tocsin light` on real pictures and recordings: what is on the PNG, what is printed, what bad input gets."""
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import pytest
+import typer
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from tocsin.errors import InputError
-from tocsin.evaluate.simulate import parse
-from tocsin.frame import Correction
+from tocsin.footage import camera
+from tocsin.footage.options import LightMode, light_mode
+from tocsin.footage.simulate import parse
+from tocsin.frame import Correction, Reason
 from tocsin.light.plan import Mode
 from tocsin.lightcard import card, run
-from tocsin.lightcard.command import LightMode, light
+from tocsin.lightcard.command import light
 from tocsin.lightcard.sheet import MARGIN, TITLE, colour_of
 
 Rgb = NDArray[np.uint8]
@@ -141,7 +149,9 @@ def test_a_recording_is_shown_over_its_time(
     """The timeline covers the recording, the veil is darkened, and both changes are counted and told."""
     light(recording, tmp_path / "card.png", mode=LightMode.DACOT, as_json=True)
     found = json.loads(capsys.readouterr().out)
-    assert found["frames"] == {"read": 60, "treated": 60, "skipped": 0}
+    kinds = ("read", "treated", "skipped", "damaged", "gaps", "seconds_in_gaps", "seconds_missing")
+    assert found["frames"] == dict(zip(kinds, (60, 60, 0, 0, 0, 0, 0), strict=True))
+    assert found["cannot_be_seen"] == {"frames": {}, "impaired": []}
     assert found["seconds"] == pytest.approx(6.0, abs=0.15)
     assert found["changes"]["count"] == 2
     begun, over = found["changes"]["first"]
@@ -186,7 +196,165 @@ def test_ten_frames_a_second_are_treated(
     light(fast, tmp_path / "a.png", as_json=True)
     assert json.loads(capsys.readouterr().out)["frames"]["treated"] in (20, 21)
     light(fast, tmp_path / "b.png", every=30, as_json=True)
-    assert json.loads(capsys.readouterr().out)["frames"] == {"read": 60, "treated": 2, "skipped": 0}
+    frames = json.loads(capsys.readouterr().out)["frames"]
+    assert (frames["read"], frames["treated"], frames["skipped"]) == (60, 2, 0)
+
+
+def write_video(path: Path, pictures: Iterable[Rgb], rate: int = 10, codec: str = "libx264") -> Path:
+    """A recording of these pictures."""
+    with av.open(str(path), "w") as target:
+        stream: av.VideoStream | None = None
+        for rgb in pictures:
+            if stream is None:
+                stream = target.add_stream(codec, rate=rate)
+                stream.width, stream.height, stream.pix_fmt = rgb.shape[1], rgb.shape[0], "yuv420p"
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+        assert stream is not None, "a recording has pictures"
+        target.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture(scope="session")
+def blackout(photo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty seconds of one picture, black from second 5 to 25."""
+    seen = cv2.resize(png(photo), (192, 144))
+    pictures = (np.zeros_like(seen) if 50 <= number < 250 else seen for number in range(400))
+    return write_video(tmp_path_factory.mktemp("blackout") / "blackout.mp4", pictures)
+
+
+def words_drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A list that is filled with what is written on the next card."""
+    drawn: list[str] = []
+    save = Figure.savefig
+
+    def listed(figure: Figure, *given: Any, **more: Any) -> None:
+        drawn.extend(text.get_text() for text in figure.findobj(Text))
+        save(figure, *given, **more)
+
+    monkeypatch.setattr(Figure, "savefig", listed)
+    return drawn
+
+
+def test_a_recording_that_the_daemon_would_call_blind_says_so(
+    blackout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it cannot be seen and what would be sent is printed, hatched, and there for programs."""
+    drawn = words_drawn(monkeypatch)
+    light(blackout, tmp_path / "card.png")
+    printed = capsys.readouterr().out
+    assert re.search("^frames that cannot be seen: (199|200|201) too_dark$", printed, re.MULTILINE)
+    assert "  0:05.0 to 0:24.9 too_dark: stream.impaired at 0:15, stream.restored at 0:30" in printed
+    assert "cannot be seen: stream.impaired" in drawn
+    red, green, blue = np.moveaxis(png(tmp_path / "card.png")[-round(4.2 * card.DPI) :].astype(int), 2, 0)
+    assert (red - np.maximum(green, blue) > 60).sum() > 5000, "the hatching"
+    light(blackout, tmp_path / "card.png", as_json=True)
+    found = json.loads(capsys.readouterr().out)["cannot_be_seen"]
+    (stretch,) = found["impaired"]
+    assert stretch["reason"] == "too_dark"
+    assert stretch["begins"] == pytest.approx(5.0, abs=0.11)
+    assert stretch["ends"] == pytest.approx(24.9, abs=0.11)
+    assert stretch["reported"] == pytest.approx(15.0, abs=0.11)
+    assert stretch["restored"] == pytest.approx(30.0, abs=0.11)
+
+
+def test_what_is_left_alone_as_hopeless_looks_unlike_what_is_good(blackout: Path, tmp_path: Path) -> None:
+    """The bars have another grey, with a word of its own, where there was nothing to bring out."""
+    light(blackout, tmp_path / "card.png")
+    bars = png(tmp_path / "card.png")[-round(1.6 * card.DPI) : -round(1.3 * card.DPI)]
+    good = held(bars, colour_of(Correction.NONE, Reason.GOOD.value))
+    hopeless = held(bars, colour_of(Correction.NONE, Reason.UNIFORM.value))
+    assert 0.2 < hopeless / (good + hopeless) < 0.55, "the hatching covers some of it"
+    shades = [colour_of(Correction.NONE, reason.value) for reason in Reason]
+    assert len(set(shades)) == 3, "good, uniform, overexposed"
+
+
+def test_a_picture_that_cannot_be_seen_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the card, in the numbers, and for programs."""
+    assert cv2.imwrite(str(tmp_path / "black.png"), np.zeros((144, 192, 3), np.uint8))
+    drawn = words_drawn(monkeypatch)
+    light(tmp_path / "black.png", tmp_path / "card.png")
+    sentence = "too dark to be seen: lasting, it would be stream.impaired"
+    assert sentence in capsys.readouterr().out
+    assert sentence in [" ".join(words.split()) for words in drawn]
+    light(tmp_path / "black.png", tmp_path / "card.png", as_json=True)
+    assert json.loads(capsys.readouterr().out)["cannot_be_seen"] == "too_dark"
+
+
+def test_the_scale_of_gains_says_what_they_are(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that differences of luma grow by, the part of the whole picture included."""
+    drawn = words_drawn(monkeypatch)
+    light(photo, tmp_path / "card.png", simulate="halfveil0.75")
+    assert "differences of luma grow by" in drawn
+
+
+def test_what_no_correction_changes_is_shown_once(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The colours have no number of their own after it."""
+    light(photo, tmp_path / "card.png", simulate="veil0.5")
+    lines = {line.rsplit("  ", 2)[0].strip(): line.split() for line in capsys.readouterr().out.splitlines()}
+    (coloured,) = (line for name, line in lines.items() if name.startswith("coloured"))
+    assert len(coloured) == 2, "the word and one number"
+
+
+def test_one_frame_of_a_recording_is_said_to_be_one(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --every beyond the end, the card tells of how many."""
+    drawn = words_drawn(monkeypatch)
+    light(recording, tmp_path / "card.png", every=100000)
+    assert "1 of 60 frames treated, at 0:00; 384x288" in capsys.readouterr().out.splitlines()[0]
+    assert any("1 of 60 frames treated" in words for words in drawn)
+
+
+def test_ctrl_c_says_that_nothing_was_written(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And ends with the code of an interrupted command."""
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "collect", stopped)
+    with pytest.raises(typer.Exit) as ended:
+        light(recording, tmp_path / "card.png")
+    assert ended.value.exit_code == 130
+    assert capsys.readouterr().err == "tocsin: stopped; nothing was written\n"
+    assert not (tmp_path / "card.png").exists()
+
+
+def test_frames_that_vanished_are_told(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Noise in the middle of an AVI leaves no fault behind but a recording shorter than its header says."""
+    chance = np.random.default_rng(0)
+    seen = cv2.resize(png(photo), (192, 144))
+    noisy = (np.clip(seen + chance.normal(0, 9, seen.shape), 0, 255).astype(np.uint8) for _ in range(100))
+    path = write_video(tmp_path / "v.avi", noisy, codec="msmpeg4")
+    data = bytearray(path.read_bytes())
+    middle, length = len(data) // 2, len(data) // 5
+    data[middle : middle + length] = chance.bytes(length)
+    path.write_bytes(data)
+    light(path, tmp_path / "card.png", as_json=True)
+    printed = capsys.readouterr()
+    frames = json.loads(printed.out)["frames"]
+    assert frames["read"] < 90
+    assert frames["seconds_missing"] > 1
+    assert "v.avi: expected 10.0 s of frames, as the file's header says, found" in printed.err
+    light(path, tmp_path / "card.png")
+    assert "s fewer than the file's header says" in capsys.readouterr().out.splitlines()[0]
+
+
+@pytest.mark.parametrize("address", ["rtsp://user:secret@camera/stream", "http://camera/mjpeg", "/dev/null"])
+def test_a_camera_is_no_recording(tmp_path: Path, address: str) -> None:
+    """It says what to do, and repeats no password."""
+    with pytest.raises(InputError, match="found the address of a camera: record a minute") as told:
+        light(Path(address), tmp_path / "card.png")
+    assert "secret" not in str(told.value)
 
 
 CONFIG = """
@@ -324,6 +492,13 @@ def test_strange_pictures_are_drawn(tmp_path: Path, shape: tuple[int, int]) -> N
     assert 1000 <= width <= 3000
 
 
+def test_an_unknown_mode_gets_the_known_ones() -> None:
+    """In the manner of all other sentences."""
+    assert light_mode("dacot") is LightMode.DACOT
+    with pytest.raises(typer.BadParameter, match=r"^expected one of guided, dacot, off, found foo$"):
+        light_mode("foo")
+
+
 def test_colours_tell_the_corrections_apart() -> None:
     """Each correction has a colour of its own."""
     assert len({colour_of(correction) for correction in Correction}) == len(Correction)
@@ -336,7 +511,7 @@ def test_the_modes_are_those_of_the_configuration() -> None:
 
 def test_the_default_input_is_the_bundled_model_s() -> None:
     """Pictures are shrunk to what the shipped detector takes, without opening it."""
-    size = run.input_size(run.Settings())
+    size = camera.input_size(camera.Settings())
     assert (size.width, size.height, size.keep_aspect) == (416, 416, True)
 
 

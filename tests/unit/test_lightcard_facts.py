@@ -6,10 +6,11 @@ from av.video.frame import VideoFrame
 
 from support.pictures import grey
 from tocsin.capture.shrink import Shrinker
+from tocsin.footage.camera import InputSize
 from tocsin.frame import Correction
 from tocsin.light.plan import Mode, Policy
 from tocsin.light.treat import Treatment
-from tocsin.lightcard.facts import EXHIBITS, Collector, InputSize, light_of
+from tocsin.lightcard.facts import EXHIBITS, Collector, light_of
 
 SIZE = InputSize(128, 128)
 

@@ -48,6 +48,7 @@ def test_joined_spans_hold_averages() -> None:
     assert first.mean == pytest.approx((GREY.mean + DARK.mean) / 2)
     assert (first.begins, first.ends) == (0.0, 2.0)
     assert first.corrections == {NONE: 1, STRETCH: 1}
+    assert first.reasons == {(NONE, ""): 1, (STRETCH, ""): 1}
 
 
 @given(count=st.integers(1, 3000), limit=st.sampled_from([2, 6, 40]))

@@ -125,12 +125,59 @@ def test_a_change_of_correction_is_one_line(lights: Lights, ledger: Ledger) -> N
     assert ledger.changes == []
 
 
+def test_a_blackout_logs_the_darkness_and_no_correction_on_the_way(lights: Lights) -> None:
+    """What is done for a moment while the light goes and comes back is no news; that nothing is seen is."""
+    lines = [
+        *show(lights, GOOD, 0, 20),
+        *show(lights, DARK, 20, 20.3, Correction.LOCAL_STRETCH),
+        *show(lights, DARK, 20.3, 21, Correction.STRETCH),
+        *show(lights, DARK, 21, 45),
+        *show(lights, GOOD, 45, 100),
+    ]
+    assert [line["event"] for line in lines] == [
+        "the stream cannot be seen reliably",
+        "the stream can be seen again",
+    ]
+
+
+def test_a_correction_is_told_with_the_light_for_which_it_has_held(lights: Lights) -> None:
+    """Not with that of the picture in which the light changed."""
+    lines = [*show(lights, GOOD, 0, 5, Correction.STRETCH), *show(lights, GOOD, 5, 10)]
+    lines += [*show(lights, GOOD, 10, 10.2, Correction.STRETCH)]
+    lines += show(lights, VEILED, 10.2, 90, Correction.STRETCH)
+    lines += [*show(lights, DARK, 100, 100.5, Correction.STRETCH), *show(lights, GOOD, 160, 170)]
+    changes = [line for line in lines if line["event"] == "the correction of a stream's light changed"]
+    assert [(line["now"], line["mean"]) for line in changes] == [
+        ("stretch", 120.0),
+        ("none", 120.0),
+        ("stretch", 190.0),
+        ("none", 120.0),
+    ]
+
+
 def test_corrections_that_flap_are_summed_up(lights: Lights) -> None:
-    """A minute of it is a few lines, the last with the number of the others."""
+    """A minute of it is one line with the number of changes, and one when it is over."""
     lines: Lines = []
     for second in range(62):
         correction = Correction.STRETCH if second % 2 else Correction.NONE
         lines += show(lights, VEILED, second, second + 1, correction)
-    assert len(lines) == 5
-    assert lines[3]["event"] == "the correction of a stream's light keeps changing"
-    assert (lines[3]["changes"], lines[3]["within"], lines[3]["now"]) == (57, 60, "none")
+    assert lines == [
+        {
+            "event": "the correction of a stream's light keeps changing",
+            "log_level": "info",
+            "stream": "yard",
+            "changes": 61,
+            "within": 60,
+            "between": "none, stretch",
+        }
+    ]
+    (over,) = show(lights, GOOD, 62, 90)
+    assert over == {
+        "event": "the correction of a stream's light is steady again",
+        "log_level": "info",
+        "stream": "yard",
+        "now": "none",
+        "why": "contrast is good",
+        "mean": 120.0,
+        "contrast": 210.0,
+    }

@@ -12,10 +12,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from tocsin.capture.shrink import Plane
-from tocsin.frame import Light
+from tocsin.frame import Correction, Light
 from tocsin.light.measure import BLACK, LEVELS, WHITE
 from tocsin.lightcard.facts import Exhibit, Facts
 from tocsin.lightcard.sheet import (
+    ALERT,
     CLIPPED,
     FAINT,
     INK,
@@ -27,9 +28,12 @@ from tocsin.lightcard.sheet import (
     luma_of,
     show,
     unmark,
+    word_of,
 )
+from tocsin.lightcard.sight import Unseen, unseen
 from tocsin.lightcard.table import (
     Asked,
+    about_picture,
     averages,
     circumstances,
     clock,
@@ -37,6 +41,7 @@ from tocsin.lightcard.table import (
     numbers,
     size_of,
     steadiness,
+    unseen_words,
 )
 from tocsin.lightcard.timeline import Span
 
@@ -84,19 +89,23 @@ def _picture(exhibit: Exhibit, asked: Asked) -> Figure:
     high = height_of(exhibit, SIDE, _TALLEST)
     columns = [MARGIN + place * (SIDE + GAP) for place in range(pictures + 1)]
     top, below = TITLE + 0.35, TITLE + 0.35 + high + 0.75
-    tall = max(below + _HISTOGRAM + 0.75, TITLE + 3.1 + _LINE * len(numbers(exhibit.moment.light)))
+    tall = max(
+        below + _HISTOGRAM + 0.75,
+        TITLE + 3.5 + _LINE * len(numbers(exhibit.moment.light, exhibit.light_after)),
+    )
     sheet = Sheet(columns[-1] + _NUMBERS + MARGIN, tall)
-    sheet.title(asked.recording.name, f"{size_of(exhibit)}; {circumstances(asked)}")
+    sheet.title(asked.recording.name, about_picture(exhibit, asked))
     words = ("before", "after", "where and how much")
     for left, word in zip(columns[:-1], words, strict=False):
         sheet.text(left, TITLE, word, 12, weight="bold")
     show(sheet.axes(columns[0], top, SIDE, high), exhibit.before)
-    show(sheet.axes(columns[1], top, SIDE, high), exhibit.after, colour_of(exhibit.moment.correction))
+    colour = colour_of(exhibit.moment.correction, exhibit.moment.reason)
+    show(sheet.axes(columns[1], top, SIDE, high), exhibit.after, colour)
     if exhibit.gains is not None:
         _show_gains(sheet, columns[2], top, high, exhibit.after, exhibit.gains)
     histograms = [histogram(pixels) for pixels in (exhibit.before, exhibit.after)]
     ceiling = 1.15 * max(float(counts[BLACK + 1 : WHITE].max()) for counts in histograms) or 1.0
-    tones = ("#8d99a6", colour_of(exhibit.moment.correction))
+    tones = ("#8d99a6", colour)
     for left, counts, light, tone in zip(
         columns, histograms, (exhibit.moment.light, exhibit.light_after), tones, strict=False
     ):
@@ -133,7 +142,7 @@ def _show_gains(
     bar.ax.xaxis.set_major_locator(MaxNLocator(5))
     bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda gain, _: f"\N{MULTIPLICATION SIGN}{gain:.3g}"))
     bar.ax.tick_params(labelsize=9, colors=FAINT)
-    bar.set_label("differences of luma grow by, beyond what the whole picture gets", size=9, color=FAINT)
+    bar.set_label("differences of luma grow by", size=9, color=FAINT)
     bar.outline.set_visible(False)
 
 
@@ -144,9 +153,10 @@ _TOLD = 0.0005
 """Clipped shares below this would read as 0.0 %."""
 
 _READING = (
-    "A level that 1, 50 or 99 % of the pixels do not exceed",
-    "is p1, p50 or p99. Hatched: pixels at the ends of the",
-    "scale; no correction brings back what is clipped.",
+    "Half of the pixels do not exceed p50; 1 and 99 % of",
+    "those that are not clipped do not exceed p1 and p99.",
+    "Hatched: pixels at the ends of the scale, which are",
+    "clipped; no correction brings them back.",
 )
 
 
@@ -195,18 +205,20 @@ def _mark_percentiles(axes: Axes, light: Light) -> None:
 def _write_numbers(sheet: Sheet, left: float, top: float, exhibit: Exhibit) -> None:
     first, second = left + 2.35, left + _NUMBERS - 0.1
     sheet.text(left, top, "decision", 12, weight="bold")
-    sheet.chip(left + 0.06, top + 0.42, exhibit.moment.correction, 13)
-    sheet.text(left, top + 0.85, "\n".join(_wrapped(exhibit.moment.reason, 44)), 10)
-    top += 1.55
+    sheet.chip(left + 0.06, top + 0.42, exhibit.moment, 13)
+    reason = _wrapped(exhibit.moment.reason, 44)
+    sheet.text(left, top + 0.85, "\n".join(reason), 10)
+    alert = _wrapped(unseen_words(exhibit.moment), 44)
+    sheet.text(left, top + 0.95 + 0.2 * len(reason), "\n".join(alert), 10, color=ALERT, weight="bold")
+    top += 1.95 if alert[0] else 1.55
     sheet.text(left, top, "measured", 12, weight="bold")
     for right, word in ((first, "before"), (second, "after")):
         sheet.text(right, top + 0.03, word, 10, ha="right", color=FAINT)
-    after = dict(numbers(exhibit.light_after))
-    for line, (word, number) in enumerate(numbers(exhibit.moment.light)):
+    for line, (word, before, after) in enumerate(numbers(exhibit.moment.light, exhibit.light_after)):
         down = top + 0.34 + _LINE * line
         sheet.text(left, down, word, 10)
-        sheet.text(first, down, number, 10, ha="right")
-        sheet.text(second, down, after[word], 10, ha="right", weight="bold")
+        sheet.text(first, down, before, 10, ha="right")
+        sheet.text(second, down, after, 10, ha="right", weight="bold")
     sheet.text(left, down + 0.5, "\n".join(_READING), 9, color=FAINT, linespacing=1.5)
 
 
@@ -254,10 +266,13 @@ def _recording(facts: Facts, asked: Asked) -> Figure:
 
 
 def _strip(sheet: Sheet, left: float, top: float, side: float, high: float, exhibit: Exhibit) -> None:
-    moment, colour = exhibit.moment, colour_of(exhibit.moment.correction)
+    moment = exhibit.moment
+    colour, found = colour_of(moment.correction, moment.reason), unseen(moment.light)
     sheet.text(left, top - 0.58, clock(moment.at, tenths=True), 10, weight="bold")
     sheet.text(left, top - 0.38, f"mean {moment.light.mean:.0f}, contrast {moment.light.contrast:.0f}", 8.5)
     sheet.text(left, top - 0.2, moment.correction.value, 8.5, color=FAINT)
+    if found is not None:
+        sheet.text(left + side, top - 0.2, found.value, 8.5, color=ALERT, weight="bold", ha="right")
     show(sheet.axes(left, top, side, high), exhibit.before)
     show(sheet.axes(left, top + high + _STRIP_GAP, side, high), exhibit.after, colour)
 
@@ -273,6 +288,8 @@ def _draw_curves(axes: Axes, facts: Facts) -> None:
     axes.step(
         times, contrasts, where="post", color=_CONTRAST, linewidth=1.4, linestyle="--", label="contrast"
     )
+    for stretch in facts.impaired:
+        _hatch(axes, stretch)
     for exhibit in facts.exhibits:
         axes.axvline(exhibit.moment.at, color=FAINT, linewidth=0.6, linestyle=":")
     axes.set_xlim(times[0], times[-1])
@@ -287,18 +304,19 @@ def _draw_curves(axes: Axes, facts: Facts) -> None:
 def _draw_bars(axes: Axes, facts: Facts) -> None:
     times = _edges(facts.spans)
     base = np.zeros(len(times))
-    for correction, pictures in facts.corrections.items():
-        shares = _steps([span.corrections.get(correction, 0) / span.pictures for span in facts.spans])
-        axes.fill_between(
-            times,
-            base,
-            base + shares,
-            step="post",
-            linewidth=0,
-            color=colour_of(correction),
-            label=f"{correction.value} {pictures / facts.treated:.0%}",
+    for word, (colour, those) in _shades(facts).items():
+        shares = _steps(
+            [sum(span.reasons.get(one, 0) for one in those) / span.pictures for span in facts.spans]
         )
-        base = base + shares
+        share = sum(facts.reasons[one] for one in those) / facts.treated
+        top = base + shares
+        axes.fill_between(
+            times, base, top, step="post", linewidth=0, color=colour, label=f"{word} {share:.0%}"
+        )
+        base = top
+    for number, stretch in enumerate(facts.impaired):
+        word = "_" if number else "cannot be seen: stream.impaired"  # matplotlib lists no word that begins so
+        _hatch(axes, stretch, word)
     axes.set_xlim(times[0], times[-1])
     axes.set_ylim(0, 1)
     axes.set_yticks([])
@@ -307,6 +325,28 @@ def _draw_bars(axes: Axes, facts: Facts) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: clock(at)))
     axes.set_xlabel("time in the recording", size=9, color=FAINT)
     axes.legend(loc="upper left", bbox_to_anchor=(0.0, -0.75), ncols=6, frameon=False, fontsize=9.5)
+
+
+def _hatch(axes: Axes, stretch: Unseen, word: str | None = None) -> None:
+    axes.axvspan(
+        stretch.begins,
+        stretch.ends,
+        facecolor="none",
+        edgecolor=ALERT,
+        linewidth=0,
+        hatch="///",
+        label=word,
+    )
+
+
+def _shades(facts: Facts) -> dict[str, tuple[str, list[tuple[Correction, str]]]]:
+    """Return what is drawn in one colour: by its word that colour, and the corrections with their reasons."""
+    shades: dict[str, tuple[str, list[tuple[Correction, str]]]] = {}
+    vocabulary = list(Correction)
+    for correction, reason in sorted(facts.reasons, key=lambda one: vocabulary.index(one[0])):
+        word = word_of(correction, reason)
+        shades.setdefault(word, (colour_of(correction, reason), []))[1].append((correction, reason))
+    return shades
 
 
 def _edges(spans: tuple[Span, ...]) -> list[float]:

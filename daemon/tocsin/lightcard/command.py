@@ -1,31 +1,34 @@
 """`tocsin light`: see what Tocsin makes of a camera's light, and why."""
 
-from enum import StrEnum
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tocsin.errors import InputError
+from tocsin.footage.options import LightMode, light_mode
 
 if TYPE_CHECKING:  # what draws and decodes loads when the command runs
     from tocsin.lightcard.facts import Facts
     from tocsin.lightcard.table import Asked
 
 
-class LightMode(StrEnum):
-    """How the light is treated: the word in the configuration."""
-
-    GUIDED = "guided"
-    DACOT = "dacot"
-    OFF = "off"
+_INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
 
 
 def light(
     recording: Annotated[Path, typer.Argument(metavar="IMAGE|VIDEO", help="What the camera recorded.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="PNG", help="Where the picture is written.")],
     mode: Annotated[
-        LightMode | None, typer.Option(help="How the light is treated.", show_default="guided")
+        LightMode | None,
+        typer.Option(
+            parser=light_mode,
+            metavar="|".join(LightMode),
+            help="How the light is treated.",
+            show_default="guided",
+        ),
     ] = None,
     brighter_than: Annotated[
         float | None,
@@ -73,30 +76,34 @@ def light(
 
     Example: tocsin light entrance.mp4 --out entrance-light.png
     """
-    from tocsin.evaluate.output import check_target
-    from tocsin.lightcard import run
-
     if stream is not None and config is None:
         raise InputError("--stream: expected --config beside it, found none")
     if size is not None and model is not None:
         raise InputError("--size: expected it without --model, which has a size of its own, found both")
-    run.check_recording(recording)
-    check_target("--out", out, ".png", [one for one in (recording, config) if one is not None])
-    settings = run.Settings() if config is None else run.from_config(config, stream)
-    settings = run.overruled(settings, mode=mode, brighter_than=brighter_than, model=model, size=size)
-    facts, asked = run.collect(recording, settings, run.condition(simulate), step=every, strict=strict)
+    try:
+        from tocsin.footage import camera
+        from tocsin.footage.output import check_target, write
+        from tocsin.lightcard import card, run
+
+        run.check_recording(recording)
+        check_target("--out", out, ".png", [one for one in (recording, config) if one is not None])
+        settings = camera.Settings() if config is None else camera.from_config(config, stream)
+        settings = camera.overruled(settings, mode=mode, brighter_than=brighter_than, model=model, size=size)
+        facts, asked = run.collect(recording, settings, run.condition(simulate), step=every, strict=strict)
+        write(out, card.draw(facts, asked))
+    except KeyboardInterrupt:
+        print("tocsin: stopped; nothing was written", file=sys.stderr)
+        raise typer.Exit(_INTERRUPTED) from None
     _report(facts, asked, out, as_json)
 
 
 def _report(facts: "Facts", asked: "Asked", out: Path, as_json: bool) -> None:
-    """Write the picture, then print the numbers and where the picture is."""
+    """Print the numbers and where the picture is."""
     import json
 
-    from tocsin.evaluate.output import write
-    from tocsin.lightcard import card, table
+    from tocsin.lightcard import table
 
     single = facts.exhibits[0] if facts.treated == 1 else None
-    write(out, card.draw(facts, asked))
     if as_json:
         found = table.recording_json(facts, asked) if single is None else table.picture_json(single, asked)
         print(json.dumps({**found, "out": table.readable(out)}, indent=2))

@@ -10,10 +10,22 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from tocsin.capture.shrink import Plane, Shrinker
+from tocsin.footage.camera import InputSize
 from tocsin.frame import Correction, Light, fit
+from tocsin.impairment import Impairment
 from tocsin.light.plan import Mode, Policy
 from tocsin.light.treat import Treatment
-from tocsin.lightcard.timeline import Change, Moment, Span, Steadiness, Thinned, Timeline, spread
+from tocsin.lightcard.sight import Sight, Unseen
+from tocsin.lightcard.timeline import (
+    Change,
+    Moment,
+    Span,
+    Steadiness,
+    Thinned,
+    Timeline,
+    by_correction,
+    spread,
+)
 
 EXHIBITS = 8
 """Exhibits that are kept in the end: as many as are still recognised side by side."""
@@ -22,22 +34,13 @@ _AT_CHANGES = 4
 """At most so many of them show a change of correction; the others are evenly spread."""
 
 
-@dataclass(frozen=True, slots=True)
-class InputSize:
-    """What the detector takes, in pixels, and whether a picture keeps its shape in it."""
-
-    width: int
-    height: int
-    keep_aspect: bool = True
-
-
 @dataclass(frozen=True, slots=True, eq=False)  # pixels cannot be compared as one value
 class Exhibit:
     """A moment with its pictures as the detector gets them, without and with the correction.
 
     `before` and `after` are I420 (BT.601, 16 to 235) as uint8 [h * 3 / 2, w]; `light_after` is the light of
     `after`. `width` and `height` are those of the recorded picture. `gains`, where the correction differs from
-    place to place: by how much differences of luma grow there beyond the whole, float32 [rows, columns].
+    place to place: by how much differences of luma grow there, float32 [rows, columns].
     """
 
     moment: Moment
@@ -55,7 +58,8 @@ class Facts:
 
     `exhibits` are in the order of time: some evenly spread, and some at changes. `changes` holds the first
     `CHANGES_LISTED` of `change_count`; `busiest` is the largest number of changes within ten seconds. `reasons`
-    counts the pictures by correction and reason.
+    counts the pictures by correction and reason. `unseen` counts those that cannot be seen, and `impaired` are the
+    stretches that the daemon would report for it.
     """
 
     exhibits: tuple[Exhibit, ...]
@@ -64,6 +68,8 @@ class Facts:
     change_count: int
     busiest: int
     reasons: Mapping[tuple[Correction, str], int]
+    unseen: Mapping[Impairment, int]
+    impaired: tuple[Unseen, ...]
 
     @property
     def treated(self) -> int:
@@ -73,10 +79,7 @@ class Facts:
     @property
     def corrections(self) -> dict[Correction, int]:
         """The treated pictures by what was done about them, in the order of the vocabulary."""
-        counts: Counter[Correction] = Counter()
-        for (correction, _), pictures in self.reasons.items():
-            counts[correction] += pictures
-        return {correction: counts[correction] for correction in Correction if counts[correction]}
+        return by_correction(self.reasons)
 
 
 class Collector:
@@ -90,6 +93,7 @@ class Collector:
         self._turns: Thinned[Exhibit] = Thinned(2 * _AT_CHANGES)
         self._timeline = Timeline()
         self._steadiness = Steadiness()
+        self._sight = Sight()
         self._reasons: Counter[tuple[Correction, str]] = Counter()
         self._at = -math.inf
 
@@ -100,6 +104,7 @@ class Collector:
         moment = exhibit.moment
         self._reasons[moment.correction, moment.reason] += 1
         self._timeline.add(moment)
+        self._sight.add(moment.light, moment.at)
         self._even.add(exhibit)
         if self._steadiness.changes_with(moment):
             self._turns.add(exhibit)
@@ -117,6 +122,8 @@ class Collector:
             change_count=self._steadiness.count,
             busiest=self._steadiness.busiest,
             reasons=dict(self._reasons),
+            unseen=dict(self._sight.pictures),
+            impaired=self._sight.stretches(),
         )
 
     def _exhibit(self, frame: VideoFrame) -> Exhibit:

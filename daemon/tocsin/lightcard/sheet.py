@@ -7,8 +7,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from tocsin.capture.shrink import Plane
-from tocsin.frame import Correction
+from tocsin.frame import Correction, Reason
 from tocsin.lightcard.facts import Exhibit
+from tocsin.lightcard.timeline import Moment
 
 _COLOURS = {
     Correction.NONE: "#bdbdbd",
@@ -23,15 +24,23 @@ _COLOURS = {
 }
 """After Okabe and Ito, who chose colours that the colour-blind tell apart; what also smooths is a darker one."""
 
-INK, FAINT, CLIPPED = "#222222", "#666666", "#882255"
+_LEFT_ALONE = {Reason.UNIFORM.value: "#5c5c5c", Reason.OVEREXPOSED.value: "#8f8779"}
+"""`none` because nothing can be done is not `none` because all is well."""
+
+INK, FAINT, CLIPPED, ALERT = "#222222", "#666666", "#882255", "#b2182b"
 MARGIN = 0.55
 TITLE = 1.25
 """Inches from the upper edge to what follows the title."""
 
 
-def colour_of(correction: Correction) -> str:
-    """Return the colour that stands for a correction, wherever it is drawn."""
-    return _COLOURS[correction]
+def colour_of(correction: Correction, reason: str = "") -> str:
+    """Return the colour that stands for a correction, and for why nothing was done, wherever it is drawn."""
+    return _LEFT_ALONE.get(reason, _COLOURS[correction])
+
+
+def word_of(correction: Correction, reason: str) -> str:
+    """Return the word that goes with the colour."""
+    return f"{correction} ({reason.partition(':')[0]})" if reason in _LEFT_ALONE else correction.value
 
 
 class Sheet:
@@ -59,11 +68,11 @@ class Sheet:
         looks = {"ha": "left", "va": "top", "color": INK, **more}
         self.figure.text(left / self.width, 1 - top / self.height, _drawable(words), size=size, **looks)  # type: ignore[arg-type]
 
-    def chip(self, left: float, top: float, correction: Correction, size: float = 11) -> None:
-        """Write a correction's word on its colour."""
-        colour = colour_of(correction)
+    def chip(self, left: float, top: float, moment: Moment, size: float = 11) -> None:
+        """Write what was done about a moment on its colour."""
+        colour = colour_of(moment.correction, moment.reason)
         box = {"boxstyle": "round,pad=0.35", "facecolor": colour, "edgecolor": "none"}
-        self.text(left, top, correction.value, size, color=_ink_on(colour), weight="bold", bbox=box)
+        self.text(left, top, moment.correction.value, size, color=_ink_on(colour), weight="bold", bbox=box)
 
     def title(self, name: str, about: str) -> None:
         """Write what was looked at, and what is known about the whole of it."""

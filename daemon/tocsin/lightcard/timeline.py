@@ -27,11 +27,19 @@ class Moment:
     reason: str
 
 
+def by_correction(reasons: Mapping[tuple[Correction, str], int]) -> dict[Correction, int]:
+    """Return the number of pictures by correction, in the order of the vocabulary, whatever the reasons."""
+    counts: Counter[Correction] = Counter()
+    for (correction, _), pictures in reasons.items():
+        counts[correction] += pictures
+    return {correction: counts[correction] for correction in Correction if counts[correction]}
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """A stretch of the timeline: from when to when (seconds), and the average light of its pictures.
 
-    `corrections` counts the pictures by what was done about them.
+    `reasons` counts the pictures by what was done about them and why.
     """
 
     begins: float
@@ -39,12 +47,17 @@ class Span:
     mean: float
     p1: float
     p99: float
-    corrections: Mapping[Correction, int]
+    reasons: Mapping[tuple[Correction, str], int]
 
     @property
     def pictures(self) -> int:
         """How many treated pictures the averages are of."""
-        return sum(self.corrections.values())
+        return sum(self.reasons.values())
+
+    @property
+    def corrections(self) -> Mapping[Correction, int]:
+        """The pictures by what was done about them alone."""
+        return by_correction(self.reasons)
 
     @property
     def contrast(self) -> float:
@@ -136,25 +149,25 @@ class _Sum:
     mean: float = 0.0
     p1: float = 0.0
     p99: float = 0.0
-    corrections: Counter[Correction] = field(default_factory=Counter)
+    reasons: Counter[tuple[Correction, str]] = field(default_factory=Counter)
 
     def take(self, other: "_Sum") -> None:
         """Add a later one."""
         self.mean += other.mean
         self.p1 += other.p1
         self.p99 += other.p99
-        self.corrections += other.corrections
+        self.reasons += other.reasons
 
     def span(self, ends: float) -> Span:
         """Return the averages."""
-        pictures = self.corrections.total()
+        pictures = self.reasons.total()
         return Span(
             self.begins,
             ends,
             self.mean / pictures,
             self.p1 / pictures,
             self.p99 / pictures,
-            dict(self.corrections),
+            dict(self.reasons),
         )
 
 
@@ -175,8 +188,10 @@ class Timeline:
             self._step = max(moment.at - self._last, 0.0)
         self._last = moment.at
         light = moment.light
-        one = _Sum(moment.at, light.mean, light.p1, light.p99, Counter({moment.correction: 1}))
-        if self._sums and self._sums[-1].corrections.total() < self._pictures:
+        one = _Sum(
+            moment.at, light.mean, light.p1, light.p99, Counter({(moment.correction, moment.reason): 1})
+        )
+        if self._sums and self._sums[-1].reasons.total() < self._pictures:
             self._sums[-1].take(one)
             return
         if len(self._sums) == self._limit:
@@ -186,7 +201,7 @@ class Timeline:
     def spans(self) -> tuple[Span, ...]:
         """Return the spans; each lasts to the next, the last one as long as its last picture is shown."""
         ends = [*(later.begins for later in self._sums[1:]), self._last + self._step]
-        return tuple(one.span(end) for one, end in zip(self._sums, ends, strict=True) if one.corrections)
+        return tuple(one.span(end) for one, end in zip(self._sums, ends, strict=True) if one.reasons)
 
     def _join(self) -> None:
         joined = self._sums[::2]

@@ -1,0 +1,39 @@
+"""What `tocsin status` shows of streams."""
+
+from io import StringIO
+from types import SimpleNamespace
+from typing import Any
+
+from rich.console import Console
+
+from tocsin.capture.keeper import StreamState, StreamStatus
+from tocsin.cli import _show_status
+from tocsin.frame import Correction
+from tocsin.impairment import Impairment
+from tocsin.lights import LightStatus
+from tocsin.report import Report
+
+DETECTOR: Any = SimpleNamespace(model_name="persons", device="cpu", provider="CPU", degraded=None)
+
+
+def report(impaired: Impairment | None, message: str = "") -> Report:
+    status = StreamStatus("entrance", StreamState.LIVE, 0.0, None, message, 1.0)
+    light = LightStatus(2.0, 4.0, Correction.NONE, impaired)
+    return Report(True, (status,), {"entrance": 7}, {"entrance": light}, DETECTOR, (), (), 9100)
+
+
+def test_an_impaired_stream_fits_on_a_terminal() -> None:
+    """Its why is the word, and the table no wider than 90 columns."""
+    out = StringIO()
+    _show_status(Console(file=out, width=160, highlight=False), report(Impairment.TOO_DARK).as_json())
+    shown = out.getvalue()
+    assert "too_dark" in shown
+    assert max(map(len, shown.splitlines())) <= 90
+
+
+def test_why_a_stream_waits_comes_first() -> None:
+    """A stream that is down says that, whatever was seen of it before."""
+    (row,) = report(Impairment.TOO_DARK, "connection refused").as_json()["streams"]
+    assert (row["why"], row["impaired"]) == ("connection refused", "too_dark")
+    (row,) = report(None).as_json()["streams"]
+    assert row["why"] == ""
