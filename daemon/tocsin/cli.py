@@ -24,6 +24,7 @@ from tocsin import __version__
 from tocsin.augment.command import augment
 from tocsin.errors import ConfigError, InputError, ModelError, StartError, TocsinError
 from tocsin.evaluate.command import Explained, evaluate
+from tocsin.footage.shown import harmless
 from tocsin.lightcard.command import light
 
 if TYPE_CHECKING:  # the configuration's libraries load when a command needs them
@@ -76,7 +77,7 @@ def run() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except TocsinError as error:
         for line in str(error).splitlines():
-            print(f"tocsin: {line}", file=sys.stderr)
+            print(f"tocsin: {harmless(line)}", file=sys.stderr)
         sys.exit(_exit_code(error))
 
 
@@ -178,7 +179,7 @@ def demo(
         timer = threading.Timer(seconds, stop.set)
         timer.daemon = True
         timer.start()
-    failure = show.run(Console(highlight=False, soft_wrap=True), stop, http)
+    failure = show.run(Console(highlight=False, soft_wrap=True, emoji=False), stop, http)
     if failure:
         print(f"tocsin: {failure}", file=sys.stderr)
         _leave(TEMPORARY_FAILURE)
@@ -226,7 +227,7 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
         print(json.dumps(answer, indent=2))
     else:
         wide = None if sys.stdout.isatty() else 160  # rich would cut at 80 columns where there is no terminal
-        _show_status(Console(width=wide, highlight=False), answer)
+        _show_status(Console(width=wide, highlight=False, markup=False, emoji=False), answer)
 
 
 @webhooks.command("test")

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -135,23 +134,21 @@ def test_wrong_usage_is_one_sentence(tmp_path: Path, words: list[str], sentence:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_ctrl_c_ends_it_quickly_and_it_goes_on(tmp_path: Path, processes: int) -> None:
-    """Two seconds, one sentence, no process left behind, no torn file; the same command completes it."""
+    """One sentence, no process left behind, no torn file, much left to do; the same command completes it."""
     file = large(tmp_path / "in", 12)
     words = (file, tmp_path / "out", "--jobs", str(processes))
     run = start(*words)
     try:
         until(lambda: some_done(tmp_path / "out"), 30.0, "the first pictures")
         workers = descendants(run.pid)
-        began = time.monotonic()
         os.killpg(run.pid, signal.SIGINT)
-        _, errors = run.communicate(timeout=10)
-        assert time.monotonic() - began < 2.0
+        _, errors = run.communicate(timeout=30)
     finally:
         run.kill()
     assert run.returncode == 130
     assert errors == "tocsin: stopped; what is done stays valid, and the same command goes on from here\n"
-    until(lambda: gone(workers), 5.0, "the end of every process")
-    assert len(records(tmp_path / "out")) < 96
+    until(lambda: gone(workers), 30.0, "the end of every process")
+    assert len(records(tmp_path / "out")) < 48, "it ends before the work does"
     assert not (tmp_path / "out/data.yaml").exists(), "an unfinished data set is not for training"
     again = augment(*words)
     assert (again.returncode, again.stderr) == (0, "")
@@ -169,11 +166,29 @@ def test_a_kill_is_survived(tmp_path: Path) -> None:
         assert len(workers) >= 2
     finally:
         run.kill()
-        run.communicate(timeout=10)
-    until(lambda: gone(workers), 5.0, "the end of every process")
+        run.communicate(timeout=30)
+    until(lambda: gone(workers), 30.0, "the end of every process")
     assert augment(file, tmp_path / "out").returncode == 0
     assert augment(file, tmp_path / "whole").returncode == 0
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+def test_a_process_that_dies_is_a_temporary_failure(tmp_path: Path) -> None:
+    """As where memory ends: one sentence, exit code 75, and what is done stays."""
+    file = large(tmp_path / "in", 12)
+    run = start(file, tmp_path / "out", "--jobs", "2")
+    try:
+        until(lambda: some_done(tmp_path / "out"), 30.0, "the first pictures")
+        helpers = [child for child in descendants(run.pid) if descendants(child)]
+        workers = [worker for helper in helpers for worker in descendants(helper)]
+        assert len(workers) == 2
+        os.kill(workers[0], signal.SIGKILL)
+        _, errors = run.communicate(timeout=30)
+    finally:
+        run.kill()
+    assert run.returncode == 75
+    assert re.fullmatch(r"tocsin: expected every process to go on, found that one died, .*\n", errors), errors
+    assert 3 < len(records(tmp_path / "out")) < 48
 
 
 def test_a_full_disk_is_a_temporary_failure(tmp_path: Path) -> None:
@@ -211,6 +226,30 @@ def test_progress_is_shown_on_a_terminal(tmp_path: Path) -> None:
         os.close(mine)
         assert run.wait(timeout=30) == 0
     assert b"18/18" in shown
+
+
+def test_a_name_is_told_as_it_is_written(tmp_path: Path) -> None:
+    """Neither colons around a word nor brackets become something else; bytes that are no letters are no end."""
+    name = os.fsdecode(b"root:x:0 [red]\xff.jpg")
+    yolo(tmp_path / "in")
+    (tmp_path / "in/images/train" / name).write_bytes(b"rubbish")
+    ran = augment("in", "out\udcff", "--conditions", "ev+1", folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "in/images/train/root:x:0 [red]\\udcff.jpg: expected an image, found data of another" in ran.stderr
+    assert ran.stdout.endswith("for the trainer: out\\udcff/data.yaml\n")
+
+
+def test_links_are_followed_where_a_person_says_so(tmp_path: Path) -> None:
+    """The sentence about a link tells the option that lets it through."""
+    yolo(tmp_path / "in")
+    (tmp_path / "in/images/train/00.jpg").rename(tmp_path / "00.jpg")
+    (tmp_path / "in/images/train/00.jpg").symlink_to(tmp_path / "00.jpg")
+    ran = augment("in", "out", folder=tmp_path)
+    assert ran.stderr == (
+        "tocsin: left out: in/images/train/00.jpg: expected what lies in in, "
+        "found a link that leads out of it (see --follow-links)\n"
+    )
+    assert augment("in", "whole", "--follow-links", folder=tmp_path).stderr == ""
 
 
 def test_help_shows_an_example() -> None:

@@ -188,7 +188,9 @@ def test_the_version_is_told() -> None:
     assert re.fullmatch(r"tocsin \d+\.\d+\.\d+\n", tocsin("--version").stdout)
 
 
-@pytest.mark.parametrize("command", ["run", "demo", "check", "schema", "status", "webhook test"])
+@pytest.mark.parametrize(
+    "command", ["run", "demo", "check", "schema", "status", "webhook test", "evaluate", "light", "augment"]
+)
 def test_every_command_has_help_with_an_example(command: str) -> None:
     """`--help` shows how to type it."""
     shown = tocsin(*command.split(), "--help")

@@ -1,6 +1,8 @@
 """Data sets of both formats are read as trainers read them, and written so that they can be read again."""
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from pycocotools.coco import COCO
 
 from support.augmenting import ALWAYS, OFF, augment
 from support.datasets import coco, picture, records, save, tree, turned, yolo
+from tocsin.augment import yolo as yolo_format
 from tocsin.augment.dataset import Loss
 from tocsin.errors import InputError
 
@@ -161,6 +164,79 @@ def test_a_bad_data_yaml_is_told(tmp_path: Path, text: str, sentence: str) -> No
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("nc: -3", "nc: expected 1 to 100000 classes, found -3"),
+        ("nc: 0", "nc: expected 1 to 100000 classes, found 0"),
+        ("nc: 100001", "nc: expected 1 to 100000 classes, found 100001"),
+        ("nc: true", "nc: expected 1 to 100000 classes, found True"),
+        ("nc: two", "nc: expected 1 to 100000 classes, found two"),
+        ("nc: 0x" + "f" * 5000, "nc: expected 1 to 100000 classes, found what is too long to be shown"),
+        ("names: []", r"names: expected the names of the classes, found \[\]"),
+        ("names: {}", "names: expected the names of the classes, found {}"),
+        ("names: {-1: a}", "names: expected the names of the classes, found {-1: 'a'}"),
+        ("names: {100000: a}", "names: expected the names of the classes, found {100000: 'a'}"),
+        ("names: [a, [b]]", r"names: expected one for class 1, found \['b'\]"),
+        ("names: {0: 0x" + "f" * 5000 + "}", "names: expected one for class 0, found what is too long"),
+        ("", "names: expected the names of the classes, found None"),
+    ],
+)
+def test_classes_that_are_none_are_told(tmp_path: Path, text: str, sentence: str) -> None:
+    """The file is there, and what is wrong with it is said."""
+    file = yolo(tmp_path / "in")
+    file.write_text(f"train: images/train\n{text}\n")
+    with pytest.raises(InputError, match=rf"data.yaml: {sentence}"):
+        augment(file, tmp_path / "out")
+
+
+def test_classes_may_be_counted_or_named_strangely(tmp_path: Path) -> None:
+    """A count alone gives numbers for names; half a letter in a name is carried along as it is."""
+    file = yolo(tmp_path / "in")
+    for number, (text, names) in enumerate(
+        [
+            ("nc: 2", {0: "class0", 1: "class1"}),
+            ('names: ["\\ud800", yes]', {0: "\ud800", 1: "True"}),
+            ("7: 1\nnames: [7, 8.5]", {0: "7", 1: "8.5"}),
+        ]
+    ):
+        file.write_text(f"train: images/train\n{text}\n")
+        made = augment(file, tmp_path / f"out{number}").outcome.trainer_file
+        assert yaml.safe_load(made.read_text())["names"] == names
+
+
+def test_a_list_that_is_none_is_not_shown(tmp_path: Path) -> None:
+    """A split may name any file of the data set; a line that names no picture may be private."""
+    file = yolo(tmp_path / "in")
+    (tmp_path / "in/list").write_text("hunter2\nimages/train/00.jpg\n../up.jpg\nimages/train/00.txt\n")
+    file.write_text("train: list\nnames: [knife, gun]\n")
+    ran = augment(file, tmp_path / "out")
+    assert ran.outcome.sources == 1
+    assert ran.told == [
+        f"left out: {tmp_path}/in/list:1: expected the path of a picture, found none",
+        f"left out: {tmp_path}/in/list:3: expected a path inside {tmp_path}/in, found ../up.jpg",
+        f"left out: {tmp_path}/in/list:4: expected the path of a picture, found none",
+    ]
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pictures are not lost in silence."""
+    file = yolo(tmp_path / "in")
+    (tmp_path / "in/images/train/more").mkdir()
+    scan = os.scandir
+
+    def refused(path: str) -> Any:
+        if Path(path).name == "more":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scan(path)
+
+    monkeypatch.setattr(yolo_format.os, "scandir", refused)
+    ran = augment(file, tmp_path / "out")
+    assert ran.told == [
+        f"left out: {tmp_path}/in/images/train/more: expected a folder, found: Permission denied"
+    ]
+
+
 def test_a_person_may_name_a_folder_elsewhere(tmp_path: Path) -> None:
     """`--images` overrides where the paths of a data.yaml start."""
     yolo(tmp_path / "in")
@@ -290,6 +366,64 @@ def test_what_is_unusable_is_left_out_and_told(tmp_path: Path) -> None:
     assert "04.png: expected 63x48 pixels as its labels say, found 64x48" in told
     assert {record["source"] for record in records(tmp_path / "out")} == {"00.png"}
     assert not list(tmp_path.rglob("passwd*"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        pytest.param("bbox", f"[1, 2, 3, {'9' * 400}]", "bbox: expected x, y, width and height, ", id="huge"),
+        pytest.param(
+            "bbox", f"[1, 2, 3, {'9' * 5000}]", "bbox: expected x, y, width and height, ", id="longer"
+        ),
+        pytest.param("bbox", "[1, 2, 3, 1e999]", "bbox: expected x, y, width and height, ", id="endless"),
+        pytest.param(
+            "bbox", '["\\ud800", 2, 3, 4]', "bbox: expected x, y, width and height, ", id="half a letter"
+        ),
+        pytest.param(
+            "category_id", '"\\ud800"', "category_id: expected one of the categories, ", id="a category"
+        ),
+        pytest.param(
+            "category_id", "9" * 5000, "category_id: expected one of the categories, ", id="a huge one"
+        ),
+        pytest.param("segmentation", f"[[1, 2, {'9' * 400}, 4]]", "segmentation: expected ", id="a polygon"),
+        pytest.param(
+            "segmentation",
+            f'{{"size": [48, {"9" * 400}], "counts": [1]}}',
+            "segmentation: expected ",
+            id="a mask",
+        ),
+        pytest.param("keypoints", f"[1, {'9' * 400}, 2]", "keypoints: expected ", id="key points"),
+    ],
+)
+def test_strange_numbers_and_letters_cost_one_picture(
+    tmp_path: Path, key: str, value: str, sentence: str
+) -> None:
+    """Its place is told in one sentence that fits on a screen, and the rest of the file is used."""
+    file = coco(tmp_path / "in")
+    data = json.loads(file.read_text())
+    data["annotations"][2][key] = "STRANGE"
+    file.write_text(json.dumps(data).replace('"STRANGE"', value))
+    ran = augment(file, tmp_path / "out")
+    assert ran.outcome.sources == 2
+    (told,) = ran.told
+    assert told.startswith(f"left out: {file}: annotations[2].{sentence}")
+    assert told.isprintable()
+    assert len(told) < 400
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_strange_numbers_of_an_image_are_told(tmp_path: Path, digits: int) -> None:
+    """An id or a width without end is as good as none."""
+    file = coco(tmp_path / "in")
+    data = json.loads(file.read_text())
+    data["images"][0]["width"] = "STRANGE"
+    data["images"][1]["file_name"] = "\ud800.png"
+    data["images"].append({"id": "STRANGE", "file_name": 7})
+    file.write_text(json.dumps(data).replace('"STRANGE"', "9" * digits))
+    ran = augment(file, tmp_path / "out")
+    assert {image["source_id"] for image in content(tmp_path / "out")["images"]} == {100, 102}
+    assert all(sentence.isprintable() and len(sentence) < 400 for sentence in ran.told)
+    assert len(ran.told) == 2
 
 
 @pytest.mark.parametrize(

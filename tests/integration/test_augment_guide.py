@@ -10,8 +10,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from support.pictures import frame, view
-from tocsin.augment.develop import to_i420
 from tocsin.detect.detector import open_detector
+from tocsin.footage.pictures import to_i420
 
 README = Path(__file__).parents[2] / "README.md"
 

@@ -3,17 +3,23 @@
 import errno
 import json
 import os
+import pickle
 import re
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from support.augmenting import ALWAYS, OFF, augment
 from support.datasets import coco, picture, records, save, tree, yolo
 from tocsin.augment import output
+from tocsin.augment.dataset import Source
+from tocsin.augment.manifest import Line, Manifest, Record
+from tocsin.augment.produce import Job, Workshop, make, make_all
 from tocsin.errors import InputError, OutputError
+from tocsin.footage.simulate import parse
 from tocsin.light.plan import Mode, Policy
 
 RANGES = "ev-4..ev-1/noise0.001..0.006,veil0.2..veil0.8"
@@ -30,12 +36,59 @@ def test_the_number_of_processes_changes_nothing(tmp_path: Path, make: Callable[
     assert tree(tmp_path / "out1") == tree(tmp_path / "out3")
 
 
+def test_many_pictures_come_in_the_order_of_the_data_set(tmp_path: Path) -> None:
+    """More than the processes are handed at once: the manifest does not tell how many there were."""
+    file = yolo(tmp_path / "in", {"train": 20})
+    for processes in (1, 2):
+        augment(file, tmp_path / f"out{processes}", processes=processes)
+    assert tree(tmp_path / "out1") == tree(tmp_path / "out2")
+
+
+def jobs(folder: Path, counts: Sequence[int]) -> list[Job]:
+    """Write a picture for each count, to be shown in as many conditions."""
+    found = []
+    for number, count in enumerate(counts):
+        path = save(folder / f"{number}.png", picture(number, 1280, 720))
+        lights = parse(",".join(f"veil0.{share:02}" for share in range(1, count + 1)))
+        found.append(Job(Source(path.name, path, PurePosixPath("images", path.name), "train"), lights))
+    return found
+
+
+def test_a_job_ends_before_the_next_picture(tmp_path: Path) -> None:
+    """Once it is told to stop; what is made until then is told."""
+    (job,) = jobs(tmp_path, [3])
+    answers = iter([False, True])
+    made = make(job, Workshop(tmp_path / "out", OFF, 0), lambda: next(answers))
+    assert [line.record.picture for line in made.lines] == ["images/0__veil0.01.png"]
+    assert made.loss is None
+
+
+def test_processes_end_within_their_jobs(tmp_path: Path) -> None:
+    """When nobody wants more results, none makes all the pictures that it was asked for."""
+    results = make_all(jobs(tmp_path, [1, 60, 60]), Workshop(tmp_path / "out", OFF, 0), 2)
+    first = next(results)
+    results.close()
+    assert len(first.lines) == 1
+    assert len(tree(tmp_path / "out")) < 1 + 60
+
+
 def test_the_seed_changes_what_is_drawn(tmp_path: Path) -> None:
     """Another seed, another data set."""
     file = yolo(tmp_path / "in")
     for seed in (0, 1):
         augment(file, tmp_path / f"out{seed}", ranges=RANGES, seed=seed)
     assert tree(tmp_path / "out0") != tree(tmp_path / "out1")
+
+
+def test_every_picture_has_dice_of_its_own(tmp_path: Path) -> None:
+    """Two sources have not the same noise, nor has one in two conditions; another seed is another noise."""
+    file = yolo(tmp_path / "in", {"train": 3})
+    seeds: list[int] = []
+    for seed in (0, 1):
+        augment(file, tmp_path / f"out{seed}", conditions="ev-1/noise0.01,ev-2/noise0.01", seed=seed)
+        seeds += [record["seed"] for record in records(tmp_path / f"out{seed}")]
+    assert len(seeds) == 18
+    assert len(set(seeds)) == 18
 
 
 class Disk:
@@ -98,6 +151,16 @@ def test_a_manifest_that_breaks_off_is_mended(tmp_path: Path) -> None:
     manifest.write_bytes(manifest.read_bytes()[:-30])
     assert augment(file, tmp_path / "out").outcome.made == 1
     assert tree(tmp_path / "out") == whole
+
+
+def test_a_manifest_that_was_not_begun_is_no_stranger(tmp_path: Path) -> None:
+    """A run that was killed at its first step leaves half a file, and the same command goes on."""
+    file = yolo(tmp_path / "in")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/tocsin-augment.jsonl.part").write_bytes(b'{"tocs')
+    augment(file, tmp_path / "out")
+    augment(file, tmp_path / "whole")
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(
@@ -256,10 +319,96 @@ def test_a_damaged_manifest_is_told(tmp_path: Path, text: bytes, sentence: str) 
         augment(file, tmp_path / "out")
 
 
+def lines(folder: Path, count: int) -> dict[str, int]:
+    """Write a manifest of so many pictures, four of each source; return the options it was begun with."""
+    entry = {
+        "source_bytes": 99,
+        "source_size": [1920, 1080],
+        "size": [1920, 1080],
+        "correction": "stretch",
+        "seed": 5,
+        "light": dict.fromkeys(map(str, range(20)), 0.5),
+        "reason": "haze",
+        "bytes": 99,
+    }
+    written = [{"tocsin_augment": 1, "seed": 0}] + [
+        {
+            "picture": f"images/train/{number:06}.jpg",
+            "source": f"images/{number // 4:06}.jpg",
+            "sha256": f"{number // 4:064}",
+            "condition": f"ev+{number % 4}",
+            **entry,
+        }
+        for number in range(count)
+    ]
+    folder.mkdir(exist_ok=True)
+    (folder / "tocsin-augment.jsonl").write_text("".join(json.dumps(one) + "\n" for one in written))
+    return {"seed": 0}
+
+
+def test_a_picture_costs_little_memory(tmp_path: Path) -> None:
+    """A few hundred bytes, read from a manifest or made just now: there may be a million pictures."""
+    options, count = lines(tmp_path, 4000), 4000
+    tracemalloc.start()
+    try:
+        with Manifest.open(tmp_path, options) as manifest:
+            kept, peak = tracemalloc.get_traced_memory()
+            assert len(manifest.records) == count
+            made = [
+                Line(
+                    replace(record, picture=f"new/{number:06}.jpg", sha256="".join(record.sha256)),
+                    0,
+                    {},
+                    None,
+                )
+                for number, record in enumerate(manifest.records.values())
+            ]
+            before = tracemalloc.get_traced_memory()[0]
+            manifest.add(made)
+            made.clear()
+            added = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert kept / count < 500
+    assert peak / count < 600, "the file is not held as a whole"
+    assert added / count < 500
+
+
+def test_equal_values_of_pictures_are_one_object(tmp_path: Path) -> None:
+    """Of a line that was read and of one that is added."""
+    with Manifest.open(tmp_path, lines(tmp_path, 5)) as manifest:
+        one, other, *_, last = manifest.records.values()
+        copy = Record(**{**{key: copied(getattr(one, key)) for key in one.__slots__}, "picture": "new.jpg"})
+        manifest.add([Line(copy, 0, {}, None)])
+        new = manifest.records["new.jpg"]
+    for key in ("source", "sha256", "source_size", "size", "correction"):
+        assert getattr(one, key) is getattr(other, key), key
+        assert getattr(one, key) is getattr(new, key), key
+    assert one.condition is last.condition is new.condition
+
+
+def copied(value: object) -> object:
+    """Return an equal value in another object, as it comes from another process."""
+    return pickle.loads(pickle.dumps(value))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("size", [1, 2, 3]), ("size", None), ("source", 7), ("sha256", None), ("picture", [])],
+)
+def test_a_strange_line_of_a_manifest_is_told(tmp_path: Path, key: str, value: object) -> None:
+    """With its number."""
+    options = lines(tmp_path, 2)
+    manifest = tmp_path / "tocsin-augment.jsonl"
+    written = [json.loads(line) for line in manifest.read_text().splitlines()]
+    written[2][key] = value
+    manifest.write_text("".join(json.dumps(one) + "\n" for one in written))
+    with pytest.raises(InputError, match=r"jsonl:3: expected a picture of a manifest, found"):
+        Manifest.open(tmp_path, options)
+
+
 def test_a_folder_is_for_one_run_at_a_time(tmp_path: Path) -> None:
     """The second one is told so."""
-    from tocsin.augment.manifest import Manifest
-
     (tmp_path / "out").mkdir()
     with (
         Manifest.open(tmp_path / "out", {"seed": 0}),
@@ -280,7 +429,7 @@ def test_unusable_pictures_are_left_out_and_counted(tmp_path: Path) -> None:
     lines, foreign, rubbish = ran.told
     folder = f"left out: {tmp_path}/in"
     assert lines.startswith(
-        f"{folder}/labels/train/02.txt:2: expected a class and four or more numbers, found '0"
+        f"{folder}/labels/train/02.txt:2: expected a class and four or more numbers, found none in place 3"
     )
     assert foreign.startswith(f"{folder}/images/train/04.heic: expected one of .bmp, .jpeg, .jpg")
     assert rubbish.startswith(f"{folder}/images/train/01.jpg: expected an image, found data of another kind")
@@ -329,3 +478,5 @@ def test_the_manifest_says_what_was_done(tmp_path: Path) -> None:
     assert second["condition"] == "ev+1"
     assert second["correction"] in ("darken+clahe", "clahe")
     assert 0 < second["light"]["mean"] < 255
+    numbers = [value for value in second["light"].values() if isinstance(value, float)]
+    assert numbers == [round(value, 4) for value in numbers]

@@ -33,6 +33,7 @@ def augment(
     original: bool = True,
     splits: tuple[str, ...] = ("train",),
     images: Path | None = None,
+    follow: bool = False,
     recipe: Recipe = OFF,
     seed: int = 0,
     processes: int = 1,
@@ -42,7 +43,7 @@ def augment(
     told: list[str] = []
     lights = spread(conditions, ranges, per_image, original)
     options = _options(data, images, ranges, per_image, splits, seed, lights, recipe)
-    request = Request(data, out, images, lights, splits, recipe, seed, processes, options)
+    request = Request(data, out, images, follow, lights, splits, recipe, seed, processes, options)
     losses = Losses(told.append, strict)
     outcome = Run(request, losses, told.append, lambda done, wanted: None).run()
     return Ran(outcome, told)

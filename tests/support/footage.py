@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from support.h264 import record
 from support.scene import Box, Scene
+from tocsin.evaluate.assess import Request
 from tocsin.frame import Detections
 
 CELL: Box = (0.375, 0.5, 0.5, 2 / 3)
@@ -16,6 +17,29 @@ CELL: Box = (0.375, 0.5, 0.5, 2 / 3)
 
 ELSEWHERE: Box = (0.75, 0.5, 0.875, 2 / 3)
 """Another one."""
+
+REQUEST = Request(
+    videos=(),
+    folders=(),
+    labels=(),
+    model=None,
+    device="cpu",
+    variants="off",
+    simulate=None,
+    score=0.5,
+    iou=0.5,
+    classes=None,
+    every=1,
+    alarms=None,
+    config=None,
+    stream=None,
+    negative=(),
+    target=None,
+    plot=None,
+    seed=0,
+    strict=False,
+)
+"""Nothing but the fastest that `tocsin evaluate` can be asked for."""
 
 
 def film(folder: Path, name: str, scene: Scene, seconds: float) -> Path:

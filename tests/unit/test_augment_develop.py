@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.datasets import picture
-from tocsin.augment.develop import Negative, Recipe, SizeError, to_i420
+from tocsin.augment.develop import Negative, Recipe, SizeError
 from tocsin.capture.shrink import Shrinker
 from tocsin.errors import InputError
-from tocsin.evaluate.simulate import AS_RECORDED, Condition, parse
+from tocsin.footage.pictures import from_i420, to_i420
+from tocsin.footage.simulate import AS_RECORDED, Condition, parse
 from tocsin.frame import Correction, fit
+from tocsin.light.correct import Corrector
 from tocsin.light.plan import Mode, Policy
 from tocsin.light.treat import Treatment
 from tocsin.resources import find
@@ -50,15 +52,6 @@ def test_the_format_stays(suffix: str) -> None:
     found = Negative(data, suffix, None).develop(parse("ev+1")[0], 0, ALWAYS).data
     assert found[:2] == data[:2]
     assert decoded(found).shape == (48, 64, 3)
-
-
-def test_only_the_light_changes_without_correction() -> None:
-    """A picture that is written without loss is what the simulation gives, pixel for pixel."""
-    pixels = picture(1)
-    (lit,) = parse("veil0.5")
-    found = decoded(Negative(encoded(pixels), ".png", None).develop(lit, 0, OFF).data)
-    expected = lit.apply(np.ascontiguousarray(pixels[..., ::-1]), 0)[..., ::-1]
-    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +91,47 @@ def test_correcting_before_or_after_shrinking_is_nearly_the_same() -> None:
     before = np.abs(plain.astype(int) - small).mean()
     assert before > 10, "the correction changes the picture"
     assert after < 4
+
+
+@pytest.mark.parametrize("takes", [96, 416], ids=["shrunk", "enlarged"])
+def test_a_plan_is_carried_out_at_the_size_of_the_picture(takes: int) -> None:
+    """Smoothing reaches as far in it as in the small copy; in a copy that is larger, a pixel stays a pixel."""
+    (dark,) = parse("ev-4/noise0.01")
+    pixels = picture(1, 288, 216)
+    recipe = Recipe(Policy(), takes, takes, keep_aspect=True, shrink=False, quality=95)
+    found = decoded(Negative(encoded(pixels), ".png", None).develop(dark, 0, recipe).data)
+
+    lit = to_i420(dark.apply(np.ascontiguousarray(pixels[..., ::-1]), 0))
+    small = np.empty((takes * 3 // 4 * 3 // 2, takes), np.uint8)
+    Shrinker().shrink(from_i420(lit, 288, 216), small)
+    plan = Treatment(Policy()).treat(small, 0.0).plan
+    assert plan.smooth is not None
+    expected = {}
+    for scale in (288 / takes, 1.0):
+        corrected = lit.copy()
+        Corrector().correct(corrected[:216], plan, scale)
+        expected[scale] = cv2.cvtColor(corrected, cv2.COLOR_YUV2BGR_I420)
+    assert not np.array_equal(*expected.values())
+    np.testing.assert_array_equal(found, expected[max(288 / takes, 1.0)])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".webp", ".tif"])
+def test_what_was_without_loss_stays_so(suffix: str) -> None:
+    """Of these only the light changes, pixel for pixel."""
+    pixels = picture(1)
+    (lit,) = parse("veil0.5")
+    found = decoded(Negative(encoded(pixels, suffix), suffix, None).develop(lit, 0, OFF).data)
+    stored = decoded(encoded(pixels, suffix))
+    expected = lit.apply(np.ascontiguousarray(stored[..., ::-1]), 0)[..., ::-1]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_the_quality_of_jpeg_can_be_chosen() -> None:
+    """Less of it makes a smaller file."""
+    negative = Negative(encoded(picture(1), ".jpg"), ".jpg", None)
+    (lit,) = parse("veil0.5")
+    sizes = [len(negative.develop(lit, 0, replace(OFF, quality=quality)).data) for quality in (20, 60, 100)]
+    assert sizes == sorted(set(sizes))
 
 
 @given(st.integers(1, 41), st.integers(1, 41), st.booleans())

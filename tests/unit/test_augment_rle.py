@@ -51,8 +51,16 @@ def test_scaling_by_whole_numbers_repeats_pixels(mask: np.ndarray) -> None:
         {"size": [2, 2], "counts": None},
         {"size": [2**40, 2**40], "counts": [2**80]},
         {"size": [2, 2], "counts": "\u20ac"},
+        {"size": [2, 2], "counts": "P" * 9 + "4"},
     ],
 )
 def test_rubbish_is_no_mask(mask: dict[str, object]) -> None:
     """What a stranger wrote there is not trusted to add up."""
     assert not sound(mask)
+
+
+def test_a_run_without_end_is_not_read_to_it() -> None:
+    """Letters that each announce a further one make a number that grows with them: it is given up early."""
+    with pytest.raises(OverflowError):
+        unpack("P" * 9)
+    assert unpack("P" * 7 + "0") == [0]

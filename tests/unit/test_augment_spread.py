@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.augment.spread import DEFAULT_RANGE, Spread, dice, spread, tag
+from tocsin.augment.spread import DEFAULT_RANGE, Spread, Step, dice, spread, tag
 from tocsin.errors import InputError
-from tocsin.evaluate.simulate import parse
+from tocsin.footage.simulate import parse
 
 
 def names(one: Spread, picture: str = "a.jpg", seed: int = 0) -> list[str]:
@@ -22,6 +22,43 @@ def test_the_recorded_one_can_be_left_out() -> None:
     """It is then there only where it is written."""
     assert names(spread("ev+2", "", 3, original=False)) == ["ev+2"]
     assert names(spread("ev+2,as-recorded", "", 3, original=False)) == ["ev+2", "as-recorded"]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "ranges", "expected"),
+    [
+        ("as-recorded,ev+2", "", ["as-recorded", "ev+2"]),
+        ("ev+2", "ev+2", ["as-recorded", "ev+2"]),
+        ("", "veil0.5", ["as-recorded", "veil0.5"]),
+    ],
+    ids=["the recorded one written too", "drawn what is fixed", "drawn three times the same"],
+)
+def test_no_condition_comes_twice(conditions: str, ranges: str, expected: list[str]) -> None:
+    """Two pictures of the same light would be one file."""
+    assert names(spread(conditions, ranges, 3, original=True)) == expected
+
+
+def test_any_range_may_be_drawn_from_first() -> None:
+    """With fewer draws than ranges, pictures do not all get the same kind of light."""
+    one = spread("", "ev+1..ev+2,veil0.2..veil0.4", 1, original=False)
+    kinds = {name[:2] for number in range(20) for name in names(one, f"{number}.jpg")}
+    assert kinds == {"ev", "ve"}
+
+
+def test_the_steps_of_a_mix_are_drawn_apart() -> None:
+    """The darkest draw is not always the one with the most noise, nor always the one with the least."""
+    one = spread("", "ev-4..ev-1/noise0.001..noise0.006", 2, original=False)
+    orders = set()
+    for number in range(20):
+        (ev, noise), (other_ev, other_noise) = (name.split("/") for name in names(one, f"{number}.jpg"))
+        orders.add((float(ev[2:]) < float(other_ev[2:])) == (float(noise[5:]) < float(other_noise[5:])))
+    assert orders == {True, False}
+
+
+def test_amounts_are_written_in_one_way() -> None:
+    """With a sign where one end has one, and no minus before a zero."""
+    assert Step("ev", -1.0, 1.0, signed=True, digits=2).at(0.499) == "ev+0.00"
+    assert names(spread("", "ev1..+3", 1, original=False))[0].startswith("ev+")
 
 
 @given(st.text(min_size=1, max_size=20), st.integers(0, 99), st.integers(1, 12))
@@ -70,6 +107,7 @@ def test_amounts_lie_in_their_range(seed: int) -> None:
     ("text", "sentence"),
     [
         ("ev+3..ev-3", "expected the lower end first"),
+        ("ev+1..ev+1", "expected the lower end first"),
         ("ev..3", "expected a range such as ev-3..ev+3, found 'ev..3'"),
         ("fog0.1..0.2", "fog"),
         ("veil0.5..veil1.5", "veil"),
@@ -108,3 +146,4 @@ def test_dice_are_the_same_everywhere() -> None:
     """They hang on the seed and the words alone, so that every version of Python draws the same."""
     assert dice(0, "a.jpg") == 8222705565811082710
     assert dice(0, "a", "b") != dice(0, "ab")
+    assert dice(0, "\udcff.jpg") != dice(0, "\udcfe.jpg"), "names of bytes that are no letters count, too"

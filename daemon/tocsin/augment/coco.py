@@ -8,18 +8,26 @@ from itertools import cycle
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tocsin.augment.dataset import Loss, Losses, Source, finite, inside, shown
+from tocsin.augment.bounds import Bounds
+from tocsin.augment.dataset import Loss, Losses, Source, finite, inside
 from tocsin.augment.manifest import Record
 from tocsin.augment.output import write_all
 from tocsin.augment.rle import scaled, sound
 from tocsin.errors import InputError
-from tocsin.evaluate.pictures import IMAGES
 from tocsin.fields import counted
+from tocsin.footage.pictures import IMAGES
+from tocsin.footage.shown import shown
 
 NAME = "annotations.json"
 
 SPLIT = "train"
 """A file is one split; it is there to be learned from."""
+
+_MOST_DIGITS = 400
+"""Any more, and no float holds the number: it is as good as endless."""
+
+_LONGEST = 2**20
+"""Pixels along a side: OpenCV reads none that is longer."""
 
 _COPIED = ("info", "licenses", "categories")
 
@@ -88,15 +96,15 @@ class Coco:
                 yield {**carried, "id": number, "image_id": picture}
 
 
-def read(file: Path, images: Path | None, losses: Losses) -> Coco:
+def read(file: Path, images: Path | None, losses: Losses, *, follow: bool = False) -> Coco:
     """Read a label file; its pictures lie in `images`, by default the folder of that name beside it, or its own.
 
-    Raises InputError where it is none.
+    With `follow` links may lead out of that folder. Raises InputError where it is none.
     """
     content = _content(file)
-    folder = images or (file.parent / "images" if (file.parent / "images").is_dir() else file.parent)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: expected the folder of the pictures, found none")
+    bounds = Bounds(_folder(file, follow) if images is None else images, follow=follow)
+    if not bounds.root.is_dir():
+        raise InputError(f"{bounds.root}: expected the folder of the pictures, found none")
     places: dict[int | str, int] = {}
     for place, image in enumerate(content["images"]):
         number = _id(image, "id")
@@ -109,15 +117,28 @@ def read(file: Path, images: Path | None, losses: Losses) -> Coco:
         else:
             places[number] = place
     annotations, broken = _annotations(file, content, places)
-    sources = _sources(file, folder, content, [*places.values()], broken, losses)
+    sources = tuple(_sources(file, bounds, content, [*places.values()], broken, losses))
     stray = len(content["annotations"]) - sum(map(len, annotations.values())) - len(broken)
     notes = (f"{file}: {counted(stray, 'annotation')} of no usable image",) if stray else ()
-    return Coco(file, folder, content, annotations, tuple(sources), notes)
+    return Coco(file, bounds.root, content, annotations, sources, notes)
+
+
+def _folder(file: Path, follow: bool) -> Path:
+    beside = file.parent / "images"
+    if not beside.is_dir():
+        return file.parent
+    hindrance = Bounds(file.parent, follow=follow).hindrance(beside)
+    if hindrance is not None:
+        raise InputError(
+            f"{beside}: expected what lies in {file.parent}, found {hindrance}: "
+            "where it is right, give it with --images"
+        )
+    return beside
 
 
 def _content(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(file.read_bytes(), parse_int=_whole)
     except OSError as error:
         raise InputError(f"{file}: expected a label file, found: {error.strerror}") from error
     except json.JSONDecodeError as error:
@@ -128,6 +149,11 @@ def _content(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in lists):
         raise InputError(f"{file}: expected the lists {', '.join(lists)} of COCO, found no such thing")
     return content
+
+
+def _whole(digits: str) -> int | float:
+    """Return a number in the file; Python refuses whole files for one of thousands of digits."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
 
 
 def _annotations(
@@ -183,7 +209,7 @@ def _is_points(value: object, each: int) -> bool:
 
 def _sources(
     file: Path,
-    folder: Path,
+    bounds: Bounds,
     content: Mapping[str, Any],
     places: Sequence[int],
     broken: Mapping[int, str],
@@ -193,12 +219,12 @@ def _sources(
     for place in places:
         image = content["images"][place]
         written = image.get("file_name")
-        inner = _inner(folder, written)
+        inner = _inner(bounds.root, written)
         here = f"{file}: images[{place}].file_name"
         if place in broken:
             losses.add(Loss.LABEL, broken[place])
         elif inner is None:
-            losses.add(Loss.PLACE, f"{here}: expected a path inside {folder}, found {shown(written)}")
+            losses.add(Loss.PLACE, f"{here}: expected a path inside {bounds.root}, found {shown(written)}")
         elif inner.suffix.lower() not in IMAGES:
             losses.add(
                 Loss.UNSUPPORTED,
@@ -206,10 +232,12 @@ def _sources(
             )
         elif inner in taken:
             losses.add(Loss.PLACE, f"{here}: expected each picture once, found {shown(written)} again")
+        elif hindrance := bounds.hindrance(bounds.root / inner):
+            losses.add(Loss.PLACE, f"{here}: expected what lies in {bounds.root}, found {hindrance}")
         else:
             taken.add(inner)
             target = PurePosixPath("images", inner)
-            yield Source(str(inner), folder / inner, target, SPLIT, _size(image), key=place)
+            yield Source(str(inner), bounds.root / inner, target, SPLIT, _size(image), key=place)
 
 
 def _inner(folder: Path, written: object) -> PurePosixPath | None:
@@ -221,7 +249,7 @@ def _inner(folder: Path, written: object) -> PurePosixPath | None:
 
 def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
     width, height = image.get("width"), image.get("height")
-    if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
+    if type(width) is int and type(height) is int and 0 < width <= _LONGEST and 0 < height <= _LONGEST:
         return width, height
     return None
 

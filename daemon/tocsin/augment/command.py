@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +15,7 @@ import typer
 
 from tocsin import __version__
 from tocsin.errors import InputError
+from tocsin.footage.options import LightMode
 
 if TYPE_CHECKING:  # the libraries for pixels load when the command runs
     from rich.console import Console
@@ -23,20 +23,12 @@ if TYPE_CHECKING:  # the libraries for pixels load when the command runs
     from tocsin.augment.develop import Recipe
     from tocsin.augment.run import Outcome
     from tocsin.augment.spread import Spread
-    from tocsin.lightcard.run import Settings
+    from tocsin.footage.camera import Settings
 
 _INTERRUPTED = 130
 
 _SIZE = "640"
 """The input of most detectors that are trained; that of the bundled one is smaller, and it is not trained here."""
-
-
-class LightMode(StrEnum):
-    """The words of `streams[].light.mode`."""
-
-    GUIDED = "guided"
-    DACOT = "dacot"
-    OFF = "off"
 
 
 def augment(
@@ -53,6 +45,12 @@ def augment(
             "YOLO: the folder of data.yaml.",
         ),
     ] = None,
+    follow_links: Annotated[
+        bool,
+        typer.Option(
+            "--follow-links", help="Read what links in DATA lead to elsewhere, too: trust its maker."
+        ),
+    ] = False,
     conditions: Annotated[
         str,
         typer.Option(
@@ -143,8 +141,8 @@ def augment(
     chosen = tuple(split.strip() for split in splits.split(","))
     options = _options(data, images, ranges, per_image, chosen, seed, lights, recipe)
     processes = jobs or len(os.sched_getaffinity(0))
-    request = Request(data, out, images, lights, chosen, recipe, seed, processes, options)
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    request = Request(data, out, images, follow_links, lights, chosen, recipe, seed, processes, options)
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
     losses = Losses(lambda sentence: console.print(f"tocsin: {sentence}"), strict)
     started = time.monotonic()
     try:
@@ -172,7 +170,7 @@ def _settings(
     size: str | None,
 ) -> "Settings":
     """Return the light and the detector's input; raises ConfigError and InputError."""
-    from tocsin.lightcard import run as lightrun
+    from tocsin.footage import camera
 
     if stream is not None and config is None:
         raise InputError("--stream: expected --config beside it, found none")
@@ -180,13 +178,13 @@ def _settings(
         raise InputError("--size: expected it without --model, which has a size of its own, found both")
     if config is None and model is None:
         size = size or _SIZE
-    settings = lightrun.Settings() if config is None else lightrun.from_config(config, stream)
-    return lightrun.overruled(settings, mode=mode, brighter_than=brighter_than, model=model, size=size)
+    settings = camera.Settings() if config is None else camera.from_config(config, stream)
+    return camera.overruled(settings, mode=mode, brighter_than=brighter_than, model=model, size=size)
 
 
 def _recipe(settings: "Settings", shrink: bool, quality: int) -> "Recipe":
     from tocsin.augment.develop import Recipe
-    from tocsin.lightcard.run import input_size
+    from tocsin.footage.camera import input_size
 
     takes = input_size(settings)
     return Recipe(settings.policy, takes.width, takes.height, takes.keep_aspect, shrink, quality)
@@ -247,15 +245,16 @@ def _summary(out: Path, outcome: "Outcome") -> dict[str, Any]:
 
 def _show(out: Path, outcome: "Outcome", seconds: float) -> None:
     from tocsin.fields import counted
+    from tocsin.footage.shown import shown
 
     pictures = len(outcome.records)
     kept = pictures - outcome.made
     before = f", {kept} of them from an earlier run" if kept else ""
     rate = f" ({outcome.made / seconds:.1f} a second)" if outcome.made else ""
-    print(f"{out}: {counted(pictures, 'picture')} of {outcome.sources} sources{before}{rate}")
+    print(f"{shown(out)}: {counted(pictures, 'picture')} of {outcome.sources} sources{before}{rate}")
     corrections = outcome.by(lambda record: record.correction).most_common()
     print(f"corrected: {', '.join(f'{word} {count}' for word, count in corrections)}")
     if outcome.losses:
         counts = Counter(loss for loss, _ in outcome.losses)
         print(f"left out: {', '.join(f'{loss} {count}' for loss, count in counts.items())}")
-    print(f"for the trainer: {outcome.trainer_file}")
+    print(f"for the trainer: {shown(outcome.trainer_file)}")

@@ -1,13 +1,12 @@
 """What all formats of data sets have in common: labelled pictures, places in a folder, and what was left out."""
 
-import math
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from tocsin.augment.manifest import Record
 from tocsin.errors import InputError
@@ -18,7 +17,8 @@ FOREIGN = frozenset({".avif", ".dng", ".gif", ".heic", ".heif", ".jp2", ".mpo", 
 _SHOWN = 5
 """So many sentences of one kind are shown, then they are counted."""
 
-_LONGEST_TEXT = 120
+_LARGEST = 2**53
+"""Beyond it a float does not hold every whole number; no coordinate and no area comes near."""
 
 
 class Loss(StrEnum):
@@ -29,7 +29,7 @@ class Loss(StrEnum):
     UNSUPPORTED = "unsupported picture"
     SIZE = "picture of another size than its labels"
     LABEL = "unusable label"
-    PLACE = "unusable name"
+    PLACE = "unusable path"
 
 
 class Losses:
@@ -39,24 +39,26 @@ class Losses:
         self._tell = tell
         self._strict = strict
         self.sentences: list[tuple[Loss, str]] = []
+        self._counts: Counter[Loss] = Counter()
 
     def add(self, loss: Loss, sentence: str) -> None:
         """Count one more. Raises InputError with its sentence where that is asked for."""
         if self._strict:
             raise InputError(sentence)
         self.sentences.append((loss, sentence))
-        if self.counts()[loss] <= _SHOWN:
+        self._counts[loss] += 1
+        if self._counts[loss] <= _SHOWN:
             self._tell(f"left out: {sentence}")
 
     def tell_rest(self) -> None:
         """Tell how many there were beyond those that were told one by one."""
-        for loss, count in self.counts().items():
+        for loss, count in self._counts.items():
             if count > _SHOWN:
                 self._tell(f"left out: {count - _SHOWN} more, each for its {loss}")
 
     def counts(self) -> Counter[Loss]:
         """Return how many there are of each kind."""
-        return Counter(loss for loss, _ in self.sentences)
+        return self._counts.copy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +122,6 @@ def inside(text: str) -> PurePosixPath | None:
     return path
 
 
-def shown(text: object) -> str:
-    """Return a stranger's text fit for a terminal: no control characters, and not without end."""
-    written = str(text)
-    short = written if len(written) <= _LONGEST_TEXT else f"{written[:_LONGEST_TEXT]}..."
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in short)
-
-
-def finite(value: object) -> bool:
-    """Say whether a value is a number that can be reckoned with."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def finite(value: object) -> TypeGuard[float]:
+    """Say whether a value is a number that can be reckoned with: no NaN, and not too large for a float."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST

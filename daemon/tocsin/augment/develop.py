@@ -6,13 +6,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from tocsin.capture.shrink import Shrinker
 from tocsin.errors import InputError
-from tocsin.evaluate.simulate import Condition
+from tocsin.footage.pictures import decode, from_i420, to_i420
+from tocsin.footage.simulate import Condition
 from tocsin.frame import Correction, fit
 from tocsin.light.correct import Corrector
 from tocsin.light.plan import Policy
@@ -20,7 +19,6 @@ from tocsin.light.treat import Treated, Treatment
 
 Pixels = NDArray[np.uint8]
 
-_JPEG, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 _LOSSLESS_WEBP = 101
 
 
@@ -64,10 +62,10 @@ class Negative:
         """
         self._data = data
         self._suffix = suffix
-        upright = _decode(data, cv2.IMREAD_COLOR)
+        upright = decode(data, cv2.IMREAD_COLOR)
         stored = upright
         if _may_be_turned(data, suffix):
-            stored = _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+            stored = decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         # the file itself can stand for the picture only where nobody would turn it differently
         self._plain = stored is upright or np.array_equal(stored, upright)
         self._bgr = _fitting(upright, stored, size)
@@ -98,20 +96,11 @@ class SizeError(InputError):
     """A picture has another size than its labels say."""
 
 
-def to_i420(rgb: Pixels) -> Pixels:
-    """Return RGB, uint8 [h, w, 3], as I420 (BT.601, 16 to 235); an odd side grows by a copy of its last row."""
-    height, width = rgb.shape[:2]
-    even = cv2.copyMakeBorder(rgb, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.cvtColor(even, cv2.COLOR_RGB2YUV_I420), np.uint8)
-
-
 def _shrunk(pixels: Pixels, size: tuple[int, int], recipe: Recipe) -> Pixels:
     """Return what the daemon would hand to the detector, before its correction."""
-    frame = VideoFrame.from_ndarray(pixels, format="yuv420p")
-    frame.colorspace, frame.color_range = Colorspace.ITU601, ColorRange.MPEG
     width, height = fit(*size, recipe.width, recipe.height, recipe.keep_aspect)
     small = np.empty((height * 3 // 2, width), np.uint8)
-    Shrinker().shrink(frame, small)
+    Shrinker().shrink(from_i420(pixels, *size), small)
     return small
 
 
@@ -124,21 +113,6 @@ def _corrected(pixels: Pixels, treated: Treated, size: tuple[int, int], scale: f
 
 def _developed(data: bytes, size: tuple[int, int], treated: Treated) -> Developed:
     return Developed(data, size, asdict(treated.light), treated.plan.correction, treated.plan.reason)
-
-
-def _decode(data: bytes, flags: int) -> Pixels:
-    if not data:
-        raise InputError("expected an image, found an empty file")
-    if data.startswith(_JPEG) and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
-        # OpenCV paints the rest of such a picture grey and says nothing
-        raise InputError("expected a whole image, found a JPEG that breaks off")
-    try:
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:  # a picture of more pixels than OpenCV takes
-        raise InputError(f"expected an image, found one that OpenCV refuses: {error.err}") from error
-    if bgr is None:
-        raise InputError("expected an image, found data of another kind or a damaged file")
-    return np.asarray(bgr, np.uint8)
 
 
 def _may_be_turned(data: bytes, suffix: str) -> bool:

@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 
-from tocsin.augment.dataset import finite, shown
+from tocsin.augment.dataset import finite
+from tocsin.fields import counted
+
+MOST_CLASSES = 100_000
+"""No data set has as many; each of them gets a name, and a wrong number is not to make gigabytes of these."""
 
 _SLACK = 0.01
 """By how much a coordinate may lie outside 0 to 1; trainers allow as much."""
@@ -11,22 +15,25 @@ _SLACK = 0.01
 def check(label: bytes, names: Mapping[int, str]) -> str | None:
     """Return `LINE: what is wrong` with the first bad line of a label file, or None.
 
-    A line is a class and the numbers of a box, a polygon or key points. Without `names` every class goes.
+    A line is a class and the numbers of a box, a polygon or key points. Without `names` every class goes. What is
+    wrong is told in numbers: whatever else the file may be, none of its text is shown.
     """
     for number, line in enumerate(label.decode("utf-8", "replace").splitlines(), 1):
         fields = line.split()
         if not fields:
             continue
         values = [_number(field) for field in fields]
-        if len(values) < 5 or not all(finite(value) for value in values):
-            return f"{number}: expected a class and four or more numbers, found {shown(line.strip())!r}"
+        wrong = next((place for place, value in enumerate(values, 1) if not finite(value)), None)
+        if wrong is not None or len(values) < 5:
+            found = f"none in place {wrong}" if wrong else counted(len(values), "number")
+            return f"{number}: expected a class and four or more numbers, found {found}"
         first = values[0]
-        if first != int(first) or (int(first) not in names if names else first < 0):
+        if first != int(first) or int(first) not in (names or range(MOST_CLASSES)):
             highest = f" from {min(names)} to {max(names)}" if names else ""
-            return f"{number}: expected the number of a class{highest}, found {shown(fields[0])}"
-        outside = [field for field, value in zip(fields[1:5], values[1:5], strict=True) if not _share(value)]
+            return f"{number}: expected the number of a class{highest}, found {first:g}"
+        outside = [value for value in values[1:5] if not _share(value)]
         if outside:
-            return f"{number}: expected shares of the picture from 0 to 1, found {shown(outside[0])}"
+            return f"{number}: expected shares of the picture from 0 to 1, found {outside[0]:g}"
     return None
 
 

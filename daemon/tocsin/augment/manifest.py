@@ -6,8 +6,10 @@ The first line says what was asked for; every other line is one picture that lie
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,11 +24,11 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One picture of the result.
+    """One picture of the result, as a run remembers it: there may be a million, so equal values are one object.
 
     `picture` is its path in the result, `source` that of the picture it was made from, with the SHA-256 of that
     file and its size; `bytes` is its own. `size` is its width and height, `source_size` those of the source as its
-    labels see it. `light` is what was measured before the correction.
+    labels see it.
     """
 
     picture: str
@@ -35,12 +37,19 @@ class Record:
     source_bytes: int
     source_size: tuple[int, int]
     condition: str
-    seed: int
     size: tuple[int, int]
-    light: Mapping[str, Any]
     correction: str
-    reason: str | None
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One picture of the result, as the manifest tells it: `light` is what was measured before the correction."""
+
+    record: Record
+    seed: int
+    light: Mapping[str, Any]
+    reason: str | None
 
 
 class Manifest:
@@ -75,15 +84,15 @@ class Manifest:
             os.close(descriptor)
             raise
 
-    def add(self, records: Sequence[Record]) -> None:
+    def add(self, lines: Sequence[Line]) -> None:
         """Write down finished pictures. Raises OutputError."""
-        text = b"".join(_line(asdict(record)) for record in records)
+        text = b"".join(map(_written, lines))
         try:
             while text:
                 text = text[os.write(self._descriptor, text) :]
         except OSError as error:
             raise refusal(self._path, error) from error
-        self.records.update({record.picture: record for record in records})
+        self.records.update((line.record.picture, _slim(line.record)) for line in lines)
 
     def __enter__(self) -> Self:
         return self
@@ -94,18 +103,24 @@ class Manifest:
         os.close(self._descriptor)
 
 
-def _read(path: Path, options: Mapping[str, Any]) -> list[Record]:
-    """Return the records of a manifest that has the same options; a line that breaks off at its end is cut off."""
+def _read(path: Path, options: Mapping[str, Any]) -> Iterator[Record]:
+    """Yield the records of a manifest that has the same options; a line that breaks off at its end is cut off."""
+    end = 0
     try:
-        whole, last, _ = path.read_bytes().rpartition(b"\n")
-        os.truncate(path, len(whole) + len(last))
+        with path.open("r+b") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    break
+                end += len(line)
+                if number == 1:
+                    _compare(path, _object(path, 1, line), {"tocsin_augment": _FORMAT, **options})
+                else:
+                    yield _record(path, number, line)
+            if end == 0:
+                raise InputError(f"{path}: expected a manifest of tocsin augment, found no first line")
+            file.truncate(end)
     except OSError as error:
         raise refusal(path, error) from error
-    lines = whole.splitlines()
-    if not lines:
-        raise InputError(f"{path}: expected a manifest of tocsin augment, found no first line")
-    _compare(path, _object(path, 1, lines[0]), {"tocsin_augment": _FORMAT, **options})
-    return [_record(path, number, line) for number, line in enumerate(lines[1:], 2)]
 
 
 def _compare(path: Path, had: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
@@ -139,9 +154,36 @@ def _record(path: Path, number: int, line: bytes) -> Record:
     found = _object(path, number, line)
     try:
         sizes = {key: tuple(found[key]) for key in ("size", "source_size")}
-        return Record(**{**found, **sizes})
+        return _slim(Record(**{**{key: found[key] for key in _REMEMBERED}, **sizes}))
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}:{number}: expected a picture of a manifest, found other keys") from error
+
+
+_REMEMBERED = tuple(field.name for field in fields(Record))
+
+
+def _slim(record: Record) -> Record:
+    """Return a record that shares what it has in common with others. Raises TypeError where it is none."""
+    return Record(
+        picture=sys.intern(record.picture),
+        source=sys.intern(record.source),
+        sha256=sys.intern(record.sha256),
+        source_bytes=record.source_bytes,
+        source_size=_pair(*record.source_size),
+        condition=sys.intern(record.condition),
+        size=_pair(*record.size),
+        correction=sys.intern(record.correction),
+        bytes=record.bytes,
+    )
+
+
+@lru_cache
+def _pair(width: int, height: int) -> tuple[int, int]:
+    return width, height
+
+
+def _written(line: Line) -> bytes:
+    return _line({**asdict(line.record), "seed": line.seed, "light": line.light, "reason": line.reason})
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

@@ -17,13 +17,14 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 
-from tocsin.augment.dataset import Loss, Source, label_target, shown
+from tocsin.augment.dataset import Loss, Source, label_target
 from tocsin.augment.develop import Negative, Recipe, SizeError
-from tocsin.augment.manifest import Record
+from tocsin.augment.manifest import Line, Record
 from tocsin.augment.output import write
 from tocsin.augment.spread import dice, tag
 from tocsin.errors import InputError, OutputError
-from tocsin.evaluate.simulate import Condition
+from tocsin.footage.shown import shown
+from tocsin.footage.simulate import Condition
 
 _WINDOW = 4
 """Pictures handed out to each process before the first result is in: enough that none ever waits for work."""
@@ -44,7 +45,7 @@ class Made:
     """What came of a job: the pictures that now lie on the disk, or why there are none."""
 
     job: Job
-    records: tuple[Record, ...]
+    lines: tuple[Line, ...]
     loss: tuple[Loss, str] | None = None
 
 
@@ -81,12 +82,12 @@ def make(job: Job, workshop: Workshop, stopped: Callable[[], bool] = lambda: Fal
     except InputError as error:
         return Made(job, (), (Loss.UNREADABLE, f"{_place(source)}: {error}"))
     digest = hashlib.sha256(data).hexdigest()
-    records: list[Record] = []
+    lines: list[Line] = []
     for condition in job.conditions:
         if stopped():
             break
-        records.append(_make_one(source, condition, negative, digest, len(data), workshop))
-    return Made(job, tuple(records))
+        lines.append(_make_one(source, condition, negative, digest, len(data), workshop))
+    return Made(job, tuple(lines))
 
 
 def digest_of(path: Path) -> str:
@@ -97,26 +98,25 @@ def digest_of(path: Path) -> str:
 
 def _make_one(
     source: Source, condition: Condition, negative: Negative, digest: str, size: int, workshop: Workshop
-) -> Record:
+) -> Line:
     seed = dice(workshop.seed, source.name, condition.name)
     developed = negative.develop(condition, seed, workshop.recipe)
     place = target(source, condition)
     write_label(workshop.out, source, place)  # first: no picture lies there without its objects
     write(workshop.out / place, developed.data)
-    return Record(
+    record = Record(
         picture=str(place),
         source=source.name,
         sha256=digest,
         source_bytes=size,
         source_size=negative.size,
         condition=condition.name,
-        seed=seed,
         size=developed.size,
-        light={key: _rounded(value) for key, value in developed.light.items()},
         correction=developed.correction.value,
-        reason=developed.reason,
         bytes=len(developed.data),
     )
+    light = {key: _rounded(value) for key, value in developed.light.items()}
+    return Line(record, seed, light, developed.reason)
 
 
 def write_label(out: Path, source: Source, place: PurePosixPath) -> None:

@@ -14,6 +14,9 @@ _SIGN = 0x10
 _VALUE = 0x1F
 _BITS = 5
 
+_MOST_BITS = 40
+"""Of a run length: more than `_LARGEST` needs. Without an end, millions of letters would make one number."""
+
 _LARGEST = 2**30
 """Pixels: no picture that OpenCV reads has more."""
 
@@ -25,7 +28,10 @@ def sound(mask: Mapping[str, Any]) -> bool:
         isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
     ):
         return False
-    runs = unpack(counts) if isinstance(counts, str) else counts
+    try:
+        runs = unpack(counts) if isinstance(counts, str) else counts
+    except OverflowError:
+        return False
     if not (isinstance(runs, list) and all(type(run) is int and run >= 0 for run in runs)):
         return False
     pixels: int = size[0] * size[1]
@@ -55,13 +61,18 @@ def _runs(mask: NDArray[np.uint8]) -> list[int]:
 
 
 def unpack(text: str) -> list[int]:
-    """Return the run lengths in a packed text: five bits a letter, from the third on less those two before."""
+    """Return the run lengths in a packed text: five bits a letter, from the third on less those two before.
+
+    Raises OverflowError for a run that is longer than any picture.
+    """
     runs: list[int] = []
     value = shift = 0
     for letter in text:
         bits = ord(letter) - _FIRST
         value |= (bits & _VALUE) << shift
         shift += _BITS
+        if shift > _MOST_BITS:
+            raise OverflowError("expected the length of a run, found one without end")
         if bits & _MORE:
             continue
         if bits & _SIGN:

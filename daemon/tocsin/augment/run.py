@@ -9,15 +9,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tocsin.augment import coco, yolo
-from tocsin.augment.dataset import Dataset, Loss, Losses, Source, label_target, shown
+from tocsin.augment.dataset import Dataset, Loss, Losses, Source, label_target
 from tocsin.augment.develop import Recipe
 from tocsin.augment.manifest import NAME, Manifest, Record
 from tocsin.augment.output import PART, prepare
 from tocsin.augment.produce import Job, Workshop, digest_of, make_all, target, write_label
 from tocsin.augment.spread import Spread
 from tocsin.errors import InputError
-from tocsin.evaluate.simulate import AS_RECORDED, Condition
 from tocsin.fields import counted
+from tocsin.footage.shown import shown
+from tocsin.footage.simulate import AS_RECORDED, Condition
 
 _LONGEST_NAME = 255
 
@@ -26,13 +27,15 @@ _LONGEST_NAME = 255
 class Request:
     """What is asked for.
 
-    `images` overrides where the paths in `data` start. The pictures of `splits` are shown in the conditions of
-    `spread`, all others as recorded. `options` decide the result and stand in the manifest.
+    `images` overrides where the paths in `data` start; with `follow` links may lead out of it. The pictures of
+    `splits` are shown in the conditions of `spread`, all others as recorded. `options` decide the result and stand
+    in the manifest.
     """
 
     data: Path
     out: Path
     images: Path | None
+    follow: bool
     spread: Spread
     splits: tuple[str, ...]
     recipe: Recipe
@@ -76,7 +79,7 @@ class Run:
     def run(self) -> Outcome:
         """Do all that is not done yet. Raises InputError and OutputError; what is done then stays valid."""
         request = self._request
-        dataset = read(request.data, request.images, self._losses)
+        dataset = read(request.data, request.images, self._losses, follow=request.follow)
         _check_splits(request, dataset)
         for note in dataset.notes:
             self._tell(f"note: {note}")
@@ -135,9 +138,9 @@ class Run:
                     self.wanted -= len(result.job.conditions)
                     self._lost.add(result.job.source.name)
                     self._losses.add(*result.loss)
-                manifest.add(result.records)
-                made += len(result.records)
-                self.done += len(result.records)
+                manifest.add(result.lines)
+                made += len(result.lines)
+                self.done += len(result.lines)
                 self._progress(self.done, self.wanted)
         return made
 
@@ -151,13 +154,13 @@ class Run:
             )
 
 
-def read(data: Path, images: Path | None, losses: Losses) -> Dataset:
+def read(data: Path, images: Path | None, losses: Losses, *, follow: bool) -> Dataset:
     """Read a data set of either format. Raises InputError."""
     if not data.exists():
         raise InputError(f"{data}: expected a data set: a COCO .json, a data.yaml or a folder, found nothing")
     if data.suffix.lower() == ".json":
-        return coco.read(data, images, losses)
-    return yolo.read(data, images, losses)
+        return coco.read(data, images, losses, follow=follow)
+    return yolo.read(data, images, losses, follow=follow)
 
 
 def _check_splits(request: Request, dataset: Dataset) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tocsin.errors import InputError
-from tocsin.evaluate.simulate import AS_RECORDED, Condition, parse
+from tocsin.footage.simulate import AS_RECORDED, Condition, parse
 
 DEFAULT_RANGE = "ev-5..ev-1/noise0.001..noise0.006,ev+0.5..ev+3,veil0.2..veil0.8,glare0.4..glare0.9"
 """The ways in which the light of a camera goes wrong: too dark, with the noise of its sensor; too bright, clipped;

@@ -12,14 +12,16 @@ from typing import Any
 
 import yaml
 
-from tocsin.augment.dataset import FOREIGN, Loss, Losses, Source, inside, label_target, shown
+from tocsin.augment.bounds import Bounds
+from tocsin.augment.dataset import FOREIGN, Loss, Losses, Source, inside, label_target
 from tocsin.augment.datayaml import NAME, SPLITS, layout, within
 from tocsin.augment.labellines import check, highest
 from tocsin.augment.manifest import Record
 from tocsin.augment.output import write
 from tocsin.errors import InputError
-from tocsin.evaluate.pictures import IMAGES
 from tocsin.fields import counted
+from tocsin.footage.pictures import IMAGES
+from tocsin.footage.shown import shown
 
 _LARGEST_LABEL = 16 * 1024 * 1024
 
@@ -53,14 +55,14 @@ class Yolo:
         return path
 
 
-def read(given: Path, root: Path | None, losses: Losses) -> Yolo:
+def read(given: Path, root: Path | None, losses: Losses, *, follow: bool = False) -> Yolo:
     """Read what a data.yaml, or a folder, says about a data set; `root` overrides where its paths start.
 
-    Raises InputError where there is nothing to be read.
+    With `follow` links may lead out of it. Raises InputError where there is nothing to be read.
     """
-    found = layout(given, root)
-    folder, names = found.root, found.names
-    sources = tuple(_sources(folder, found.entries, names, losses))
+    found = layout(given, root, follow=follow)
+    folder, names = found.bounds.root, found.names
+    sources = tuple(_sources(found.bounds, found.entries, names, losses))
     if sources and all(source.label is None for source in sources):
         where = folder / _label_file(Path(sources[0].name))
         raise InputError(
@@ -76,17 +78,17 @@ def read(given: Path, root: Path | None, losses: Losses) -> Yolo:
 
 
 def _sources(
-    root: Path, entries: Sequence[tuple[str, Path]], names: Mapping[int, str], losses: Losses
+    bounds: Bounds, entries: Sequence[tuple[str, Path]], names: Mapping[int, str], losses: Losses
 ) -> Iterator[Source]:
     several = {split for split, _ in entries if [other for other, _ in entries].count(split) > 1}
     taken: dict[PurePosixPath, Path] = {}
     for split, entry in entries:
-        for path, inner in _pictures(root, entry, losses):
+        for path, inner in _pictures(bounds, entry, losses):
             # `images` must not stand twice in a path: trainers would look for the labels elsewhere
-            start = entry.relative_to(root).parts if split in several and entry.is_dir() else ()
+            start = entry.relative_to(bounds.root).parts if split in several and entry.is_dir() else ()
             parts = (part for part in (*start, *inner.parts) if part != "images")
             place = PurePosixPath("images", split, *parts)
-            source = _source(path, place, split, root, names, losses)
+            source = _source(path, place, split, bounds, names, losses)
             if source is None:
                 continue
             if place in taken:
@@ -99,28 +101,55 @@ def _sources(
             yield source
 
 
-def _pictures(root: Path, entry: Path, losses: Losses) -> Iterator[tuple[Path, PurePosixPath]]:
-    """Yield the pictures of a folder or a list, sorted, each with its place inside."""
-    paths = sorted(_walk(entry)) if entry.is_dir() else _list(root, entry, losses)
+def _pictures(bounds: Bounds, entry: Path, losses: Losses) -> Iterator[tuple[Path, PurePosixPath]]:
+    """Yield the pictures of a folder, sorted, or of a list, each with its place inside."""
+    folder = entry.is_dir()
+    paths = sorted(_walk(bounds, entry, losses)) if folder else _list(bounds.root, entry, losses)
     for path in paths:
         if path.suffix.lower() in FOREIGN:
             losses.add(Loss.UNSUPPORTED, f"{shown(path)}: expected one of {', '.join(sorted(IMAGES))}")
         elif path.suffix.lower() in IMAGES:
-            inner = path.relative_to(entry if entry.is_dir() else root)
-            yield path, PurePosixPath(*inner.parts)
+            inner = path.relative_to(entry if folder else bounds.root)
+            if _may_be_read(bounds, path, losses):
+                yield path, PurePosixPath(*inner.parts)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for place, _, files in os.walk(folder):
+def _walk(bounds: Bounds, folder: Path, losses: Losses) -> Iterator[Path]:
+    """Yield all files of a folder; a folder that links lead to more than once, or in circles, is walked once."""
+    seen: set[str] = set()
+
+    def unreadable(error: OSError) -> None:
+        losses.add(Loss.UNREADABLE, f"{shown(error.filename)}: expected a folder, found: {error.strerror}")
+
+    for place, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in sorted(folders) if _may_be_read(bounds, Path(place, name), losses)]
         yield from (Path(place, name) for name in files)
 
 
+def _may_be_read(bounds: Bounds, path: Path, losses: Losses) -> bool:
+    hindrance = bounds.hindrance(path)
+    if hindrance is not None:
+        losses.add(Loss.PLACE, f"{shown(path)}: expected what lies in {bounds.root}, found {hindrance}")
+    return hindrance is None
+
+
 def _list(root: Path, file: Path, losses: Losses) -> Iterator[Path]:
-    """Yield the pictures of a text file, a path a line, which starts at the file or at the root."""
+    """Yield the pictures of a text file, a path a line, which starts at the file or at the root.
+
+    A line that names no picture is not shown: the file may be anything.
+    """
     text = file.read_bytes().decode("utf-8", "surrogateescape")
     for number, line in enumerate(text.splitlines(), 1):
         written = line.strip()
         if not written:
+            continue
+        if PurePosixPath(written).suffix.lower() not in IMAGES | FOREIGN:
+            losses.add(Loss.PLACE, f"{shown(file)}:{number}: expected the path of a picture, found none")
             continue
         path = inside(written.removeprefix("./")) or inside(within(root, written))
         if path is None:
@@ -134,12 +163,14 @@ def _source(
     path: Path,
     place: PurePosixPath,
     split: str,
-    root: Path,
+    bounds: Bounds,
     names: Mapping[int, str],
     losses: Losses,
 ) -> Source | None:
-    name = path.relative_to(root).as_posix()
-    file = root / _label_file(path.relative_to(root))
+    name = path.relative_to(bounds.root).as_posix()
+    file = bounds.root / _label_file(path.relative_to(bounds.root))
+    if not _may_be_read(bounds, file, losses):
+        return None
     try:
         label = file.read_bytes() if file.stat().st_size <= _LARGEST_LABEL else b"\0"
     except FileNotFoundError:
