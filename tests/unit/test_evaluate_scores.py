@@ -116,11 +116,9 @@ def test_every_threshold() -> None:
     scores = tallied(judged, 0.5)
     for index, threshold in enumerate(THRESHOLDS):
         counts = tallied(judged, threshold).overall
-        figures = [
-            None if np.isnan(one[index]) else one[index] for one in (scores.recalls, scores.precisions)
-        ]
+        figures = [None if np.isnan(one[index]) else one[index] for one in scores.at_thresholds()]
         assert figures == [counts.recall, counts.precision], threshold
-    assert np.isnan(tallied([picture(0, 0, strays=1)], 0.5).recalls).all()
+    assert np.isnan(tallied([picture(0, 0, strays=1)], 0.5).at_thresholds()[0]).all()
 
 
 def test_what_is_kept_of_a_picture_does_not_grow_with_what_is_in_it() -> None:
@@ -152,3 +150,13 @@ def test_what_is_kept_of_a_picture_does_not_grow_with_what_is_in_it() -> None:
 def test_light_classes(mean: float, grey: bool, labelled: LightClass | None, expected: LightClass) -> None:
     """The labels decide, then the want of colour, then the mean luma."""
     assert light_class(mean, grey, labelled) is expected
+
+
+def test_the_curve_of_a_class_is_its_own() -> None:
+    """What is found of one class says nothing about another, also where that was labelled nowhere."""
+    both = tallied([picture(4, 3, score=0.9), picture(2, 0, strays=1, score=0.6, index=7)], 0.5)
+    at = THRESHOLDS.index(0.5)
+    assert [curve[at] for curve in both.at_thresholds({0})] == [0.75, 1.0]
+    assert [curve[at] for curve in both.at_thresholds({7})] == [0.0, 0.0]
+    assert [curve[at] for curve in both.at_thresholds()] == [0.5, 0.75]
+    assert np.isnan(both.at_thresholds({5})).all()

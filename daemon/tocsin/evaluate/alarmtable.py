@@ -1,7 +1,7 @@
 """What rules make of the footage as tables, for people: delays, false alarms, proposed thresholds."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +20,8 @@ def show_rule(console: Console, head: Head, outcome: Outcome, rule: Rule) -> Non
     """Print what one rule made of all footage."""
     source = "" if head.rules_from is None else f" of {head.rules_from}"
     columns = {lane: outcome.columns[lane].alarms[rule.name] for lane in head.lanes}
+    if not any(alarms.hours or alarms.negative_hours for alarms in columns.values()):
+        return  # there is no video: rules watch nothing
     say(console)
     say(console, f"alarms of the rule {rule.name}{source}", style="bold")
     say(
@@ -102,7 +104,8 @@ def _show_proposals(console: Console, head: Head, outcome: Outcome, rule: Rule) 
         proposal = column.alarms[rule.name].proposal
         if proposal is not None:
             proposals.append(proposal)
-            table.add_row(lane.condition, lane.variant, *_proposal(proposal, column))
+            classes = {k for k, label in enumerate(outcome.labels) if label in rule.classes}
+            table.add_row(lane.condition, lane.variant, *_proposal(proposal, column, classes))
     say(console)
     alarms = "alarm" if head.target == 1 else "alarms"
     say(
@@ -115,9 +118,10 @@ def _show_proposals(console: Console, head: Head, outcome: Outcome, rule: Rule) 
         say(console, line)
 
 
-def _proposal(proposal: Proposal, column: Column) -> list[str]:
+def _proposal(proposal: Proposal, column: Column, classes: Collection[int]) -> list[str]:
+    """The cells of a proposal; recall and precision are of the rule's classes, in the whole picture."""
     index = len(THRESHOLDS) - 1 if proposal.threshold is None else THRESHOLDS.index(proposal.threshold)
-    shares = float(column.scores.recalls[index]), float(column.scores.precisions[index])
+    shares = [float(curve[index]) for curve in column.scores.at_thresholds(classes)]
     return [
         f"{proposal.threshold:.2f}" if proposal.threshold is not None else f"none to {THRESHOLDS[-1]:.2f}",
         _count(proposal.alarms, proposal.hours),

@@ -156,7 +156,7 @@ def _over_false_alarms(axes: Axes, head: Head, outcome: Outcome) -> None:
         if rates is None:
             continue
         colour, marker = _LOOKS[variant]
-        recalls = 100 * outcome.columns[lane].scores.recalls
+        recalls = 100 * outcome.columns[lane].scores.at_thresholds()[0]
         # curves that lie on one another stay visible: the first are the widest
         wide = 1.2 + 0.8 * (len(head.variants) - 1 - number)
         axes.plot(rates, recalls, color=colour, linewidth=wide, alpha=0.8, solid_capstyle="round")

@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -106,8 +106,9 @@ class Sheet:
 class Scores:
     """How well a detector saw at one threshold.
 
-    `sheet` holds the counts of each picture, for intervals; `recalls` and `precisions` float64 [THRESHOLDS] are
-    those at each threshold, NaN where there is none. Lights and classes that do not occur are left out.
+    `sheet` holds the counts of each picture, for intervals. `reaching` counts for each class how many objects that
+    were found, detections, and right detections reach exactly so many of the thresholds, int64 [3, THRESHOLDS + 1].
+    Lights and classes that do not occur are left out.
     """
 
     sheet: Sheet
@@ -116,8 +117,20 @@ class Scores:
     by_size: Mapping[Size, Counts]
     by_light_and_size: Mapping[tuple[LightClass, Size], Counts]
     by_class: Mapping[int, Counts]
-    recalls: NDArray[np.float64]
-    precisions: NDArray[np.float64]
+    reaching: Mapping[int, NDArray[np.int64]]
+
+    def at_thresholds(
+        self, classes: Collection[int] | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return recall and precision of some classes, or of all, at each threshold: float64 [THRESHOLDS] each.
+
+        NaN where there is nothing to find, and where nothing was found.
+        """
+        none = np.zeros((3, len(THRESHOLDS) + 1), np.int64)
+        chosen = [one for k, one in self.reaching.items() if classes is None or k in classes]
+        taken, seen, right = sum(chosen, none)
+        positives = sum(one.positives for k, one in self.by_class.items() if classes is None or k in classes)
+        return _shares(taken, np.full(len(THRESHOLDS), positives)), _shares(right, _reached(seen))
 
 
 class Tally:
@@ -128,7 +141,7 @@ class Tally:
         self._counts = array("i")  # of each picture tp, fp and fn: of all, then of each size
         self._lights = array("b")
         self._classes: tuple[Counter[int], Counter[int], Counter[int]] = Counter(), Counter(), Counter()
-        self._taken, self._seen, self._right = (np.zeros(len(THRESHOLDS) + 1, np.int64) for _ in range(3))
+        self._reaching: dict[int, NDArray[np.int64]] = {}
 
     def add(self, judged: Judged, light: LightClass) -> None:
         """Count one picture, which was taken in this light."""
@@ -141,9 +154,14 @@ class Tally:
         for counter, chosen in zip(self._classes, (seen & right, seen & ~right), strict=False):
             counter.update(whole.classes[chosen].tolist())
         self._classes[2].update(whole.wanted[whole.counted & (whole.takers < self._threshold)].tolist())
-        self._taken += _reaching(whole.takers[whole.counted])
-        self._seen += _reaching(whole.scores[~whole.ignored])
-        self._right += _reaching(whole.scores[~whole.ignored & right])
+        for k in {*whole.classes.tolist(), *whole.wanted.tolist()}:
+            of_class = ~whole.ignored & (whole.classes == k)
+            self._reaching.setdefault(k, np.zeros((3, len(THRESHOLDS) + 1), np.int64))
+            self._reaching[k] += (
+                _reaching(whole.takers[whole.counted & (whole.wanted == k)]),
+                _reaching(whole.scores[of_class]),
+                _reaching(whole.scores[of_class & right]),
+            )
 
     def scores(self) -> Scores:
         """Return the scores of all pictures so far."""
@@ -164,8 +182,7 @@ class Tally:
                 for size in Size
             },
             by_class={k: Counts(len(sheet), tp[k], fp[k], fn[k]) for k in sorted({*tp, *fp, *fn})},
-            recalls=_shares(self._taken, np.full(len(THRESHOLDS), sheet.tp.sum() + sheet.fn.sum())),
-            precisions=_shares(self._right, _reached(self._seen)),
+            reaching=self._reaching,
         )
 
 
