@@ -133,6 +133,17 @@ def test_a_batch_that_fails_costs_its_own_frames(session: Bright) -> None:
     assert released == shots
 
 
+def test_a_frame_is_seen_with_all_its_views_or_not_at_all(session: Bright) -> None:
+    """Where one batch of its views fails, no run is spent on the others, and it is released all the same."""
+    session.broken = {0}
+    released: list[Frame] = []
+    shots = [_shot(*[WHITE] * 7, number=0), _shot(WHITE, number=1)]
+    results = _detector(session).attempt(shots, released.append).results
+    assert [isinstance(result, InferenceError) for result in results] == [True, False]
+    assert session.rows == [2, 1]
+    assert released == shots
+
+
 def test_a_view_that_does_not_fit_costs_its_frame_only(session: Bright) -> None:
     """A worker that sends a wrong size is an error of that frame; its neighbours keep their own results."""
     released: list[Frame] = []

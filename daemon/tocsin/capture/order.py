@@ -29,12 +29,18 @@ class SourceOrder:
 
 @dataclass(frozen=True, slots=True)
 class ViewOrder:
-    """A part of the frame and the largest picture the detector takes of it, in pixels."""
+    """A part of the frame and the largest picture the detector takes of it, in pixels.
+
+    The frame's size is known only when the camera speaks, so the part is relative. With `grow` it is the least that
+    is shown: it grows to the shape of that picture, and to its size at least, as far as the frame goes, so that
+    nothing is enlarged and no room is left empty.
+    """
 
     max_width: int
     max_height: int
     keep_aspect: bool
     region: Box = WHOLE
+    grow: bool = False
 
     @property
     def capacity(self) -> int:

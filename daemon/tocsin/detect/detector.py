@@ -8,9 +8,10 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from tocsin.detect.families import Objects, suppress
+from tocsin.detect.families import Objects
 from tocsin.detect.geometry import Place, to_frame
 from tocsin.detect.manifest import Fit
+from tocsin.detect.merge import merge
 from tocsin.detect.model import Model, open_model
 from tocsin.detect.prepare import Canvas
 from tocsin.detect.session import Device, Outputs, Placement, Session
@@ -129,7 +130,11 @@ class Detector:
             infer += ran - begun
             postprocess += time.monotonic() - ran
         begun = time.monotonic()
-        results = tuple(failed.get(index) or self._merge(parts[index]) for index in range(len(frames)))
+        results = tuple(
+            failed.get(index)
+            or (parts[index][0] if len(parts[index]) == 1 else merge(parts[index], frame.views))
+            for index, frame in enumerate(frames)
+        )
         return Attempt(results, infer, postprocess + time.monotonic() - begun)
 
     def _batches(self, frames: Sequence[Frame]) -> Iterator[list[_Job]]:
@@ -150,10 +155,11 @@ class Detector:
     ) -> list[_Painted]:
         painted: list[_Painted] = []
         for job in jobs:
-            try:
-                painted.append((job, self._canvas.put(len(painted), job.view)))
-            except InferenceError as error:
-                failed[job.frame] = error
+            if job.frame not in failed:  # else its other views are of no use
+                try:
+                    painted.append((job, self._canvas.put(len(painted), job.view)))
+                except InferenceError as error:
+                    failed[job.frame] = error
             if job.last and release is not None:
                 release(frames[job.frame])
         return painted
@@ -198,23 +204,6 @@ class Detector:
             objects, boxes, pixels = objects.take(np.flatnonzero(inside)), boxes[inside], pixels[inside]
         views = np.full(len(boxes), index, np.int64)
         return Detections(boxes, objects.scores, objects.classes, pixels, views, self.labels)
-
-    def _merge(self, parts: Sequence[Detections]) -> Detections:
-        """One frame's views become one: what two of them saw counts once."""
-        if len(parts) == 1:
-            return parts[0]
-        boxes, scores, classes = (
-            np.concatenate([getattr(part, name) for part in parts]) for name in ("boxes", "scores", "classes")
-        )
-        kept = suppress(Objects(boxes, scores, classes))
-        return Detections(
-            boxes=boxes[kept],
-            scores=scores[kept],
-            classes=classes[kept],
-            pixels=np.concatenate([part.pixels for part in parts])[kept],
-            views=np.concatenate([part.views for part in parts])[kept],
-            labels=self.labels,
-        )
 
 
 def _grey(width: int, height: int) -> Frame:
