@@ -57,6 +57,9 @@ def test_a_file_is_played_once_though_its_worker_dies_afterwards(tmp_path: Path)
     [
         pytest.param({"views": ()}, id="no view"),
         pytest.param({"views": (VIEW, VIEW)}, id="a view too many"),
+        pytest.param({"views": (replace(VIEW, region=(0.5, 0.0, 0.5, 1.0)),)}, id="a view of nothing"),
+        pytest.param({"views": (replace(VIEW, region=(0.0, -0.1, 1.0, 1.0)),)}, id="a view beyond the frame"),
+        pytest.param({"views": (replace(VIEW, region=(0.0, 0.0, math.nan, 1.0)),)}, id="a view of nowhere"),
         pytest.param({"at": 1e300}, id="the end of time"),
         pytest.param({"at": float("nan")}, id="no time"),
         pytest.param({"period": 0.0}, id="no period"),
@@ -72,6 +75,11 @@ def test_a_record_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     _check(sound, 1)
     with pytest.raises(WorkerError, match="makes no sense"):
         _check(replace(sound, **wrong), 1)
+
+
+def test_a_small_picture_may_have_fewer_views_than_ordered() -> None:
+    """Where views would show the same, one of them stands for all."""
+    _check(replace(SOUND, at=time.monotonic(), views=(VIEW, VIEW)), 7)
 
 
 def test_a_supervisor_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

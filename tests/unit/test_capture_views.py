@@ -1,19 +1,22 @@
 """What becomes of a picture on its way into the mailbox: size, colours, range, and a thin bright thing."""
 
 import os
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from tocsin.capture import mailbox
 from tocsin.capture.mailbox import Mailbox
 from tocsin.capture.order import ViewOrder
+from tocsin.capture.regions import tiles
 from tocsin.capture.views import Views
 from tocsin.capture.wire import ViewRecord
-from tocsin.frame import Correction
+from tocsin.frame import WHOLE, Correction
 from tocsin.light.plan import Mode, Policy
 
 COLOUR = (200, 90, 60)
@@ -23,11 +26,22 @@ COLOUR = (200, 90, 60)
 def _filled(
     frame: VideoFrame, order: ViewOrder, policy: Policy | None = None
 ) -> tuple[ViewRecord, NDArray[np.uint8]]:
-    descriptor = mailbox.create(order.capacity)
-    box = Mailbox(descriptor, order.capacity)
+    views = Views((order,), policy or Policy(mode=Mode.OFF))
+    ((record, pixels),) = _all_filled(views, frame, _mailbox(order))
+    return record, pixels
+
+
+def _mailbox(*orders: ViewOrder) -> Mailbox:
+    size = sum(order.capacity for order in orders)
+    descriptor = mailbox.create(size)
+    box = Mailbox(descriptor, size)
     os.close(descriptor)
-    (record,) = Views((order,), policy or Policy(mode=Mode.OFF)).fill(frame, 0.0, box, 0)
-    return record, box.pixels(0, record.offset, record.width, record.height)
+    return box
+
+
+def _all_filled(views: Views, frame: VideoFrame, box: Mailbox) -> list[tuple[ViewRecord, NDArray[np.uint8]]]:
+    records = views.fill(frame, 0.0, box, 0)
+    return [(record, box.pixels(0, record.offset, record.width, record.height)) for record in records]
 
 
 def _flat(width: int, height: int, pixel_format: str, *, space: str | None = None) -> VideoFrame:
@@ -92,3 +106,102 @@ def test_a_view_is_measured_before_it_is_corrected() -> None:
     assert record.correction is Correction.STRETCH
     assert record.light.contrast == pytest.approx(40 * 255 / 219, abs=3)
     assert int(pixels[:416].max()) - int(pixels[:416].min()) > 200
+
+
+SMALL_PART = ViewOrder(64, 64, keep_aspect=True, region=(0.5, 0.5, 0.51, 0.52), grow=True)
+
+
+def _noise(width: int, height: int) -> VideoFrame:
+    """A frame in which no two parts are alike, of the colours and the range that views have."""
+    chance = np.random.default_rng(0)
+    frame = VideoFrame(width, height, "yuv420p")
+    for plane in frame.planes:
+        plane.update(chance.integers(16, 235, plane.buffer_size, np.uint8).tobytes())
+    frame.colorspace, frame.color_range = Colorspace.ITU601, ColorRange.MPEG
+    return frame
+
+
+def _planes_of(frame: VideoFrame) -> list[NDArray[np.uint8]]:
+    return [
+        np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+        for plane in frame.planes
+    ]
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (1919, 1079), (3840, 2160), (130, 101)], ids=str)
+def test_a_small_zone_is_shown_in_the_camera_s_own_pixels(size: tuple[int, int]) -> None:
+    """Luma and chroma of its view are those of the frame, to the last bit."""
+    frame = _noise(*size)
+    record, pixels = _filled(frame, SMALL_PART)
+    assert (record.width, record.height) == (64, 64)
+    left, top = (round(edge * side) for edge, side in zip(record.region[:2], size, strict=True))
+    luma, *chroma = _planes_of(frame)
+    assert (pixels[:64] == luma[top : top + 64, left : left + 64]).all()
+    half = np.concatenate([plane[top // 2 :, left // 2 :][:32, :32].reshape(16, 64) for plane in chroma])
+    assert (pixels[64:] == half).all()
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuvj420p", "nv12", "yuvj422p", "yuv444p", "rgb24"])
+@pytest.mark.parametrize("size", [(1920, 1080), (641, 359)], ids=str)
+def test_parts_are_cut_from_any_format(pixel_format: str, size: tuple[int, int]) -> None:
+    """A tile has the colours of its part of the frame, whatever the camera's format."""
+    width, height = size
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[:, width // 2 :] = COLOUR
+    frame = VideoFrame.from_ndarray(picture, format="rgb24")
+    if pixel_format != "rgb24":
+        space = "ITU709" if height >= 720 else "ITU601"
+        levels = "JPEG" if pixel_format.startswith("yuvj") else "MPEG"
+        frame = frame.reformat(format=pixel_format, dst_colorspace=space, dst_color_range=levels)
+    order = ViewOrder(416, 416, keep_aspect=True, region=(0.6, 0.1, 0.9, 0.9))
+    _, pixels = _filled(frame, order)
+    seen = cv2.cvtColor(pixels, cv2.COLOR_YUV2RGB_I420).reshape(-1, 3).astype(int)
+    assert np.abs(seen - COLOUR).max() <= 5
+
+
+def test_every_view_has_its_place_and_its_light() -> None:
+    """Views lie one after another in the slot, each corrected for what is in it alone."""
+    whole = ViewOrder(64, 64, keep_aspect=True)
+    orders = (whole, *(replace(whole, region=region) for region in tiles(1, 2, 0.1)))
+    frame = VideoFrame(640, 360, "yuv420p")
+    luma = np.zeros((360, frame.planes[0].line_size), np.uint8)
+    luma[:, :320] = 110 + np.arange(320) % 30  # a veil on the left
+    luma[:, 320:640] = np.where(np.arange(320) // 20 % 2, 30, 220)
+    frame.planes[0].update(luma.tobytes())
+    for plane in frame.planes[1:]:
+        plane.update(bytes([128]) * plane.buffer_size)
+    (all_of_it, _), (left, left_pixels), (right, right_pixels) = _all_filled(
+        Views(orders, Policy(mode=Mode.GUIDED)), frame, _mailbox(*orders)
+    )
+    assert all_of_it.region == WHOLE
+    assert [record.offset for record in (all_of_it, left, right)] == [0, 6144, 12288]
+    assert left.correction is not Correction.NONE
+    assert right.correction is Correction.NONE
+    assert left.light.contrast < all_of_it.light.contrast <= right.light.contrast
+    assert np.ptp(left_pixels[: left.height]) > 150
+    assert np.ptp(right_pixels[: right.height]) > 150
+
+
+@pytest.mark.parametrize("size", [(2, 2), (3, 2), (17, 13), (33, 721)], ids=str)
+def test_views_of_a_tiny_frame_are_fewer(size: tuple[int, int]) -> None:
+    """Where tiles would show the same pixels, one of them does; the whole is there all the same, and first."""
+    whole = ViewOrder(64, 64, keep_aspect=True)
+    orders = (whole, *(replace(whole, region=region) for region in tiles(8, 8, 0.5)))
+    found = _all_filled(Views(orders, Policy(mode=Mode.OFF)), _noise(*size), _mailbox(*orders))
+    regions = [record.region for record, _ in found]
+    assert regions[0] == WHOLE
+    assert len(set(regions)) == len(regions) <= len(orders)
+    assert len(regions) == 1 or size != (2, 2)
+    assert all(0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1 for x1, y1, x2, y2 in regions)
+
+
+def test_a_camera_may_change_the_size_of_its_pictures() -> None:
+    """The next frame is cut for its own size, and back."""
+    orders = (ViewOrder(64, 64, keep_aspect=True), SMALL_PART)
+    views, box = Views(orders, Policy(mode=Mode.OFF)), _mailbox(*orders)
+    shown = []
+    for size in ((640, 480), (48, 32), (1920, 1080), (640, 480)):
+        found = views.fill(_noise(*size), 0.0, box, 0)
+        shown.append([(record.region, record.offset) for record in found])
+    assert [len(found) for found in shown] == [2, 1, 2, 2]
+    assert shown[0] == shown[3] != shown[2]
