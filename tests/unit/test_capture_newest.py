@@ -1,16 +1,18 @@
 """Newest frame wins, and the stream served longest ago goes first."""
 
+from collections import Counter
+
 import numpy as np
 
 from tocsin.capture.newest import Newest
 from tocsin.frame import WHOLE, Correction, Frame, Light, Reason, View
 
 
-def _frame(stream: str, number: int, silence: float = 0.1) -> Frame:
+def _frame(stream: str, number: int, silence: float = 0.1, views: int = 1) -> Frame:
     view = View(
         WHOLE, 2, 2, Light(0, 0, 0, 0, 0, 0), Correction.NONE, Reason.GOOD, np.zeros((3, 2), np.uint8)
     )
-    return Frame(stream, number, float(number), 0.1, silence, 2, 2, (view,))
+    return Frame(stream, number, float(number), 0.1, silence, 2, 2, (view,) * views)
 
 
 def test_a_newer_frame_takes_the_place_of_one_that_nobody_took() -> None:
@@ -44,6 +46,41 @@ def test_under_overload_every_stream_gets_its_turn() -> None:
         served.append(frame.stream)
         newest.release(frame)
     assert sorted(served[:3]) == sorted(served[3:6]) == sorted(served[6:]) == ["a", "b", "c"]
+
+
+def _take(newest: Newest, limit: int) -> list[str]:
+    taken = newest.take(limit, 0.0)
+    for frame in taken:
+        newest.release(frame)
+    return [frame.stream for frame in taken]
+
+
+def test_a_limit_is_one_of_views() -> None:
+    """Frames are taken as long as all their views fit; one that does not fit waits for the next turn."""
+    newest = Newest()
+    for stream, views in (("a", 3), ("b", 7), ("c", 4), ("d", 2)):
+        newest.put(_frame(stream, 1, views=views), lambda: None)
+    assert _take(newest, 8) == ["a", "c"]
+    assert _take(newest, 8) == ["b"]
+    assert _take(newest, 8) == ["d"]
+
+
+def test_a_frame_of_more_views_than_the_limit_comes_alone() -> None:
+    """No number of views keeps a stream from being seen."""
+    newest = Newest()
+    newest.put(_frame("a", 1, views=7), lambda: None)
+    newest.put(_frame("b", 1), lambda: None)
+    assert [_take(newest, 1), _take(newest, 1)] == [["a"], ["b"]]
+
+
+def test_under_overload_many_views_do_not_starve_few_nor_few_the_many() -> None:
+    """Busy streams of one view and of seven are served equally often."""
+    newest, served = Newest(), Counter[str]()
+    for number in range(1, 31):
+        for stream, views in (("a", 1), ("b", 7), ("c", 1)):
+            newest.put(_frame(stream, number, views=views), lambda: None)
+        served.update(_take(newest, 4))
+    assert max(served.values()) - min(served.values()) <= 1, served
 
 
 def test_nothing_to_take_is_an_empty_list() -> None:

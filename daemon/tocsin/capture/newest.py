@@ -42,18 +42,28 @@ class Newest:
         return older is not None
 
     def take(self, limit: int, timeout: float) -> list[Frame]:
-        """Return the newest frames of up to `limit` streams; empty when none came within `timeout` seconds.
+        """Return the newest frames of some streams, together of up to `limit` views; empty after `timeout` seconds.
 
-        Each must be given back with `release`.
+        The one that has waited longest comes whatever the number of its views, and others as far as there is room:
+        nobody's many views keep a stream from its turn. Each must be given back with `release`.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._waiting, timeout)
-            streams = sorted(self._waiting, key=lambda stream: self._served.get(stream, 0))[:limit]
+            streams = self._next(limit)
             taken = [self._waiting.pop(stream) for stream in streams]
             self._turn += 1
             self._served.update(dict.fromkeys(streams, self._turn))
             self._lent.update({(lent.frame.stream, lent.frame.number): lent for lent in taken})
         return [lent.frame for lent in taken]
+
+    def _next(self, limit: int) -> list[str]:
+        chosen: list[str] = []
+        for stream in sorted(self._waiting, key=lambda stream: self._served.get(stream, 0)):
+            views = len(self._waiting[stream].frame.views)
+            if not chosen or views <= limit:
+                chosen.append(stream)
+                limit -= views
+        return chosen
 
     def release(self, frame: Frame) -> None:
         """Give a frame's pixels back to its worker, which may overwrite them at once."""

@@ -27,7 +27,7 @@ class Feed(Protocol):
     """Where frames come from. Which stream comes first when there are too many is decided here."""
 
     def take(self, limit: int, timeout: float) -> list[Frame]:
-        """Return the newest frame of at most `limit` streams, waiting up to `timeout` seconds for the first."""
+        """Return newest frames of at most `limit` views together, or one; empty after `timeout` seconds."""
 
     def release(self, frame: Frame) -> None:
         """Give the frame's pixels back to the worker that owns them."""
