@@ -180,7 +180,7 @@ class App:
         self._dispatcher = Dispatcher(self._outbox, receivers, self._metrics, on_failure=self._fail)
         self._dispatcher.start()
         self._lifecycle.add("dispatcher", lambda deadline: self._dispatcher.stop(deadline - _OUTBOX_RESERVE))
-        orders = [assembly.order(stream, self._secrets, self._detector) for stream in config.streams]
+        orders = [assembly.order(config, stream, self._secrets, self._detector) for stream in config.streams]
         self._supervisor = Supervisor(orders, self._metrics, self._fail)
         self._engine = Engine(self._detector, self._supervisor, self._seen, self._metrics, self._fail)
         self._lifecycle.start("engine", self._engine)

@@ -1,12 +1,15 @@
 """What the parts are made of, out of the configuration; nothing is started here."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
 
 from tocsin.alarm.episode import Resumed
 from tocsin.alarm.watch import Rule, Watch, rule_from
 from tocsin.alarm.zone import Zones
 from tocsin.alarms import Watched, monotonic_time
 from tocsin.capture.order import Order, SourceOrder, ViewOrder
+from tocsin.capture.regions import around, tiles
 from tocsin.config.load import Config, Secrets, StreamSettings, messages
 from tocsin.deliver.event import OpenAlarm
 from tocsin.detect.detector import Detector
@@ -49,8 +52,8 @@ def unknown_classes(config: Config, labels: Sequence[str]) -> list[str]:
     return messages(config, faults)
 
 
-def order(stream: StreamSettings, secrets: Secrets, detector: Detector) -> Order:
-    """Return what the stream's capture worker is told."""
+def order(config: Config, stream: StreamSettings, secrets: Secrets, detector: Detector) -> Order:
+    """Return what the capture worker of one of the streams is told."""
     source = SourceOrder(
         location=stream.source.removeprefix("file:"),
         username=stream.username,
@@ -61,8 +64,32 @@ def order(stream: StreamSettings, secrets: Secrets, detector: Detector) -> Order
         realtime=stream.realtime,
         loop=stream.loop,
     )
-    view = ViewOrder(detector.input_width, detector.input_height, detector.keep_aspect)
-    return Order(stream.name, source, (view,), policy(stream), stream.max_fps)
+    return Order(stream.name, source, views(config, stream, detector), policy(stream), stream.max_fps)
+
+
+class Input(Protocol):
+    """The part of the detector that views are made for."""
+
+    input_width: int
+    input_height: int
+    keep_aspect: bool
+
+
+def views(config: Config, stream: StreamSettings, takes: Input) -> tuple[ViewOrder, ...]:
+    """Return the views of a stream's frames, in their order.
+
+    The first is always the whole frame: it sees what no tile and no zone holds as one, such as a person that fills
+    three tiles, and its light is that of the stream.
+    """
+    whole = ViewOrder(takes.input_width, takes.input_height, takes.keep_aspect)
+    if stream.tiles is not None:
+        parts = tiles(stream.tiles.rows, stream.tiles.columns, stream.tiles.overlap)
+        return whole, *(replace(whole, region=part) for part in parts)
+    if stream.views == "zones":
+        named = {zone for rule in config.rules if rule.name in stream.rules for zone in rule.zones}
+        parts = tuple(around(zone.polygon) for zone in stream.zones if zone.name in named)
+        return whole, *(replace(whole, region=part, grow=True) for part in parts)
+    return (whole,)
 
 
 def policy(stream: StreamSettings) -> Policy:

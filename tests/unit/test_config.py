@@ -375,3 +375,71 @@ def test_errors_of_one_kind_get_their_place() -> None:
     with pytest.raises(SecretError) as closer, placed(config, ("http", "listen"), ConfigError):
         raise secret
     assert closer.value is secret
+
+
+def _viewed(views: str) -> str:
+    return SOUND.replace("    max_fps: 5\n", f"    max_fps: 5\n    views: {views}\n")
+
+
+@pytest.mark.parametrize(
+    ("views", "tiles"),
+    [
+        pytest.param("full", None, id="the whole frame"),
+        pytest.param("zones", None, id="zones"),
+        pytest.param("tiles", (2, 3, 0.2), id="tiles as they come"),
+        pytest.param("{tiles: {rows: 4}}", (4, 3, 0.2), id="some of what tiles can be told"),
+        pytest.param("{tiles: {rows: 1, columns: 2, overlap: 0.5}}", (1, 2, 0.5), id="all of it"),
+    ],
+)
+def test_views(views: str, tiles: tuple[int, int, float] | None) -> None:
+    """A word, or tiles with their numbers."""
+    found = read(_viewed(views)).streams[0].tiles
+    assert (found and (found.rows, found.columns, found.overlap)) == tiles
+
+
+@pytest.mark.parametrize(
+    ("views", "sentence"),
+    [
+        ("tile", "views: expected full, zones or tiles, found tile (did you mean tiles?)"),
+        ("3", "views: expected full, zones or tiles, found 3"),
+        ("[tiles]", "views: expected full, zones or tiles, found a list"),
+        ("{tiles: {rows: 9}}", "views.tiles.rows: expected a number of 8 or less, found 9"),
+        ("{tiles: {overlap: 0}}", "views.tiles.overlap: expected a number of 0.05 or more, found 0"),
+        ("{tiles: {row: 3}}", "views.tiles.row: unknown key (did you mean rows?)"),
+        (
+            "{tiles: {rows: 1, columns: 1}}",
+            "views.tiles: expected two tiles or more, found one, which is the whole frame",
+        ),
+    ],
+)
+def test_views_that_are_none(views: str, sentence: str) -> None:
+    """One sentence for each fault, and none about the other way in which it could have been written."""
+    with pytest.raises(ConfigError) as error:
+        read(_viewed(views))
+    assert error.value.faults == (f"f:6: streams[0].{sentence}",)
+
+
+def test_views_of_zones_need_zones_that_count() -> None:
+    """Zones that no rule of the stream names are nothing to look at; other faults are told instead."""
+    complaint = "views: expected a zone that one of this stream's rules names, found none to view"
+    text = _viewed("zones")
+    for old, new in (("zones: [door]", "zones: []"), ("rules: [intruder]", "rules: []")):
+        with pytest.raises(ConfigError) as error:
+            read(text.replace(old, new))
+        assert error.value.faults == (f"f:6: streams[0].{complaint}",)
+    with pytest.raises(ConfigError) as error:
+        read(text.replace("rules: [intruder]", "rules: [intrudor]"))
+    assert "intrudor" in error.value.faults[0]
+    assert len(error.value.faults) == 1
+
+
+def test_views_of_zones_are_limited() -> None:
+    """A frame's record has room for so many; more zones are no fault where they are no views."""
+    names = [f"z{number}" for number in range(65)]
+    zones = ", ".join(f"{{name: {name}, polygon: [[0, 0], [1, 0], [1, 1]]}}" for name in names)
+    text = SOUND.replace("zones: [door]", f"zones: [{', '.join(names)}]").replace(
+        "zones: [{name: door, polygon: [[0, 0], [1, 0], [1, 1]]}]", f"zones: [{zones}]"
+    )
+    assert len(read(text).streams[0].zones) == 65
+    with pytest.raises(ConfigError, match="views: expected 64 zones at most to view, found 65"):
+        read(text.replace("    max_fps: 5\n", "    max_fps: 5\n    views: zones\n"))

@@ -1,6 +1,7 @@
 """The reference file and the JSON Schema say what the models say."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import pytest
 from pydantic.fields import FieldInfo
 
-from tocsin.config.load import load, schema, schema_text
+from tocsin.capture.settings import TileSettings
+from tocsin.config.load import load, loads, schema, schema_text
 from tocsin.config.settings import Config
 from tocsin.fields import Section
 from tocsin.yamlfile import parse
@@ -56,6 +58,15 @@ def test_the_reference_shows_the_defaults(reference: list[tuple[Section, dict[st
     ]
     assert len(compared) > 20
     assert [entry for entry in compared if entry[2] != entry[3]] == []
+
+
+def test_the_reference_tells_of_tiles_what_is_so() -> None:
+    """The comment beside the views holds every key of tiles with its default, and works as it stands."""
+    (written,) = re.findall(r"# told: (\{tiles: .*?\}\})", REFERENCE.read_text())
+    text = REFERENCE.read_text().replace("views: full ", f"views: {written} ")
+    tiled = loads(text.encode(), name="f", folder=CONFIG)
+    assert tiled.streams[0].tiles == TileSettings()
+    assert parse(written.encode(), "f").content["tiles"].keys() == TileSettings.model_fields.keys()
 
 
 def test_the_reference_names_its_schema() -> None:

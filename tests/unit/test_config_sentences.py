@@ -24,6 +24,7 @@ COMPLAINTS: dict[str, set[str]] = {
     "default": set(),
     "nullable": set(),
     "union": set(),
+    "tagged-union": set(),  # our tags leave no value without one
     "model": {"model_type"},
     "model-fields": {"missing", "extra_forbidden"},
     "model-field": set(),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo
 
 from tocsin.fields import LocalPath, Name, Secret, Section, check_port, expected, resolve_path, text_of
 from tocsin.yamlfile import Fault
@@ -51,6 +51,36 @@ _USES = {
 Source = Annotated[str, AfterValidator(_check_source), text_of(_KINDS)]
 
 
+class TileSettings(Section):
+    """`streams[].views.tiles`: equal parts of the frame, each a view."""
+
+    rows: int = Field(default=2, ge=1, le=8, description="tiles from top to bottom")
+    columns: int = Field(default=3, ge=1, le=8, description="tiles from left to right")
+    overlap: float = Field(
+        default=0.2, ge=0.05, le=0.5, description="the share of a tile that its neighbour shows too"
+    )
+
+    weighed: ClassVar[frozenset[str]] = frozenset({"rows", "columns"})
+
+    def conflicts(self) -> Iterator[Fault]:
+        if self.rows * self.columns == 1:
+            yield Fault((), "expected two tiles or more, found one, which is the whole frame")
+
+
+class TiledSettings(Section):
+    """`streams[].views` with tiles of another number or overlap."""
+
+    tiles: TileSettings = Field(description="equal parts of the frame, each a view")
+
+
+_WORD, _KEYS = "a word", "keys and values"  # no keys of a file, whose paths must not hold them
+
+ViewSettings = Annotated[
+    Annotated[Literal["full", "zones", "tiles"], Tag(_WORD)] | Annotated[TiledSettings, Tag(_KEYS)],
+    Discriminator(lambda value: _KEYS if isinstance(value, dict | Section) else _WORD),
+]
+
+
 class SourceSettings(Section):
     """The part of `streams[]` that capture reads."""
 
@@ -68,9 +98,18 @@ class SourceSettings(Section):
     max_fps: float = Field(default=10.0, gt=0, le=60, description="analysed frames a second at most")
     realtime: bool = Field(default=True, description="file: play at the speed it was recorded")
     loop: bool = Field(default=False, description="file: start again at the end")
-    views: Literal["full"] = Field(
-        default="full", description="what the detector sees: the whole frame, shrunk"
+    views: ViewSettings = Field(
+        default="full",
+        description="what the detector sees: full is the whole frame, shrunk; zones adds a view of each zone that "
+        "the stream's rules name; tiles adds parts of the frame, or tiles: {rows: 2, columns: 3, overlap: 0.2}",
     )
+
+    @property
+    def tiles(self) -> TileSettings | None:
+        """The tiles that are views; None where there are none."""
+        if isinstance(self.views, TiledSettings):
+            return self.views.tiles
+        return TileSettings() if self.views == "tiles" else None
 
     @property
     def scheme(self) -> Literal["rtsp", "rtsps", "http", "https", "file", "device"]:

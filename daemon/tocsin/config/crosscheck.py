@@ -21,6 +21,8 @@ from tocsin.yamlfile import Document, Fault, KeyPath
 
 S = TypeVar("S", bound=Section)
 
+MOST_ZONES = 64
+"""Views of zones in a frame; as many as there may be tiles."""
 
 _STAND_INS = {
     "name": "-",
@@ -84,6 +86,7 @@ def cross_faults(document: Document, parts: Parts) -> Iterator[Fault]:
     for stream in streams:
         yield from _repeated_names(_names(content, (*stream.path, "zones")))
         yield from _rules_of(stream, known)
+        yield from _views_of(stream, rules)
     named = [stream for stream in streams if stream.sound("name")]
     for rule in rules:
         users = [stream for stream in named if rule.settings.name in stream.settings.rules]
@@ -169,6 +172,24 @@ def _zones_of(rule: Entry[RuleSettings], users: list[Entry[StreamSettings]]) -> 
                     (*rule.path, "zones", number),
                     f"expected a zone of stream {stream.settings.name}, found {name}{meant(name, zones)}",
                 )
+
+
+def _views_of(stream: Entry[StreamSettings], rules: tuple[Entry[RuleSettings], ...]) -> Iterator[Fault]:
+    """Views of zones need zones that a rule looks at, and no more than a frame's record has room for."""
+    settings = stream.settings
+    if settings.views != "zones" or not stream.sound("views", "rules", "zones"):
+        return
+    used = [rule for rule in rules if rule.settings.name in settings.rules]
+    if len(used) < len(settings.rules) or not all(rule.sound("name", "zones") for rule in used):
+        return  # which is a fault of its own
+    count = len({name for rule in used for name in rule.settings.zones})
+    if count == 0:
+        yield Fault(
+            (*stream.path, "views"),
+            "expected a zone that one of this stream's rules names, found none to view",
+        )
+    elif count > MOST_ZONES:
+        yield Fault((*stream.path, "views"), f"expected {MOST_ZONES} zones at most to view, found {count}")
 
 
 def _deaf(rule: Entry[RuleSettings], users: list[Entry[StreamSettings]]) -> Iterator[Fault]:
