@@ -18,7 +18,18 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
     (
         True,
         frozenset(
-            {"app", "alarms", "assembly", "check", "corrections", "impairment", "lights", "report", "vigil"}
+            {
+                "app",
+                "alarms",
+                "assembly",
+                "check",
+                "corrections",
+                "impairment",
+                "lights",
+                "optics",
+                "report",
+                "vigil",
+            }
         ),
     ),
     # For people: the daemon does not know them.
