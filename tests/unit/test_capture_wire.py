@@ -2,12 +2,14 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.capture.wire import (
+    PACKET,
     Broken,
     Connected,
     Counts,
@@ -56,6 +58,15 @@ _RECORD = FrameRecord(
 def test_a_report_survives_the_wire(report: Report) -> None:
     """What the worker says is what the daemon hears."""
     assert decode_report(encode(report)) == report
+
+
+def test_as_many_views_as_a_stream_may_have_fit_into_a_packet() -> None:
+    """The whole frame and 64 parts of it, with numbers as long as they get and the longest words."""
+    long = -math.pi * 1e-300
+    light = Light(long, long, long, long, long, long, noise=long, colour=long)
+    correction, reason = max(Correction, key=len), max(Reason, key=len)
+    view = ViewRecord((long,) * 4, 100_000, 100_000, 2**31, light, correction, reason)
+    assert len(encode(replace(_RECORD, at=long, views=(view,) * 65))) < PACKET
 
 
 @pytest.mark.parametrize("command", [Free(2), Stop()], ids=lambda command: type(command).__name__)

@@ -51,6 +51,12 @@ def test_what_one_view_saw_stays_as_it_is() -> None:
     assert found.views.tolist() == [0, 0]
 
 
+def test_what_one_view_saw_stays_apart_beside_others() -> None:
+    """Someone half behind another and half out of the view is no piece of the other: one view saw both."""
+    found = both([(0.4, 0.1, 0.549, 0.6), (0.5, 0.3, 0.5556, 0.5)], [(0.8, 0.3, 0.9, 0.5)])
+    assert len(found) == 3
+
+
 def test_an_object_in_the_seam_that_both_see_whole_counts_once() -> None:
     """A little difference of the boxes is none of the objects."""
     found = both([(0.46, 0.3, 0.53, 0.5)], [(0.465, 0.305, 0.535, 0.5)])
