@@ -83,6 +83,7 @@ class InferenceFault(StrEnum):
     RUNTIME = "runtime"
     NONFINITE = "nonfinite"
     SHAPE = "shape"
+    IMPLAUSIBLE = "implausible"
 
 
 class InferenceError(TocsinError):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from support.pictures import frame, grey, view
 from tocsin.detect.detector import Detector
-from tocsin.detect.families import FAMILIES
+from tocsin.detect.families import FAMILIES, Decoder, Hints
 from tocsin.detect.manifest import InputFormat
 from tocsin.detect.model import Model
 from tocsin.detect.session import Outputs, Placement, Signature, Tensor
@@ -56,7 +56,10 @@ def session() -> Bright:
 
 def _detector(session: Bright, max_batch: int = 2, fixed: int | None = None, floor: float = 0.4) -> Detector:
     takes = InputFormat(width=32, height=32)
-    model = Model("bright", Path("bright.onnx"), takes, FAMILIES["boxes+scores"], ("thing", "other"), fixed)
+    reading = FAMILIES["boxes+scores"].read(Bright.signature, Hints(32, 32))
+    assert reading is not None, "the family reads its own outputs"
+    family = Decoder("boxes+scores", reading, 32, 32, 2)
+    model = Model("bright", Path("bright.onnx"), takes, family, ("thing", "other"), fixed)
     return Detector(model, session, Placement("CPUExecutionProvider", "cpu", None), max_batch, floor)
 
 

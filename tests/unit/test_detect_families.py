@@ -4,11 +4,22 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tocsin.detect.families import FAMILIES, IOU
+from tocsin.detect.families import FAMILIES, IOU, Decoder, Hints
 from tocsin.detect.session import Signature, Tensor
 from tocsin.errors import InferenceError, InferenceFault
 
-DECODE = FAMILIES["boxes+scores"].decode
+HINTS = Hints(width=320, height=320)
+SIGNATURE = Signature(
+    (),
+    (
+        Tensor("boxes", (None, None, 4), "tensor(float)"),
+        Tensor("scores", (None, None, None), "tensor(float)"),
+    ),
+    {},
+)
+READING = FAMILIES["boxes+scores"].read(SIGNATURE, HINTS)
+assert READING is not None, "the family reads its own outputs"
+DECODE = Decoder("boxes+scores", READING, 320, 320, 5).decode
 Found = set[tuple[int, int]]
 
 
@@ -118,4 +129,5 @@ def test_a_family_is_recognised_by_names_and_shapes(
 ) -> None:
     """Outputs named boxes and scores are taken only in the shapes that can be decoded."""
     outputs = (Tensor("scores", scores, "tensor(float)"), Tensor("boxes", boxes, "tensor(float)"))
-    assert FAMILIES["boxes+scores"].matches(Signature((), outputs, {})) is matches
+    reading = FAMILIES["boxes+scores"].read(Signature((), outputs, {}), HINTS)
+    assert (reading is not None) is matches

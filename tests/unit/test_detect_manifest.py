@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tocsin.detect.manifest import Colour, Fit, InputFormat, Layout, read
+from tocsin.detect.manifest import Colour, Fit, InputKeys, Layout, read
 from tocsin.errors import ModelError
 from tocsin.resources import find
 
@@ -26,7 +26,7 @@ def test_the_shipped_manifest_describes_the_shipped_model() -> None:
     assert entry.sha256 is not None
     assert entry.licence
     assert entry.origin
-    assert entry.input == InputFormat(width=416, height=416)
+    assert (entry.input.width, entry.input.height) == (416, 416)
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     path.write_text(SMALL)
     entry = read(path)["blades"]
     assert entry.labels == ("knife", "gun")
-    assert entry.input == InputFormat(
+    assert entry.input == InputKeys(
         width=640,
         height=384,
         layout=Layout.NHWC,
@@ -56,7 +56,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
             r"models\.blades\.input\.layout: input should be",
             id="a wrong word",
         ),
-        pytest.param("family: boxes", "famliy: boxes", r"models\.blades\.family: ", id="a missing key"),
+        pytest.param("file: blades", "fiel: blades", r"models\.blades\.file: ", id="a missing key"),
         pytest.param(
             "pad: 0", "pad: 0, padding: 1", r"models\.blades\.input\.padding: ", id="an unknown key"
         ),

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tocsin.detect.manifest import Entry, InputFormat, Layout
-from tocsin.detect.model import check_classes, check_file, describe
+from tocsin.detect.describe import describe
+from tocsin.detect.manifest import Entry, InputFormat, InputKeys, Layout
+from tocsin.detect.model import check_classes
+from tocsin.detect.modelfile import check_file
 from tocsin.detect.session import Signature, Tensor
 from tocsin.errors import ModelError
 
@@ -80,13 +82,15 @@ def test_a_file_tells_enough_by_itself(signature: Signature, layout: Layout) -> 
             _signature((None, 1, 32, 32)), "order of the axes .*: set input.layout", id="one channel"
         ),
         pytest.param(
-            _signature(kind="tensor(uint8)"), r"expected one input .* tensor\(uint8\)", id="whole numbers"
+            _signature(kind="tensor(int32)"), r"expected one input .* tensor\(int32\)", id="other numbers"
         ),
         pytest.param(
-            _signature((3, 32, 32)), r"expected one input of four dimensions", id="three dimensions"
+            _signature((32, 32)), r"expected one input of three or four dimensions", id="two dimensions"
         ),
         pytest.param(
-            _signature(scores="logits"), r"expected the outputs of one of boxes\+scores", id="another family"
+            _signature(scores="logits"),
+            r"expected the outputs of one of the families boxes\+scores",
+            id="another family",
         ),
     ],
 )
@@ -101,7 +105,7 @@ def _entry(width: int = 640, family: str = "boxes+scores") -> Entry:
     return Entry(
         file="own.onnx",
         family=family,
-        input=InputFormat(width=width, height=320, pad=0),
+        input=InputKeys(width=width, height=320, pad=0),
         labels=("blade", "pistol"),
     )
 
@@ -120,7 +124,7 @@ def test_a_manifest_comes_before_the_file() -> None:
             _entry(width=512), r"expected an input of \[N, 3, 320, 512\], found \[N, 3, 320, 640\]", id="size"
         ),
         pytest.param(
-            _entry(family="yolo12"), r"family: expected one of boxes\+scores .*, found yolo12", id="family"
+            _entry(family="yolo12"), r"family: expected one of boxes\+scores, .*, found yolo12", id="family"
         ),
     ],
 )

@@ -1,6 +1,6 @@
 """What is known about a model before it is opened: which file it is and what its tensors mean."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,46 +34,90 @@ class Fit(StrEnum):
     STRETCH = "stretch"
 
 
+class Scores(StrEnum):
+    """What a classifier's numbers are: probabilities already, or logits that compete or stand for themselves."""
+
+    PROBABILITIES = "probabilities"
+    SOFTMAX = "softmax"
+    SIGMOID = "sigmoid"
+
+
+class Numbers(StrEnum):
+    """The kind of number that a model's input is made of: ONNX's word."""
+
+    UINT8 = "uint8"
+    FLOAT16 = "float16"
+    FLOAT32 = "float"
+
+
 _STRICT = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+Side = Annotated[int, Field(ge=2, le=8192)]
+Spread = Annotated[float, Field(gt=0)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFormat:
     """What a model takes: `(pixel * scale - mean) / std` for pixels from 0 to 255, per channel.
 
-    `width` and `height` in pixels; `pad` is the pixel value of the margin.
+    `width` and `height` in pixels; `pad` is the pixel value of the margin. Whole `numbers` are the pixels
+    themselves.
     """
+
+    width: int
+    height: int
+    layout: Layout = Layout.NCHW
+    colour: Colour = Colour.RGB
+    scale: float = 1 / 255
+    mean: Triple = (0.0, 0.0, 0.0)
+    std: Triple = (1.0, 1.0, 1.0)
+    fit: Fit = Fit.LETTERBOX
+    pad: int = 114
+    numbers: Numbers = Numbers.FLOAT32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputKeys:
+    """What somebody says of a model's input, key by key as in InputFormat; None says nothing."""
 
     __pydantic_config__ = _STRICT
 
-    width: Annotated[int, Field(ge=2, le=8192)]
-    height: Annotated[int, Field(ge=2, le=8192)]
-    layout: Layout = Layout.NCHW
-    colour: Colour = Colour.RGB
-    scale: Annotated[float, Field(gt=0)] = 1 / 255
-    mean: Triple = (0.0, 0.0, 0.0)
-    std: tuple[
-        Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
-    ] = (
-        1.0,
-        1.0,
-        1.0,
-    )
-    fit: Fit = Fit.LETTERBOX
-    pad: Annotated[int, Field(ge=0, le=255)] = 114
+    width: Side | None = None
+    height: Side | None = None
+    layout: Layout | None = None
+    colour: Colour | None = None
+    scale: Spread | None = None
+    mean: Triple | None = None
+    std: tuple[Spread, Spread, Spread] | None = None
+    fit: Fit | None = None
+    pad: Annotated[int, Field(ge=0, le=255)] | None = None
+
+    def over(self, others: "InputKeys") -> "InputKeys":
+        """Return what is said here, and where nothing is, what the others say."""
+        return replace(others, **self.told())
+
+    def told(self) -> dict[str, Any]:
+        """Return what is said, by key."""
+        return {
+            one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) is not None
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One model of a manifest; `labels` are the classes in order, or stand in the file's metadata."""
+    """One model of a manifest; `labels` are the classes in order, or stand in the file's metadata.
+
+    What is None or not said of the `input` is for the file to tell. `scores` is for classifiers.
+    """
 
     __pydantic_config__ = _STRICT
 
     file: Annotated[str, Field(pattern=r"^[^/]+$")]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    family: str
-    input: InputFormat
+    family: str | None = None
+    input: InputKeys = InputKeys()
     labels: Literal["metadata"] | Annotated[tuple[str, ...], Field(min_length=1)] = "metadata"
+    scores: Scores | None = None
     licence: str = ""
     origin: str = ""
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as _native
@@ -17,7 +16,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as _native
 from tocsin.errors import InferenceError, InferenceFault, ModelError, StartError
 
 Device = Literal["auto", "cuda", "cpu"]
-Outputs = Mapping[str, NDArray[np.float32]]
+Outputs = Mapping[str, NDArray[Any]]
 
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
@@ -76,7 +75,7 @@ class Session(Protocol):
     @property
     def signature(self) -> Signature: ...
 
-    def infer(self, batch: NDArray[np.float32]) -> Outputs:
+    def infer(self, batch: NDArray[Any]) -> Outputs:
         """Return each output by name; its first axis is the batch's. Raises InferenceError."""
 
 
@@ -93,9 +92,10 @@ class LocalSession:
         self._input = self.signature.inputs[0].name
         self._outputs = [tensor.name for tensor in self.signature.outputs]
 
-    def infer(self, batch: NDArray[np.float32]) -> Outputs:
+    def infer(self, batch: NDArray[Any], beside: Mapping[str, NDArray[Any]] | None = None) -> Outputs:
+        """`beside` holds the other inputs by name, where there are any."""
         try:
-            values = self._session.run(self._outputs, {self._input: batch})
+            values = self._session.run(self._outputs, {self._input: batch, **(beside or {})})
         except _ERRORS as error:
             raise InferenceError(
                 InferenceFault.RUNTIME, f"the detector failed on a batch: {_line(error)}"

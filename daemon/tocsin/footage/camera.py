@@ -90,4 +90,5 @@ def input_size(settings: Settings) -> InputSize:
 def _takes(model: str) -> InputFormat:
     """Return what a model takes; a shipped one need not be opened for it."""
     shipped = manifest.read(find("models/manifest.yaml"))
-    return shipped[model].input if model in shipped else open_model(model, "cpu")[0].takes
+    keys = shipped[model].input.told() if model in shipped else {}
+    return InputFormat(**keys) if {"width", "height"} <= set(keys) else open_model(model, "cpu")[0].takes
