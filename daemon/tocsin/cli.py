@@ -186,8 +186,24 @@ def demo(
 
 
 @commands.command()
-def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="The configuration file.")]) -> None:
+def check(
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="The configuration file.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|ONNX", help="Say what is understood of a model, instead of a FILE."),
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option(metavar="IMAGE", help="With --model: run it on this picture.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="PNG", help="Where the picture with boxes is written."),
+    ] = None,
+    min_score: Annotated[float, typer.Option(min=0.01, max=1, help="With --image: what is shown.")] = 0.5,
+) -> None:
     """Check a configuration, its model and its secrets, without starting anything.
+
+    With --model: what is understood of a model, how fast it is here, and what it sees.
 
     Example: tocsin check /etc/tocsin/tocsin.yaml
     """
@@ -195,10 +211,35 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="The configu
     from tocsin import logs
 
     logs.configure("auto", "error")
+    if (file is None) == (model is None):
+        raise InputError(f"expected either FILE or --model, found {'neither' if file is None else 'both'}")
+    if model is not None:
+        _check_model(model, image, out, min_score)
+        return
+    if image is not None or out is not None:
+        raise InputError("--image and --out: expected --model beside them, found none")
+    assert file is not None, "there is either a file or a model"
     checked = checks.check(file)
     for warning in checked.warnings:
         print(f"tocsin: warning: {warning}", file=sys.stderr)
     print(f"{file}: {checked}")
+
+
+def _check_model(model: str, image: Path | None, out: Path | None, min_score: float) -> None:
+    from tocsin import modelcheck
+    from tocsin.evaluate.output import check_target, write
+
+    if out is not None and image is None:
+        raise InputError("--out: expected --image beside it, found none")
+    if image is not None and out is not None:
+        check_target("--out", out, ".png", [image])
+    picture = None if image is None else modelcheck.read_image(image)
+    examined = modelcheck.examine(model, "auto", picture, min_score)
+    for line in modelcheck.lines(examined):
+        print(line)
+    if out is not None and picture is not None and examined.found is not None:
+        write(out, modelcheck.draw(picture, examined.found))
+        print(f"picture   {out}")
 
 
 @commands.command()

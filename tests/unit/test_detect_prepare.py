@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from support.pictures import grey, view
-from tocsin.detect.manifest import Colour, Fit, InputFormat, Layout
+from tocsin.detect.manifest import Colour, Fit, InputFormat, Layout, Numbers
 from tocsin.detect.prepare import Canvas
 from tocsin.errors import InferenceError, InferenceFault
 
@@ -84,3 +84,33 @@ def test_a_view_that_is_none_is_refused(pixels: NDArray[np.uint8], sentence: str
     with pytest.raises(InferenceError, match=sentence) as caught:
         Canvas(InputFormat(width=64, height=64), 1).put(0, view(pixels))
     assert caught.value.fault is InferenceFault.SHAPE
+
+
+@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize("numbers", Numbers)
+@pytest.mark.parametrize(("mean", "std"), [((0, 0, 0), (1, 1, 1)), (IMAGENET_MEAN, IMAGENET_STD)])
+def test_every_kind_of_number_holds_the_same_picture(
+    layout: Layout, numbers: Numbers, mean: tuple[float, float, float], std: tuple[float, float, float]
+) -> None:
+    """Whole numbers are the pixels; half floats are the nearest halves of what floats are, margin included."""
+    whole = numbers is Numbers.UINT8
+    scale = 1.0 if whole else 1 / 255
+    if whole:
+        mean, std = (0, 0, 0), (1, 1, 1)
+    takes = InputFormat(width=97, height=65, layout=layout, scale=scale, mean=mean, std=std, numbers=numbers)
+    pixels = _noise(40, 64)
+    canvas = Canvas(takes, 2)
+    canvas.put(1, view(pixels))
+
+    wanted = np.full((65, 97, 3), 114, np.float64)
+    wanted[0:64, 28:68] = cv2.cvtColor(pixels, cv2.COLOR_YUV2RGB_I420)
+    kind = {Numbers.UINT8: np.uint8, Numbers.FLOAT16: np.float16, Numbers.FLOAT32: np.float32}[numbers]
+    found = canvas.values(2)[1]
+    assert found.dtype == kind
+    picture = found if layout is Layout.NHWC else found.transpose(1, 2, 0)
+    exact = ((wanted * scale - mean) / std).astype(kind)
+    if numbers is Numbers.FLOAT32:
+        np.testing.assert_allclose(picture, exact, atol=1e-5)
+    else:
+        assert (picture == exact).all()
+    assert (canvas.values(2)[0] == 0).all(), "the other slot is untouched"
