@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import yaml
 from numpy.typing import NDArray
@@ -341,3 +342,33 @@ def test_a_classifier_says_every_key_that_it_needs(tmp_path: Path) -> None:
     case = Case("classifier", lambda: {"output": np.zeros((1, 3), np.float32)}, names=None)
     with pytest.raises(ModelError, match=r"set family: classifier and scores; labels; input\.mean"):
         _open(tmp_path, case, None)
+
+
+def test_a_model_of_another_time_is_refused(tmp_path: Path) -> None:
+    """An operator set that ONNX Runtime does not know yet is one sentence with its number."""
+    path = exports.save(tmp_path / "own.onnx", boxes_scores(), shape=(1, 3, HEIGHT, WIDTH), names=NAMES)
+    model = onnx.load(str(path))
+    model.opset_import[0].version = 99
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(
+        ModelError, match=r"own\.onnx: expected an ONNX model that can be run, found: "
+    ) as caught:
+        open_detector(str(path), "cpu", "auto", floor=0.3)
+    assert "99" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_reads_the_file_above_is_refused(tmp_path: Path) -> None:
+    """What a model keeps elsewhere is looked at before anything is opened."""
+    path = exports.save(tmp_path / "own.onnx", boxes_scores(), shape=(1, 3, HEIGHT, WIDTH), names=NAMES)
+    model = onnx.load(str(path))
+    tensor = model.graph.initializer[1]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    told = tensor.external_data.add()
+    told.key, told.value = "location", "../secret"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(
+        ModelError, match=r"the weights beside the model, found them in '\.\./secret', outside"
+    ):
+        open_detector(str(path), "cpu", "auto", floor=0.3)

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from tocsin.detect.families import FAMILIES, Hints
 from tocsin.detect.geometry import Place, centre, to_frame
+from tocsin.detect.session import Signature, Tensor
 from tocsin.frame import WHOLE, Box, fit
 
 SIDE = st.integers(16, 4096)
@@ -115,3 +118,47 @@ def test_a_box_ends_at_the_edge_of_its_view() -> None:
     found, pixels = to_frame(np.array([[-10, 0, 50, 50], [10, 5, 20, 20]], np.float32), place)
     assert found[0] == pytest.approx([0, 0, 0.5, 0.5])
     assert pixels.tolist() == [[50, 25], [10, 0]]
+
+
+FORMS = st.sampled_from(["detr-sigmoid", "tensorflow", "yolov8", "end-to-end"])
+
+
+@given(SIDE, SIDE, st.integers(64, 1280), st.integers(64, 1280), st.booleans(), boxes(), FORMS)
+def test_every_form_of_a_box_comes_back_within_half_a_pixel(
+    width: int, height: int, input_width: int, input_height: int, keep_aspect: bool, box: Box, form: str
+) -> None:
+    """Centre or corners, x or y first, pixels or from 0 to 1: what a model means is found in the frame."""
+    place = centre(
+        *fit(width, height, input_width, input_height, keep_aspect), WHOLE, input_width, input_height
+    )
+    x1, x2 = (place.left + place.width * side for side in (box[0], box[2]))
+    y1, y2 = (place.top + place.height * side for side in (box[1], box[3]))
+    middle = ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)
+    size = (input_width, input_height) * 2
+    outputs: dict[str, NDArray[np.float32]]
+    match form:
+        case "detr-sigmoid":
+            relative = [side / whole for side, whole in zip(middle, size, strict=True)]
+            outputs = {"logits": np.array([[[4]]]), "pred_boxes": np.array([[relative]])}
+        case "tensorflow":
+            corners = [y1 / input_height, x1 / input_width, y2 / input_height, x2 / input_width]
+            outputs = {
+                "detection_boxes": np.array([[corners]]),
+                "detection_scores": np.array([[0.9]]),
+                "detection_classes": np.array([[1]]),
+                "num_detections": np.array([1]),
+            }
+        case "yolov8":
+            outputs = {"output": np.array([[*middle, 0.9]]).T[np.newaxis]}
+        case _:
+            outputs = {"output": np.array([[[x1, y1, x2, y2, 0.9, 0]]])}
+    outputs = {name: values.astype(np.float32) for name, values in outputs.items()}
+    tensors = tuple(Tensor(name, values.shape, "tensor(float)") for name, values in outputs.items())
+    if form == "yolov8":  # one anchor is fewer than any real model has
+        tensors = (Tensor("output", (1, 5, None), "tensor(float)"),)
+    reading = FAMILIES[form].read(Signature((), tensors, {}), Hints(input_width, input_height, 1, asked=True))
+    assert reading is not None, "the family reads its own outputs"
+    objects = reading.pick([outputs[name][0] for name in reading.outputs], 0.5)
+    found, _ = to_frame(objects.boxes, place)
+    pixel = np.array([1 / place.width, 1 / place.height] * 2)
+    assert (np.abs(found[0] - box) <= pixel / 2 + 1e-4).all()

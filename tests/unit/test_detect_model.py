@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tocsin.detect.describe import describe
-from tocsin.detect.manifest import Entry, InputFormat, InputKeys, Layout
+from tocsin.detect.manifest import Entry, InputFormat, InputKeys, Layout, Numbers
 from tocsin.detect.model import check_classes
 from tocsin.detect.modelfile import check_file
 from tocsin.detect.session import Signature, Tensor
@@ -85,6 +85,11 @@ def test_a_file_tells_enough_by_itself(signature: Signature, layout: Layout) -> 
             _signature(kind="tensor(int32)"), r"expected one input .* tensor\(int32\)", id="other numbers"
         ),
         pytest.param(
+            _signature((None, None, None, 3), {}),
+            "size of the input .*: set input.width and input.height",
+            id="an open size, channels last",
+        ),
+        pytest.param(
             _signature((32, 32)), r"expected one input of three or four dimensions", id="two dimensions"
         ),
         pytest.param(
@@ -132,6 +137,84 @@ def test_a_manifest_that_contradicts_the_file_is_refused(entry: Entry, sentence:
     """A description of another model is not believed."""
     with pytest.raises(ModelError, match=sentence):
         describe("own", PATH, entry, _signature())
+
+
+def _one_output(shape: Shape, metadata: Mapping[str, str] = NAMES, kind: str = "tensor(float)") -> Signature:
+    return Signature(
+        (Tensor("images", (1, 3, 320, 640), kind),), (Tensor("output", shape, "tensor(float)"),), metadata
+    )
+
+
+CELLS = 80 * 40 + 40 * 20 + 20 * 10
+
+
+@pytest.mark.parametrize(
+    ("signature", "family"),
+    [
+        pytest.param(_one_output((1, 6, CELLS)), "yolov8", id="a column for each anchor"),
+        pytest.param(
+            _one_output((None, None, None), NAMES | {"stride": "32"}), "yolov8", id="all open, with a stride"
+        ),
+        pytest.param(_one_output((1, 3 * CELLS, 7)), "yolov5", id="three rows to a cell"),
+        pytest.param(_one_output((1, 300, 6)), "end-to-end", id="a short list"),
+        pytest.param(
+            _one_output((None, None, None), NAMES | {"end2end": "True"}),
+            "end-to-end",
+            id="all open, end to end",
+        ),
+        pytest.param(
+            _one_output((1, None, 6), NAMES | {"args": "{'nms': True}"}), "end-to-end", id="suppressed in it"
+        ),
+        pytest.param(
+            _one_output((1, 300, 6), NAMES | {"head": "RTDETRDecoder"}), "ultralytics-rtdetr", id="RT-DETR"
+        ),
+        pytest.param(_one_output((1, 2), NAMES | {"task": "classify"}), "classifier", id="classes alone"),
+    ],
+)
+def test_the_family_is_known_by_shapes_and_metadata(signature: Signature, family: str) -> None:
+    """Exactly one family reads the outputs of each exporter."""
+    assert describe("own", PATH, None, signature).family.name == family
+
+
+@pytest.mark.parametrize(
+    ("signature", "sentence"),
+    [
+        pytest.param(
+            _one_output((1, CELLS, 7)), "those of yolox or yolox-decoded: set family", id="a row to a cell"
+        ),
+        pytest.param(_one_output((1, 2)), "set family: classifier and scores; input.mean", id="a vector"),
+        pytest.param(
+            _one_output((1, 2), {}), "set family: classifier and scores; labels; input.mean", id="bare"
+        ),
+        pytest.param(
+            _one_output((1, 3 * CELLS + 1, 7)),
+            "expected the outputs of one of the families",
+            id="another grid",
+        ),
+    ],
+)
+def test_what_several_families_could_read_is_refused(signature: Signature, sentence: str) -> None:
+    """One sentence holds every key that is missing."""
+    with pytest.raises(ModelError, match=sentence):
+        describe("own", PATH, None, signature)
+
+
+def test_a_manifest_may_name_the_family_that_no_shape_tells() -> None:
+    """A grid of one's own is read as the family that is asked for, and no other kind of output is."""
+    signature = _one_output((1, 100, 7))
+    assert describe("own", PATH, Entry(file="own.onnx", family="yolov5"), signature).family.name == "yolov5"
+    with pytest.raises(ModelError, match=r"family: expected logits .*, found output \[1, 100, 7\]"):
+        describe("own", PATH, Entry(file="own.onnx", family="detr"), signature)
+
+
+def test_whole_numbers_are_the_pixels_themselves() -> None:
+    """A model that takes bytes gets no arithmetic, and a manifest that asks for some is refused."""
+    signature = _one_output((1, 6, CELLS), kind="tensor(uint8)")
+    takes = describe("own", PATH, None, signature).takes
+    assert (takes.numbers, takes.scale, takes.mean) == (Numbers.UINT8, 1.0, (0, 0, 0))
+    scaled = Entry(file="own.onnx", input=InputKeys(scale=0.5))
+    with pytest.raises(ModelError, match="expected scale 1, mean 0 and std 1 for an input of whole numbers"):
+        describe("own", PATH, scaled, signature)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ _CUDA = "CUDAExecutionProvider"
 # The memory of the GPU grows by what is needed and not by doubling; the search for the fastest convolution is
 # the quick one, since the exhaustive one runs again for every batch size.
 _CUDA_OPTIONS = {"arena_extend_strategy": "kSameAsRequested", "cudnn_conv_algo_search": "HEURISTIC"}
+
+# Where in its source ONNX Runtime failed, and the file that we name ourselves, fill a line and tell nobody a thing.
+_SOURCE = re.compile(r"/\S+\.(?:h|cc|cpp):\d+ \S+(?: [^()]*)?\([^()]*(?:\([^()]*\)[^()]*)*\)(?: const)? ")
+_FAILED = re.compile(r"Load model from .*? failed:")
 
 # ONNX Runtime's exceptions share no root below Exception; RuntimeError is what its binding raises otherwise.
 _ERRORS: tuple[type[Exception], ...] = (
@@ -180,4 +185,5 @@ def _tensor(value: Any) -> Tensor:
 def _line(error: Exception) -> str:
     """The kind and the first line of an error of ONNX Runtime, which holds paths and shapes and no secrets."""
     lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:200]}"
+    words = _SOURCE.sub(" ", _FAILED.sub("", lines[0]))
+    return f"{type(error).__name__}: {words[:200]}"

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.detect.families.objects import CANDIDATES, Objects, ranked, suppress
+from tocsin.detect.families.pick import FAINT
 from tocsin.detect.manifest import InputKeys, Scores
 from tocsin.detect.session import Outputs, Signature, Tensor
 from tocsin.errors import InferenceError, InferenceFault
@@ -15,8 +16,8 @@ from tocsin.errors import InferenceError, InferenceFault
 Arrays = Sequence[NDArray[Any]]
 Pick = Callable[[Arrays, float], Objects]
 
-MOST, FAINT = 2000, 0.1
-"""More objects than this in one view are garbage; what scores less does not count: a good detector has a tail."""
+MOST = 2000
+"""More objects than this in one view are garbage; those that are FAINT do not count."""
 
 
 @dataclass(frozen=True, slots=True)

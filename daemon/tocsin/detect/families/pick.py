@@ -13,6 +13,9 @@ Floats = NDArray[np.float32]
 Whole = NDArray[np.int64]
 
 _ROUNDING = 1e-3  # what half-precision arithmetic may put above 1
+FAINT = 0.1
+"""What scores less means nothing: a good detector has a long tail of it."""
+
 _MANY = 8  # so many scores are never equal by chance
 
 
@@ -60,7 +63,8 @@ def check_scores(scores: Floats, found: Floats, *, alike: bool = False) -> None:
     """Raise InferenceError unless all `scores` can be probabilities; `found` are those above the floor.
 
     One bad number says that the rest is no result either: the least score carries every NaN, and the greatest
-    is among those found. Nor are many scores that are all the same, unless they may be `alike` or are 0.
+    is among those found. Nor are many scores that are all the same, unless they may be `alike` or are below
+    FAINT: in an empty picture those of a graph of whole numbers all have its least step.
     """
     low, high = float(scores.min(initial=np.inf)), float(found.max(initial=0))
     if len(scores) == 0:
@@ -69,7 +73,7 @@ def check_scores(scores: Floats, found: Floats, *, alike: bool = False) -> None:
         raise not_finite()
     if low < -_ROUNDING or high > 1 + _ROUNDING:
         raise _unexpected("scores from 0 to 1", f"{low:.3g} to {max(high, low):.3g}")
-    if not alike and len(scores) >= _MANY and 0 != low == scores[0] == scores.max():
+    if not alike and len(scores) >= _MANY and low >= FAINT and low == scores[0] == scores.max():
         raise InferenceError(
             InferenceFault.IMPLAUSIBLE, f"expected scores that differ, found {len(scores)} times {low:.3g}"
         )
