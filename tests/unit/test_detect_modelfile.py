@@ -37,6 +37,12 @@ def _model(place: str, location: str) -> onnx.ModelProto:
         sparse.values.CopyFrom(tensor)
     elif place == "attribute":
         model.graph.node.append(constant)
+    elif place == "sparse attribute":
+        node = helper.make_node("Constant", [], ["y"])
+        attribute = node.attribute.add()
+        attribute.name, attribute.type = "sparse_value", onnx.AttributeProto.SPARSE_TENSOR
+        attribute.sparse_tensor.indices.CopyFrom(tensor)
+        model.graph.node.append(node)
     elif place == "branch":
         inner = helper.make_graph([constant], "inner", [], result)
         model.graph.node.append(
@@ -53,7 +59,10 @@ def _model(place: str, location: str) -> onnx.ModelProto:
     return model
 
 
-@pytest.mark.parametrize("place", ["initializer", "sparse", "attribute", "branch", "function", "training"])
+@pytest.mark.parametrize(
+    "place",
+    ["initializer", "sparse", "attribute", "sparse attribute", "branch", "function", "training"],
+)
 def test_weights_elsewhere_are_found_wherever_they_are_told(tmp_path: Path, place: str) -> None:
     """No tensor of the file names another file unseen, however deep it stands."""
     path = tmp_path / "model.onnx"
