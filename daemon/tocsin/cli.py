@@ -227,7 +227,7 @@ def check(
 
 def _check_model(model: str, image: Path | None, out: Path | None, min_score: float) -> None:
     from tocsin import modelcheck
-    from tocsin.evaluate.output import check_target, write
+    from tocsin.footage.output import check_target, write
 
     if out is not None and image is None:
         raise InputError("--out: expected --image beside it, found none")

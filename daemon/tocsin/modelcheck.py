@@ -18,8 +18,8 @@ from tocsin.detect.manifest import Fit, InputFormat
 from tocsin.detect.model import open_model
 from tocsin.detect.session import Device, Placement, Signature, Tensor
 from tocsin.errors import InputError
-from tocsin.evaluate.pictures import image_files, pictures, to_rgb
 from tocsin.fields import counted
+from tocsin.footage.pictures import image_files, pictures, to_rgb
 from tocsin.frame import WHOLE, Correction, Detections, Frame, Light, Reason, View, fit
 
 _RUNS, _SECONDS = 20, 2.0  # as many runs, or as long, as it takes to know a median

@@ -29,7 +29,7 @@ from tocsin.config.load import loads
 from tocsin.detect.detector import Detector, open_detector
 from tocsin.evaluate.labels import Labelled, load
 from tocsin.evaluate.matching import Found, Truth, judge
-from tocsin.evaluate.pictures import from_rgb, pictures, to_rgb
+from tocsin.footage.pictures import from_rgb, pictures, to_rgb
 from tocsin.frame import Frame, View
 from tocsin.light.plan import Policy
 from tocsin.resources import find
