@@ -24,8 +24,6 @@ ROWS = 6
 COLUMNS = 8
 """The cells whose light is measured one by one."""
 
-_MIDDLE = np.array([0.01, 0.99])
-
 _ENOUGH = 0.1
 """The share of the pixels that must lie between the ends for the others to be left out."""
 
@@ -58,10 +56,12 @@ class Reading:
     def light(self) -> Light:
         """The light of the picture as a whole."""
         counts = self.cells.sum(axis=(0, 1), dtype=np.float64)
-        below, between = np.cumsum(counts), np.cumsum(unclipped(counts))
+        below = np.cumsum(counts)
         total = float(below[-1])
-        p50 = LEVELS[np.searchsorted(below, 0.5 * total)]
-        p1, p99 = LEVELS[np.searchsorted(between, _MIDDLE * between[-1])]
+        start, span = unclipped(below)
+        p50, p1, p99 = LEVELS[
+            np.searchsorted(below, np.hstack((0.5 * total, start + 0.01 * span, start + 0.99 * span)))
+        ]
         return Light(
             mean=float(counts @ LEVELS) / total,
             p1=float(p1),
@@ -86,16 +86,15 @@ def measure(pixels: NDArray[np.uint8]) -> Reading:
     return Reading(_cells(luma), _noise(luma), _colour(chroma))
 
 
-def unclipped(counts: NDArray[Count]) -> NDArray[Count]:
-    """Return the counts [..., 256] of luma values without those at the ends, as long as a tenth is left.
+def unclipped(below: NDArray[Count]) -> tuple[NDArray[Count], NDArray[Count]]:
+    """Return where in running sums of counts [..., 256] the pixels between the ends begin, and how many they are.
 
-    Privacy masks, black bars, burnt-in text and lamps lie there: they say nothing about the contrast of the rest.
+    Privacy masks, black bars, burnt-in text and lamps lie at the ends: they say nothing about the contrast of the
+    rest. Where less than a tenth is left between them it is all pixels.
     """
-    inner = counts.copy()
-    inner[..., : BLACK + 1] = 0
-    inner[..., WHITE:] = 0
-    enough = inner.sum(axis=-1, keepdims=True) >= _ENOUGH * counts.sum(axis=-1, keepdims=True)
-    return np.where(enough, inner, counts)
+    black, inner, total = below[..., BLACK], below[..., WHITE - 1] - below[..., BLACK], below[..., -1]
+    enough = inner >= _ENOUGH * total
+    return np.where(enough, black, 0), np.where(enough, inner, total)
 
 
 def _cells(luma: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -201,12 +201,17 @@ def _ranges_of_parts(reading: Reading) -> tuple[NDArray[np.float64], NDArray[np.
     A part is a cell with its neighbours: so large that it nearly always holds something dark and something bright,
     as long as the light is good.
     """
-    counts = unclipped(_with_neighbours(reading.cells)).reshape(ROWS * COLUMNS, 256).cumsum(axis=1)
+    below = _with_neighbours(reading.cells).reshape(ROWS * COLUMNS, 256).cumsum(axis=1)
+    total = np.maximum(below[:, -1], 1.0)
+    start, span = unclipped(below)
     # each part's shares lie between its number and the next, so that one search finds all percentiles
     numbers = np.arange(ROWS * COLUMNS)
-    shares = counts / np.maximum(counts[:, -1:], 1.0) + numbers[:, None]
+    shares = below / total[:, None] + numbers[:, None]
     shares[:, -1] = numbers + 1.0  # also where a tiny picture leaves a part without pixels
-    low, high = (np.searchsorted(shares.ravel(), numbers + last) - 256 * numbers for last in (0.01, 0.99))
+    low, high = (
+        np.searchsorted(shares.ravel(), (start + last * span) / total + numbers) - 256 * numbers
+        for last in (0.01, 0.99)
+    )
     return LEVELS[low].reshape(ROWS, COLUMNS), LEVELS[high].reshape(ROWS, COLUMNS)
 
 
