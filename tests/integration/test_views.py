@@ -25,10 +25,10 @@ from tocsin.capture.order import ViewOrder
 from tocsin.capture.views import Views
 from tocsin.config.load import loads
 from tocsin.detect.detector import Detector, open_detector
-from tocsin.detect.families import FAMILIES
+from tocsin.detect.families import FAMILIES, Decoder, Hints
 from tocsin.detect.manifest import Fit, InputFormat
 from tocsin.detect.model import Model
-from tocsin.detect.session import Outputs, Placement, Signature
+from tocsin.detect.session import Outputs, Placement, Signature, Tensor
 from tocsin.frame import Box, Detections, Frame, View
 from tocsin.light.plan import Mode, Policy
 
@@ -54,7 +54,11 @@ DARK_VALUE = (DARK - 16) / 219
 class Spotter:
     """A session that gives the box around all that is bright in each row."""
 
-    signature = Signature((), (), {})
+    signature = Signature(
+        (),
+        (Tensor("boxes", (None, 1, 4), "tensor(float)"), Tensor("scores", (None, 1, 2), "tensor(float)")),
+        {},
+    )
 
     def infer(self, batch: NDArray[np.float32]) -> Outputs:
         boxes = np.zeros((len(batch), 1, 4), np.float32)
@@ -79,7 +83,10 @@ def _extent(profile: NDArray[np.float64]) -> tuple[float, float]:
 
 def spotter(side: tuple[int, int], fit: Fit, max_batch: int = 4) -> Detector:
     takes = InputFormat(width=side[0], height=side[1], fit=fit, pad=0)
-    model = Model("spotter", Path("spotter.onnx"), takes, FAMILIES["boxes+scores"], blockmodel.LABELS, None)
+    reading = FAMILIES["boxes+scores"].read(Spotter.signature, Hints(*side))
+    assert reading is not None, "the family reads its own outputs"
+    family = Decoder("boxes+scores", reading, *side, len(blockmodel.LABELS))
+    model = Model("spotter", Path("spotter.onnx"), takes, family, blockmodel.LABELS, None)
     return Detector(model, Spotter(), Placement("CPUExecutionProvider", "cpu", None), max_batch, 0.5)
 
 
