@@ -30,7 +30,7 @@ from tocsin.detect.detector import Detector, open_detector
 from tocsin.evaluate.labels import Labelled, load
 from tocsin.evaluate.matching import Found, Truth, judge
 from tocsin.footage.pictures import from_rgb, pictures, to_rgb
-from tocsin.frame import Frame, View
+from tocsin.frame import Frame
 from tocsin.light.plan import Policy
 from tocsin.resources import find
 
@@ -72,18 +72,7 @@ class Eye:
         return cls(detector, Views(orders, Policy()), box, len(orders))
 
     def show(self, picture: VideoFrame, at: float = 0.0) -> Frame:
-        views = tuple(
-            View(
-                one.region,
-                one.width,
-                one.height,
-                one.light,
-                one.correction,
-                one.reason,
-                self.box.pixels(0, one.offset, one.width, one.height),
-            )
-            for one in self.views.fill(picture, at, self.box, 0)
-        )
+        views = tuple(self.box.view(0, one) for one in self.views.fill(picture, at, self.box, 0))
         return Frame("bench", 0, at, 0.1, 0.0, picture.width, picture.height, views)
 
     def find(self, picture: VideoFrame, at: float) -> Found:

@@ -115,18 +115,7 @@ def shown(orders: tuple[ViewOrder, ...], frame: VideoFrame) -> Iterator[Frame]:
     descriptor = mailbox.create(size)
     box = Mailbox(descriptor, size)
     os.close(descriptor)
-    views = tuple(
-        View(
-            one.region,
-            one.width,
-            one.height,
-            one.light,
-            one.correction,
-            one.reason,
-            box.pixels(1, one.offset, one.width, one.height),
-        )
-        for one in Views(orders, Policy(mode=Mode.OFF)).fill(frame, 0.0, box, 1)
-    )
+    views = tuple(box.view(1, one) for one in Views(orders, Policy(mode=Mode.OFF)).fill(frame, 0.0, box, 1))
     yield Frame("yard", 1, 0.0, 0.1, 0.0, frame.width, frame.height, views)
 
 

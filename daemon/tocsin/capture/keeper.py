@@ -25,11 +25,10 @@ from tocsin.capture.wire import (
     Free,
     Report,
     Stop,
-    ViewRecord,
     decode_report,
 )
 from tocsin.errors import SourceFault, WorkerError
-from tocsin.frame import Box, Correction, Frame, Light, View
+from tocsin.frame import Box, Correction, Frame, Light
 
 log = structlog.get_logger(__name__)
 
@@ -243,7 +242,7 @@ class Keeper:
             silence=record.silence,
             width=record.width,
             height=record.height,
-            views=tuple(_view(view, record.slot, worker) for view in record.views),
+            views=tuple(worker.mailbox.view(record.slot, view) for view in record.views),
         )
         if self._newest.put(frame, lambda: worker.send(Free(record.slot))):
             self._observe.dropped(stream, DropReason.SUPERSEDED, 1)
@@ -299,8 +298,3 @@ def _check(record: FrameRecord, views: int) -> None:
 def _is_part(region: Box) -> bool:
     left, top, right, bottom = region
     return 0 <= left < right <= 1 and 0 <= top < bottom <= 1
-
-
-def _view(view: ViewRecord, slot: int, worker: WorkerProcess) -> View:
-    pixels = worker.mailbox.pixels(slot, view.offset, view.width, view.height)
-    return View(view.region, view.width, view.height, view.light, view.correction, view.reason, pixels)

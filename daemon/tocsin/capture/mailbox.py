@@ -13,6 +13,9 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.capture.wire import ViewRecord
+from tocsin.frame import View
+
 SLOTS = 3
 """One being written, one waiting, one being read."""
 
@@ -69,3 +72,10 @@ class Mailbox:
                 f"slot {slot}: {width}x{height} at {offset} reaches past {self.slot_bytes} bytes"
             )
         return self._slots[slot][offset : offset + size].reshape(height * 3 // 2, width)
+
+    def view(self, slot: int, record: ViewRecord) -> View:
+        """Return the view that a record tells of, its pixels where they lie. Raises ValueError as `pixels` does."""
+        pixels = self.pixels(slot, record.offset, record.width, record.height)
+        return View(
+            record.region, record.width, record.height, record.light, record.correction, record.reason, pixels
+        )
