@@ -15,7 +15,7 @@ import typer
 
 from tocsin import __version__
 from tocsin.errors import InputError
-from tocsin.footage.options import LightMode
+from tocsin.footage.options import INTERRUPTED, BrighterThanOption, LightMode, ModeOption, StreamOption
 
 if TYPE_CHECKING:  # the libraries for pixels load when the command runs
     from rich.console import Console
@@ -24,8 +24,6 @@ if TYPE_CHECKING:  # the libraries for pixels load when the command runs
     from tocsin.augment.run import Outcome
     from tocsin.augment.spread import Spread
     from tocsin.footage.camera import Settings
-
-_INTERRUPTED = 130
 
 _SIZE = "640"
 """The input of most detectors that are trained; that of the bundled one is smaller, and it is not trained here."""
@@ -75,20 +73,13 @@ def augment(
             help="YOLO: the splits that get other light; the others stay as recorded, corrected.",
         ),
     ] = "train",
-    mode: Annotated[
-        LightMode | None, typer.Option(help="How the daemon will treat the light.", show_default="guided")
-    ] = None,
-    brighter_than: Annotated[
-        float | None,
-        typer.Option(min=0, max=255, help="dacot: the mean luma above which it acts.", show_default="150"),
-    ] = None,
+    mode: ModeOption = None,
+    brighter_than: BrighterThanOption = None,
     config: Annotated[
         Path | None,
         typer.Option("--config", "-c", metavar="FILE", help="Take light and model from this configuration."),
     ] = None,
-    stream: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The stream in it; needed where there are several.")
-    ] = None,
+    stream: StreamOption = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -153,7 +144,7 @@ def augment(
             "tocsin: stopped; what is done stays valid, and the same command goes on from here",
             file=sys.stderr,
         )
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     losses.tell_rest()
     if as_json:
         print(json.dumps(_summary(out, outcome), indent=2))

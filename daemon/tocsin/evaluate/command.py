@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from tocsin.footage.options import INTERRUPTED
+
 if TYPE_CHECKING:  # what detects and draws loads when the command runs
     from tocsin.evaluate.outcome import Outcome
     from tocsin.evaluate.report import Head
-
-_INTERRUPTED = 128 + signal.SIGINT
 
 
 class Device(StrEnum):
@@ -168,7 +168,7 @@ def evaluate(
         head, outcome = assess(request, stop)
     present(head, outcome, plot, as_json=as_json)
     if outcome.interrupted:
-        raise typer.Exit(_INTERRUPTED)
+        raise typer.Exit(INTERRUPTED)
 
 
 def present(head: "Head", outcome: "Outcome", plot: Path | None, *, as_json: bool) -> None:

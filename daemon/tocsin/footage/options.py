@@ -1,6 +1,7 @@
 """The words of options that several commands have; loaded with the command line, so it imports nothing heavy."""
 
 from enum import StrEnum
+from typing import Annotated
 
 import typer
 
@@ -18,3 +19,27 @@ def light_mode(text: str) -> LightMode:
     if text not in set(LightMode):
         raise typer.BadParameter(f"expected one of {', '.join(LightMode)}, found {text}")
     return LightMode(text)
+
+
+ModeOption = Annotated[
+    LightMode | None,
+    typer.Option(
+        parser=light_mode,
+        metavar="|".join(LightMode),
+        help="How the light is treated.",
+        show_default="guided",
+    ),
+]
+
+BrighterThanOption = Annotated[
+    float | None,
+    typer.Option(min=0, max=255, help="dacot: the mean luma above which it acts.", show_default="150"),
+]
+
+StreamOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The stream in it; needed where there are several.")
+]
+"""Beside an option that names a configuration."""
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""

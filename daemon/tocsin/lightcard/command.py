@@ -7,42 +7,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tocsin.errors import InputError
-from tocsin.footage.options import LightMode, light_mode
+from tocsin.footage.options import INTERRUPTED, BrighterThanOption, ModeOption, StreamOption
 
 if TYPE_CHECKING:  # what draws and decodes loads when the command runs
     from tocsin.lightcard.facts import Facts
     from tocsin.lightcard.table import Asked
 
 
-_INTERRUPTED = 130
-"""The exit code after Ctrl-C."""
-
-
 def light(
     recording: Annotated[Path, typer.Argument(metavar="IMAGE|VIDEO", help="What the camera recorded.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="PNG", help="Where the picture is written.")],
-    mode: Annotated[
-        LightMode | None,
-        typer.Option(
-            parser=light_mode,
-            metavar="|".join(LightMode),
-            help="How the light is treated.",
-            show_default="guided",
-        ),
-    ] = None,
-    brighter_than: Annotated[
-        float | None,
-        typer.Option(min=0, max=255, help="dacot: the mean luma above which it acts.", show_default="150"),
-    ] = None,
+    mode: ModeOption = None,
+    brighter_than: BrighterThanOption = None,
     config: Annotated[
         Path | None,
         typer.Option(
             "--config", "-c", metavar="FILE", help="Take light, max_fps and model from this configuration."
         ),
     ] = None,
-    stream: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The stream in it; needed where there are several.")
-    ] = None,
+    stream: StreamOption = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -93,7 +76,7 @@ def light(
         write(out, card.draw(facts, asked))
     except KeyboardInterrupt:
         print("tocsin: stopped; nothing was written", file=sys.stderr)
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     _report(facts, asked, out, as_json)
 
 
