@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from tocsin.alarm.episode import Resumed
+from tocsin.alarm.settings import ZoneSettings
 from tocsin.alarm.watch import Rule, Watch, rule_from
 from tocsin.alarm.zone import Zones
 from tocsin.alarms import Watched, monotonic_time
@@ -12,7 +13,6 @@ from tocsin.capture.order import Order, SourceOrder, ViewOrder
 from tocsin.capture.regions import around, tiles
 from tocsin.config.load import Config, Secrets, StreamSettings, messages
 from tocsin.deliver.event import OpenAlarm
-from tocsin.detect.detector import Detector
 from tocsin.detect.model import check_classes
 from tocsin.light.plan import Mode, Policy
 from tocsin.metrics import Names
@@ -52,7 +52,18 @@ def unknown_classes(config: Config, labels: Sequence[str]) -> list[str]:
     return messages(config, faults)
 
 
-def order(config: Config, stream: StreamSettings, secrets: Secrets, detector: Detector) -> Order:
+class Input(Protocol):
+    """The part of the detector that views are made for."""
+
+    @property
+    def input_width(self) -> int: ...
+    @property
+    def input_height(self) -> int: ...
+    @property
+    def keep_aspect(self) -> bool: ...
+
+
+def order(config: Config, stream: StreamSettings, secrets: Secrets, takes: Input) -> Order:
     """Return what the capture worker of one of the streams is told."""
     source = SourceOrder(
         location=stream.source.removeprefix("file:"),
@@ -64,15 +75,7 @@ def order(config: Config, stream: StreamSettings, secrets: Secrets, detector: De
         realtime=stream.realtime,
         loop=stream.loop,
     )
-    return Order(stream.name, source, views(config, stream, detector), policy(stream), stream.max_fps)
-
-
-class Input(Protocol):
-    """The part of the detector that views are made for."""
-
-    input_width: int
-    input_height: int
-    keep_aspect: bool
+    return Order(stream.name, source, views(config, stream, takes), policy(stream), stream.max_fps)
 
 
 def views(config: Config, stream: StreamSettings, takes: Input) -> tuple[ViewOrder, ...]:
@@ -86,10 +89,15 @@ def views(config: Config, stream: StreamSettings, takes: Input) -> tuple[ViewOrd
         parts = tiles(stream.tiles.rows, stream.tiles.columns, stream.tiles.overlap)
         return whole, *(replace(whole, region=part) for part in parts)
     if stream.views == "zones":
-        named = {zone for rule in config.rules if rule.name in stream.rules for zone in rule.zones}
-        parts = tuple(around(zone.polygon) for zone in stream.zones if zone.name in named)
+        parts = tuple(around(zone.polygon) for zone in zones_seen(config, stream))
         return whole, *(replace(whole, region=part, grow=True) for part in parts)
     return (whole,)
+
+
+def zones_seen(config: Config, stream: StreamSettings) -> list[ZoneSettings]:
+    """Return the zones of a stream that its rules name, in the order of the file."""
+    named = {zone for rule in config.rules if rule.name in stream.rules for zone in rule.zones}
+    return [zone for zone in stream.zones if zone.name in named]
 
 
 def policy(stream: StreamSettings) -> Policy:

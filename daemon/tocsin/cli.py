@@ -24,8 +24,10 @@ from tocsin import __version__
 from tocsin.augment.command import augment
 from tocsin.errors import ConfigError, InputError, ModelError, StartError, TocsinError
 from tocsin.evaluate.command import Explained, evaluate
+from tocsin.footage.options import INTERRUPTED
 from tocsin.footage.shown import harmless
 from tocsin.lightcard.command import light
+from tocsin.probe.command import probe
 
 if TYPE_CHECKING:  # the configuration's libraries load when a command needs them
     from tocsin.config.load import Config
@@ -200,8 +202,23 @@ def check(
         typer.Option("--out", "-o", metavar="PNG", help="Where the picture with boxes is written."),
     ] = None,
     min_score: Annotated[float, typer.Option(min=0.01, max=1, help="With --image: what is shown.")] = 0.5,
+    probe_streams: Annotated[
+        bool,
+        typer.Option("--probe", help="Also open every stream of FILE for one picture, for 20 s at most."),
+    ] = False,
+    lens: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[STREAM=]DEGREES",
+            help="With --probe: the lens's angle of view from left to right, of all streams or of one; repeatable.",
+            show_default="90",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="With --probe: print JSON, for programs.")] = False,
 ) -> None:
     """Check a configuration, its model and its secrets, without starting anything.
+
+    With --probe: what each stream shows, and how many pixels 25 cm are in its views, as in tocsin probe.
 
     With --model: what is understood of a model, how fast it is here, and what it sees.
 
@@ -213,7 +230,11 @@ def check(
     logs.configure("auto", "error")
     if (file is None) == (model is None):
         raise InputError(f"expected either FILE or --model, found {'neither' if file is None else 'both'}")
+    if (lens or as_json) and not probe_streams:
+        raise InputError(f"{'--lens' if lens else '--json'}: expected --probe beside it, found none")
     if model is not None:
+        if probe_streams:
+            raise InputError("--probe: expected FILE beside it, found --model")
         _check_model(model, image, out, min_score)
         return
     if image is not None or out is not None:
@@ -222,7 +243,29 @@ def check(
     checked = checks.check(file)
     for warning in checked.warnings:
         print(f"tocsin: warning: {warning}", file=sys.stderr)
-    print(f"{file}: {checked}")
+    if not as_json:
+        print(f"{file}: {checked}", flush=True)  # opening the streams may take a while
+    if probe_streams:
+        _probe_streams(checked.config, lens or [], as_json)
+
+
+def _probe_streams(settings: "Config", lens: list[str], as_json: bool) -> None:
+    from tocsin.probe import streams
+
+    plans = streams.plans(settings, streams.lenses(lens, settings))
+    _forget_environment(settings)
+    try:
+        tried = streams.attempt(plans)
+    except KeyboardInterrupt:
+        print("tocsin: stopped", file=sys.stderr)
+        _leave(INTERRUPTED)
+    if as_json:
+        print(json.dumps({"streams": streams.as_json(tried)}, indent=2))
+    else:
+        for line in streams.lines(tried):
+            print(line)
+    if not all(one.ok for one in tried):
+        _leave(TEMPORARY_FAILURE)
 
 
 def _check_model(model: str, image: Path | None, out: Path | None, min_score: float) -> None:
@@ -301,6 +344,7 @@ def try_webhook(
 commands.command("evaluate", cls=Explained)(evaluate)
 commands.command("light")(light)
 commands.command("augment")(augment)
+commands.command("probe")(probe)
 
 
 def _stop_on_signals(*others: int) -> threading.Event:

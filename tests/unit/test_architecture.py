@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
     ),
     # For people: the daemon does not know them.
     (True, frozenset({"footage"})),
-    (False, frozenset({"augment", "evaluate", "lightcard", "modelcheck"})),
+    (False, frozenset({"augment", "evaluate", "lightcard", "modelcheck", "probe"})),
     (True, frozenset({"cli", "demo"})),
     (True, frozenset({"__main__"})),
 )

@@ -1,0 +1,100 @@
+"""How many pixels an object has by its distance: in the camera, and in each kind of view that a detector gets."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tocsin.capture.order import ViewOrder
+from tocsin.capture.regions import tiles
+from tocsin.capture.settings import TileSettings
+from tocsin.errors import InputError
+from tocsin.optics import camera_pixels, scales
+
+DISTANCES = (3.0, 5.0, 10.0)
+"""Metres."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruler:
+    """An object `size` metres long, seen through a lens of `lens` degrees across."""
+
+    size: float = 0.25
+    lens: float = 90.0
+
+    def __str__(self) -> str:
+        return f"{self.size * 100:g} cm"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of view by its name: of its views the one that shows an object largest counts."""
+
+    name: str
+    orders: tuple[ViewOrder, ...]
+
+
+def kinds_from(words: str, whole: ViewOrder) -> tuple[Kind, ...]:
+    """Return the kinds of views in a list such as `full,tiles:2x3,tiles:3x5:0.3`. Raises InputError."""
+    return tuple(_kind(word.strip(), whole) for word in words.split(","))
+
+
+def _kind(word: str, whole: ViewOrder) -> Kind:
+    if word == "full":
+        return Kind(word, (whole,))
+    found = re.fullmatch(r"tiles:([1-8])x([1-8])(?::(0?\.[0-9]{1,3}))?", word, re.ASCII)
+    overlap = float(found[3]) if found and found[3] else TileSettings().overlap
+    if found is None or not 0.05 <= overlap <= 0.5:
+        raise InputError(
+            "--views: expected full, or tiles:ROWSxCOLUMNS up to 8x8 and perhaps an overlap from 0.05 to 0.5"
+            f" such as tiles:2x3:0.2, found {word}"
+        )
+    return tiled(int(found[1]), int(found[2]), overlap, whole)
+
+
+def tiled(rows: int, columns: int, overlap: float, whole: ViewOrder) -> Kind:
+    """Return the tiles as a kind of view."""
+    parts = tuple(replace(whole, region=region) for region in tiles(rows, columns, overlap))
+    return Kind(f"tiles {rows}x{columns}", parts)
+
+
+def lengths(ruler: Ruler, kinds: Sequence[Kind], width: int, height: int) -> list[list[float]]:
+    """Return for each distance the pixels in the camera, whose picture has that size, and in each kind of view."""
+    factors = [1.0, *(max(scales(kind.orders, width, height)) for kind in kinds)]
+    return [
+        [camera_pixels(ruler.size, distance, ruler.lens, width) * factor for factor in factors]
+        for distance in DISTANCES
+    ]
+
+
+def lines(ruler: Ruler, kinds: Sequence[Kind], width: int, height: int) -> Iterator[str]:
+    """Yield the table: a line for its head, one for each distance, and one that says for what it holds."""
+    names = ["camera", *(kind.name for kind in kinds)]
+    first = f"pixels of {ruler}"
+    yield "  ".join([first, *names])
+    for distance, row in zip(DISTANCES, lengths(ruler, kinds, width, height), strict=True):
+        cells = (f"{_whole(pixels):>{len(name)}}" for name, pixels in zip(names, row, strict=True))
+        yield "  ".join([f"{f'{distance:g} m':>{len(first)}}", *cells])
+    takes = kinds[0].orders[0]
+    yield (
+        f"facing the camera in the middle of the picture; lens {ruler.lens:g} degrees,"
+        f" detector input {takes.max_width}x{takes.max_height}"
+    )
+
+
+def _whole(pixels: float) -> str:
+    return f"{pixels:.1f}" if pixels < 9.95 else f"{pixels:.0f}"
+
+
+def as_json(ruler: Ruler, kinds: Sequence[Kind], width: int, height: int) -> dict[str, Any]:
+    """Return the table for a program; lengths in metres, the lens in degrees."""
+    names = ["camera", *(kind.name for kind in kinds)]
+    rows = lengths(ruler, kinds, width, height)
+    return {
+        "size": ruler.size,
+        "lens": ruler.lens,
+        "by_distance": [
+            {"distance": distance, "pixels": {n: round(p, 1) for n, p in zip(names, row, strict=True)}}
+            for distance, row in zip(DISTANCES, rows, strict=True)
+        ],
+    }

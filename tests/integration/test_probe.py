@@ -1,0 +1,322 @@
+"""`tocsin probe` and `tocsin check --probe` against cameras that work, refuse, are silent or gone."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import pytest
+
+from support.access import Login
+from support.camera import FakeCamera
+from support.capturing import order
+from support.process import marked
+from support.rtspserver import RtspServer
+from support.scene import Scene
+from support.wait import SCALE, until
+from tocsin.errors import SourceError, SourceFault
+from tocsin.probe.look import Seen
+from tocsin.probe.run import look_through
+
+HUSH = "hush:hu/sh"
+LOGIN = Login("viewer", HUSH)
+WIDE = Scene(width=1920, height=1080, fps=5.0)
+
+
+def tocsin(*arguments: str, password: str = HUSH) -> subprocess.CompletedProcess[str]:
+    """Run a command with a camera's password in its environment."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tocsin", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60 * SCALE,
+        env={**os.environ, "CAMERA_PASSWORD": password},
+    )
+    assert "Traceback" not in done.stderr
+    assert HUSH not in done.stdout + done.stderr
+    return done
+
+
+WITH_LOGIN = ("--username", "viewer", "--password-env", "CAMERA_PASSWORD")
+
+
+@pytest.fixture(scope="module")
+def camera() -> Iterator[FakeCamera]:
+    """A 1080p camera that wants to see a password."""
+    with FakeCamera(WIDE, login=LOGIN) as running:
+        yield running
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A port that takes connections and never says a word, as a camera that hangs does."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"rtsp://127.0.0.1:{server.getsockname()[1]}/stream1"
+
+
+def test_a_camera_is_shown_with_its_figures_and_its_picture(camera: FakeCamera, tmp_path: Path) -> None:
+    """Codec, size, rate, keyframes, light, the table, and the frame as it was sent."""
+    out = tmp_path / "seen.png"
+    done = tocsin("probe", camera.url, *WITH_LOGIN, "--save", str(out))
+    assert (done.returncode, done.stderr) == (0, "")
+    for line in (
+        r"source     rtsp://127\.0\.0\.1:\d+, by tcp",
+        r"opened     after [\d.]+ s, first clean frame after [\d.]+ s",
+        r"picture    h264, 1920x1080",
+        r"rate       [345]\.\d frames a second over [\d.]+ s \(the stream says 5\); a keyframe every [\d.]+ s",
+        r"light      mean \d+ and contrast \d+ of 255; correction \S+: .+",
+        r" +5 m      48    10         27",
+    ):
+        assert re.search(f"^{line}$", done.stdout, re.MULTILINE), (line, done.stdout)
+    picture = cv2.imread(str(out))
+    assert picture is not None
+    assert picture.shape == (1080, 1920, 3)
+
+
+def test_a_program_gets_the_same_as_json(camera: FakeCamera) -> None:
+    """With another lens, transport and views; where the host's first address is closed the next is taken."""
+    url = camera.url.replace("127.0.0.1", "localhost")
+    done = tocsin(
+        "probe", url, *WITH_LOGIN, "--transport", "udp", "--lens", "53.13", "--views", "tiles:3x5", "--json"
+    )
+    found = json.loads(done.stdout)
+    assert (found["transport"], found["codec"], found["width"], found["height"]) == (
+        "udp",
+        "h264",
+        1920,
+        1080,
+    )
+    assert found["frames_a_second"] == pytest.approx(5.0, rel=0.3)
+    assert found["object"]["by_distance"][1]["distance"] == 5.0
+    assert found["object"]["by_distance"][1]["pixels"] == {
+        "camera": pytest.approx(96, abs=0.1),
+        "tiles 3x5": pytest.approx(96 * 416 / 457, abs=0.4),
+    }
+
+
+def test_another_server_s_clip_is_read_too(clip: Path) -> None:
+    """GStreamer's server: the clip's own rate and a wrong path are told."""
+    with RtspServer(clip) as server:
+        done = tocsin("probe", server.url)
+        assert re.search(r"10\.\d frames a second .*; a keyframe every 2\.\d s", done.stdout), done.stdout
+        wrong = tocsin("probe", f"{server.url}/elsewhere")
+    assert (wrong.returncode, wrong.stdout) == (75, "")
+    assert "the camera answers but has no stream at this path" in wrong.stderr
+
+
+def test_a_wrong_password_is_one_sentence_without_it(camera: FakeCamera) -> None:
+    """Neither the wrong one nor the right one is printed, and the exit code asks for another try."""
+    done = tocsin("probe", camera.url, *WITH_LOGIN, password="wrong-one")
+    assert (done.returncode, done.stdout) == (75, "")
+    assert re.fullmatch(
+        r"tocsin: rtsp://127\.0\.0\.1:\d+: the camera refused the user name or password .*\n", done.stderr
+    )
+    assert "wrong-one" not in done.stderr
+
+
+def test_a_silent_camera_is_given_up(silent: str) -> None:
+    """It is told apart from one that is not there, and nobody waits for long."""
+    began = time.monotonic()
+    done = tocsin("probe", silent.replace("rtsp://", "rtsp://viewer:hush%3Ahu%2Fsh@"))
+    assert done.returncode == 75
+    assert "it connects but says nothing within 4 s" in done.stderr
+    assert "hush" not in done.stderr
+    assert time.monotonic() - began < 20 * SCALE
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Path:
+    """A file that nobody ever writes: opening it blocks for good, and no time limit of FFmpeg's ends that."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    return path
+
+
+def test_the_time_limit_ends_what_does_not_end_by_itself(silent: str, pipe: Path) -> None:
+    """A second is a second, though opening may take four or for ever."""
+    began = time.monotonic()
+    for look in look_through([order(silent), order(str(pipe))], 0.0, limit=1.0):
+        assert isinstance(look.seen, SourceError)
+        assert (look.seen.fault, str(look.seen)) == (
+            SourceFault.CONNECT_TIMEOUT,
+            "it did not open within 1 s",
+        )
+    assert 1.0 <= time.monotonic() - began < 5 * SCALE
+
+
+def test_a_camera_that_never_shows_a_clean_frame_is_told_apart() -> None:
+    """It opens, all it sends is damaged, and that is what is said at the time limit."""
+    with FakeCamera() as camera, camera.faults(corruption=1.0):
+        (look,) = look_through([order(camera.url)], 0.0, limit=6.0 * SCALE)
+    assert isinstance(look.seen, SourceError)
+    assert look.seen.fault is SourceFault.DECODE
+    assert "it opens, but shows no clean picture within" in str(look.seen)
+
+
+def test_a_camera_that_breaks_off_while_it_is_watched_is_a_fault() -> None:
+    """What was seen of it before is no consolation."""
+    with FakeCamera() as camera, camera.faults(cut_after_play="fin"):
+        (look,) = look_through([order(camera.url)], 3.0)
+    assert isinstance(look.seen, SourceError)
+
+
+def test_a_short_file_is_shown_for_what_it_is(clip: Path) -> None:
+    """A file is watched like a camera."""
+    (look,) = look_through([order(str(clip))], 1.0, picture=True)
+    assert isinstance(look.seen, Seen)
+    assert (look.seen.width, look.seen.height, look.seen.damaged) == (768, 576, 0)
+    assert look.png is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        pytest.param(["rtsp://127.0.0.1:1/x"], 75, "127.0.0.1:1: nothing listens there", id="a closed port"),
+        pytest.param(["rtsp://nowhere.invalid/x"], 75, "expected the name server to know", id="no such host"),
+        pytest.param(["file:/"], 75, "expected a video file at /, found a directory", id="a directory"),
+        pytest.param(["/dev/video99"], 75, "found no such device", id="no such device"),
+        pytest.param(["viewer:hush@10.0.0.7"], 2, "SOURCE: expected rtsp://", id="no address"),
+        pytest.param(["file:/x", "--transport", "udp"], 2, "--transport: expected", id="idle option"),
+        pytest.param(["/dev/video0", "--save", "x.jpg"], 2, "--save: expected", id="another format"),
+        pytest.param(
+            ["rtsp://h/", "--username", "v", "--password-env", "NOT_SET"],
+            2,
+            "--password-env: expected the environment variable NOT_SET",
+            id="no password",
+        ),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence(arguments: list[str], code: int, sentence: str) -> None:
+    """An installer reads what to do, a script the exit code."""
+    done = tocsin("probe", *arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert sentence in done.stderr
+    assert "hush" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+CONFIG = """
+streams:
+  - name: gate
+    source: {url}
+    username: viewer
+    password: {{env: CAMERA_PASSWORD}}
+    views: zones
+    zones: [{{name: door, polygon: [[0.1, 0.2], [0.2, 0.2], [0.2, 0.4]]}}]
+    rules: [r]
+  - {{name: hall, source: {url}, username: viewer, password: {{env: CAMERA_PASSWORD}}, views: tiles, rules: [s]}}
+{more}
+rules: [{{name: r, classes: [person], zones: [door]}}, {{name: s, classes: [person]}}]
+state_dir: state
+"""
+
+
+def test_check_shows_every_stream_in_its_own_views(camera: FakeCamera, tmp_path: Path) -> None:
+    """A zone has the camera's own pixels, tiles half of them, each by the lens that was told."""
+    file = tmp_path / "tocsin.yaml"
+    file.write_text(CONFIG.format(url=camera.url, more=""))
+    done = tocsin("check", str(file), "--probe", "--lens", "hall=53.130102")
+    assert done.returncode == 0, done.stderr
+    head, *said = done.stdout.splitlines()
+    assert "valid: 2 streams" in head
+    starts = [
+        number for number, line in enumerate(said) if re.match(r"\w+: ok; h264, 1920x1080, first", line)
+    ]
+    assert starts == [0, 7]
+    assert said[2].split() == ["pixels", "of", "25", "cm", "camera", "full", "zone", "door"]
+    assert said[4].split() == ["5", "m", "48", "10", "48"]
+    assert said[9].split()[4:] == ["camera", "full", "tiles", "2x3"]
+    assert said[11].split() == ["5", "m", "96", "21", "54"]
+
+
+def test_check_says_which_streams_do_not_work(camera: FakeCamera, silent: str, tmp_path: Path) -> None:
+    """Each with its own reason, all at the same time, and the exit code of a temporary failure."""
+    more = f"""
+  - {{name: wrong, source: {camera.url}, username: viewer, password: {{env: HOME}}, rules: [s]}}
+  - {{name: mute, source: {silent}, rules: [s]}}
+  - {{name: mute2, source: {silent}, rules: [s]}}
+  - {{name: mute3, source: {silent}, rules: [s]}}
+  - {{name: shut, source: "rtsp://127.0.0.1:1/", rules: [s]}}
+  - {{name: sealed, source: {silent}, username: v, password: {{credential: x}}, rules: [s]}}
+"""
+    file = tmp_path / "tocsin.yaml"
+    file.write_text(CONFIG.format(url=camera.url, more=more))
+    began = time.monotonic()
+    done = tocsin("check", str(file), "--probe", "--json")
+    assert time.monotonic() - began < 25 * SCALE
+    assert done.returncode == 75
+    streams = {one["stream"]: one for one in json.loads(done.stdout)["streams"]}
+    assert {name: one.get("fault", "ok") for name, one in streams.items()} == {
+        "gate": "ok",
+        "hall": "ok",
+        "wrong": "auth",
+        "mute": "handshake_timeout",
+        "mute2": "handshake_timeout",
+        "mute3": "handshake_timeout",
+        "shut": "refused",
+        "sealed": "password",
+    }
+    assert streams["gate"]["object"]["by_distance"][1]["pixels"] == {
+        "camera": 48,
+        "full": 10.4,
+        "zone door": 48,
+    }
+
+
+def test_a_bad_configuration_is_not_probed(camera: FakeCamera, tmp_path: Path) -> None:
+    """It stays 78, and no camera is asked."""
+    file = tmp_path / "tocsin.yaml"
+    file.write_text(CONFIG.format(url=camera.url, more="").replace("[person], zones", "[persn], zones"))
+    before = len(camera.accepted)
+    done = tocsin("check", str(file), "--probe")
+    assert (done.returncode, done.stdout) == (78, "")
+    assert len(camera.accepted) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["x.yaml", "--lens", "60"], "--lens: expected --probe beside it"),
+        (["x.yaml", "--json"], "--json: expected --probe beside it"),
+        (["--model", "m", "--probe"], "--probe: expected FILE beside it, found --model"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(arguments: list[str], sentence: str) -> None:
+    """With the exit code of wrong usage."""
+    done = tocsin("check", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr
+
+
+HANGING = """
+from tocsin.capture.order import Order, SourceOrder, ViewOrder
+from tocsin.light.plan import Policy
+from tocsin.probe.run import look_through
+import sys
+if __name__ == "__main__":
+    view = ViewOrder(64, 64, True)
+    look_through([Order("pipe", SourceOrder(sys.argv[1]), (view,), Policy(), 10.0)], 0.0, limit=4.0)
+"""
+
+
+def test_no_process_is_left_when_the_command_is_killed(pipe: Path) -> None:
+    """What hangs in a process whose command was killed ends all the same, soon after the time limit."""
+    script = pipe.with_name("hanging.py")
+    script.write_text(HANGING)
+    mark = f"probe-{os.getpid()}"
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(pipe)], env={**os.environ, "TOCSIN_TEST_MARK": mark}
+    )
+    try:
+        until(lambda: len(marked("TOCSIN_TEST_MARK", mark)) >= 4, 4.0, "a process that looks")
+    finally:
+        process.kill()
+        process.wait()
+    assert marked("TOCSIN_TEST_MARK", mark), "something hangs"
+    until(lambda: not marked("TOCSIN_TEST_MARK", mark), 15.0, "no process to be left")
