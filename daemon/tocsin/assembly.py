@@ -84,14 +84,19 @@ def views(config: Config, stream: StreamSettings, takes: Input) -> tuple[ViewOrd
     The first is always the whole frame: it sees what no tile and no zone holds as one, such as a person that fills
     three tiles, and its light is that of the stream.
     """
-    whole = ViewOrder(takes.input_width, takes.input_height, takes.keep_aspect)
+    full = whole(takes)
     if stream.tiles is not None:
         parts = tiles(stream.tiles.rows, stream.tiles.columns, stream.tiles.overlap)
-        return whole, *(replace(whole, region=part) for part in parts)
+        return full, *(replace(full, region=part) for part in parts)
     if stream.views == "zones":
         parts = tuple(around(zone.polygon) for zone in zones_seen(config, stream))
-        return whole, *(replace(whole, region=part, grow=True) for part in parts)
-    return (whole,)
+        return full, *(replace(full, region=part, grow=True) for part in parts)
+    return (full,)
+
+
+def whole(takes: Input) -> ViewOrder:
+    """Return the view of the whole frame."""
+    return ViewOrder(takes.input_width, takes.input_height, takes.keep_aspect)
 
 
 def zones_seen(config: Config, stream: StreamSettings) -> list[ZoneSettings]:

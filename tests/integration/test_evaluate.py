@@ -145,6 +145,36 @@ def test_rules_come_from_a_configuration(visit: Request, tmp_path: Path) -> None
     assert (head.max_fps, head.rules_from) == (5.0, f"{config}, stream yard")
 
 
+def test_tiles_find_what_the_whole_frame_does_not() -> None:
+    """On the bundled clip, with the bundled detector; the text says what it looked at."""
+    request = replace(REQUEST, every=20)
+    (head, full), (tiled_head, tiled) = done(request), done(replace(request, views="tiles:2x3"))
+    assert (head.views, tiled_head.views) == ("full", "tiles 2x3")
+    found, more = (outcome.columns[OFF].scores.overall for outcome in (full, tiled))
+    assert found.positives == more.positives
+    assert found.tp < more.tp
+    assert "views       tiles 2x3, beside the whole frame" in printed(tiled_head, tiled)
+    assert "views  " not in printed(head, full)
+
+
+def test_views_come_from_a_configuration(visit: Request, tmp_path: Path) -> None:
+    """Those of the stream, unless the command says others."""
+    config = tmp_path / "site.yaml"
+    stream = {"name": "yard", "source": "/dev/video0", "rules": ["visit"], "views": "tiles"}
+    content = {"streams": [stream], "rules": [{"name": "visit", "classes": ["block"]}]}
+    config.write_text(json.dumps(content))
+    request = replace(visit, config=config, alarms=False)
+    assert done(request)[0].views == "tiles 2x3"
+    assert done(replace(request, views="full"))[0].views == "full"
+
+
+@pytest.mark.parametrize("views", ["zones", "tiles", "tiles:1x1"])
+def test_unknown_views_are_refused_before_anything_is_opened(visit: Request, views: str) -> None:
+    """The sentence says what there is."""
+    with pytest.raises(InputError, match="--views: expected full, or tiles:ROWSxCOLUMNS"):
+        done(replace(visit, views=views, model="no-such-model"))
+
+
 def test_a_rule_for_a_class_that_the_model_lacks_is_refused(visit: Request, tmp_path: Path) -> None:
     """As the daemon refuses it."""
     config = tmp_path / "site.yaml"

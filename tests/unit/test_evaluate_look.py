@@ -14,12 +14,13 @@ from support.lighting import picture, scene, veiled
 from tocsin.augment.develop import Negative, Recipe
 from tocsin.capture.mailbox import Mailbox, create
 from tocsin.capture.order import ViewOrder
+from tocsin.capture.regions import tiles
 from tocsin.capture.views import Views
 from tocsin.evaluate.look import Lane, Looker, Plain
 from tocsin.evaluate.variants import parse
 from tocsin.footage.pictures import Picture, from_rgb, pictures
 from tocsin.footage.simulate import AS_RECORDED, conditions
-from tocsin.frame import Detections, Frame
+from tocsin.frame import Detections, Frame, View
 from tocsin.light.plan import Mode, Policy
 
 SIZE = (640, 360)
@@ -33,9 +34,12 @@ class Eyes:
 
     def __init__(self) -> None:
         self.shown: list[np.ndarray] = []
+        self.views: tuple[View, ...] = ()
+        """Those of the last frame that was shown."""
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         for frame in frames:
+            self.views = frame.views
             self.shown.append(frame.views[0].pixels.copy())
         return [seen((0.5, 0.5, 0.6, 0.7)) for _ in frames]
 
@@ -85,6 +89,29 @@ def test_pixels_are_those_of_a_capture_worker(mode: Mode) -> None:
         (record,) = worker.fill(one.frame, one.at, mailbox, 0)
         # of those that were shown the last is the mode's own; off is the same where it does nothing
         assert np.array_equal(eyes.shown[-1], mailbox.pixels(0, 0, record.width, record.height))
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_every_view_is_that_of_a_capture_worker(mode: Mode) -> None:
+    """Tiles and zones are cut, shrunk and corrected as the daemon does it, each for its own light."""
+    whole = ViewOrder(Eyes.input_width, Eyes.input_height, Eyes.keep_aspect)
+    zone = replace(whole, region=(0.1, 0.2, 0.3, 0.4), grow=True)
+    orders = (whole, zone, *(replace(whole, region=region) for region in tiles(2, 2, 0.2)))
+    eyes = Eyes()
+    views = Looker(eyes, Plain(conditions(None), parse(mode.value), Policy(), 0, orders), still=False)
+    worker = Views(orders, Policy(mode=mode))
+    size = sum(order.capacity for order in orders)
+    descriptor = create(size)
+    mailbox = Mailbox(descriptor, size)
+    os.close(descriptor)
+    for index, veil in enumerate((0.75, 0.2, 0.75)):
+        one = frame(index, veil)
+        views.look(one)
+        records = worker.fill(one.frame, one.at, mailbox, 0)
+        assert len(records) == len(eyes.views) == 6
+        for record, view in zip(records, eyes.views, strict=True):
+            assert (record.region, record.correction) == (view.region, view.correction)
+            assert np.array_equal(view.pixels, mailbox.view(0, record).pixels)
 
 
 def test_the_placebo_moves_the_picture_and_moves_boxes_back() -> None:

@@ -9,11 +9,12 @@ import pytest
 from tocsin.capture.order import SourceOrder, ViewOrder
 from tocsin.config.load import loads
 from tocsin.errors import InputError, SourceError, SourceFault
+from tocsin.footage.views import Kind
 from tocsin.frame import Correction, Light, Reason
 from tocsin.probe import words
 from tocsin.probe.look import Seen
 from tocsin.probe.rhythm import Rhythm
-from tocsin.probe.ruler import Kind, Ruler, kinds_from, lengths, lines
+from tocsin.probe.ruler import Ruler, kinds_from, lengths, lines
 from tocsin.probe.streams import lenses
 
 PLACE: dict[str, Any] = {"name": "test", "folder": Path("/")}
@@ -68,7 +69,9 @@ def test_of_several_views_the_largest_counts() -> None:
     assert lengths(Ruler(), [Kind("zones", (WHOLE, near))], 1920, 1080)[1] == pytest.approx([48, 48])
 
 
-@pytest.mark.parametrize("word", ["zones", "tiles", "tiles:9x2", "tiles:2x3:0.9", "tiles:2x3:", "", "full,"])
+@pytest.mark.parametrize(
+    "word", ["zones", "tiles", "tiles:9x2", "tiles:1x1", "tiles:2x3:0.9", "tiles:2x3:", "", "full,"]
+)
 def test_an_unknown_kind_of_view_is_refused(word: str) -> None:
     """The sentence says what can be written."""
     with pytest.raises(InputError, match=r"--views: expected full, or tiles:ROWSxCOLUMNS .*, found"):

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tocsin.alarm.watch import Rule
+from tocsin.assembly import whole
+from tocsin.capture.order import ViewOrder
 from tocsin.detect.detector import Detector, open_detector
 from tocsin.detect.model import check_classes
 from tocsin.errors import InputError
@@ -26,6 +28,7 @@ from tocsin.footage.output import check_target
 from tocsin.footage.pictures import expected_count
 from tocsin.footage.shown import harmless
 from tocsin.footage.simulate import conditions
+from tocsin.footage.views import Kind, kind_from
 from tocsin.resources import find
 
 _CLIP, _CLIP_LABELS = "assets/pedestrians.mp4", "assets/pedestrians.coco.json"
@@ -57,6 +60,7 @@ class Request:
     plot: Path | None
     seed: int
     strict: bool
+    views: str | None = None
 
     @property
     def watched(self) -> bool:
@@ -73,13 +77,13 @@ def assess(request: Request, stop: threading.Event) -> tuple[Head, Outcome]:
     """
     footage = _footage(request)
     _refuse(request)
-    plain = Plain(
-        conditions(request.simulate),
-        variants.parse(request.variants or variants.DEFAULT),
-        (setup := _setup(request)).policy,
-        request.seed,
-    )
+    setup = _setup(request)
+    lit, chosen = conditions(request.simulate), variants.parse(request.variants or variants.DEFAULT)
+    if request.views is not None:
+        kind_from(request.views, ViewOrder(2, 2, keep_aspect=True))  # a slip is told before a model is opened
     detector = _detector(request, setup)
+    views = _views(request, setup, detector)
+    plain = Plain(lit, chosen, setup.policy, request.seed, views.orders)
     tell = Telling(request.strict)
     recordings = _recordings(footage, request, detector.labels, setup.max_fps, tell)
     classes = _classes(request, recordings, detector.labels)
@@ -107,6 +111,7 @@ def assess(request: Request, stop: threading.Event) -> tuple[Head, Outcome]:
         every=request.every,
         seed=request.seed,
         max_fps=setup.max_fps,
+        views=views.name,
         rules_from=setup.source,
         labels=tuple(one.labels.description for one in recordings if one.labels is not None),
         classes=classes,
@@ -156,6 +161,14 @@ def _setup(request: Request) -> Setup:
 
 def _sweeps(request: Request) -> bool:
     return request.watched and (request.target is not None or request.plot is not None)
+
+
+def _views(request: Request, setup: Setup, detector: Detector) -> Kind:
+    """Return what the detector gets to see: the whole frame first, as the daemon orders it."""
+    if request.views is None:
+        return setup.views(detector)
+    kind = kind_from(request.views, whole(detector))
+    return Kind(kind.name, tuple(dict.fromkeys((whole(detector), *kind.orders))))
 
 
 def _detector(request: Request, setup: Setup) -> Detector:

@@ -104,7 +104,7 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="CONFIG",
-            help="Take the rules, zones, light, max_fps and model of a stream in this configuration.",
+            help="Take the rules, zones, light, views, max_fps and model of a stream in this configuration.",
             show_default="a rule for each class",
         ),
     ] = None,
@@ -127,6 +127,14 @@ def evaluate(
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw recall over light, and over false alarms.")
+    ] = None,
+    views: Annotated[
+        str | None,
+        typer.Option(
+            metavar="full|tiles:ROWSxCOLUMNS[:OVERLAP]",
+            help="What the detector sees beside the whole frame.",
+            show_default="that of --rules, else full",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides simulated noise and resampling.")] = 0,
     strict: Annotated[
@@ -163,6 +171,7 @@ def evaluate(
         plot=plot,
         seed=seed,
         strict=strict,
+        views=views,
     )
     with _until_interrupted() as stop:
         head, outcome = assess(request, stop)

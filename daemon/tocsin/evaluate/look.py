@@ -8,11 +8,13 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from tocsin.capture.order import ViewOrder
+from tocsin.capture.regions import Cut, cut
 from tocsin.capture.shrink import Shrinker
 from tocsin.evaluate.variants import Corrects, Variant
 from tocsin.footage.pictures import Picture, from_rgb
 from tocsin.footage.simulate import Condition, shifted
-from tocsin.frame import WHOLE, Correction, Detections, Frame, Light, View, fit
+from tocsin.frame import Box, Correction, Detections, Frame, Light, View, fit
 from tocsin.light.plan import Mode, Plan, Policy
 from tocsin.light.treat import Treatment
 
@@ -56,12 +58,16 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """What decides how pictures are looked at: the same for every recording of one run."""
+    """What decides how pictures are looked at: the same for every recording of one run.
+
+    Of `views` the first is the whole frame, and none is that alone, at the detector's input.
+    """
 
     conditions: tuple[Condition, ...]
     variants: tuple[Variant, ...]
     policy: Policy
     seed: int
+    views: tuple[ViewOrder, ...] = ()
 
     @property
     def lanes(self) -> list[Lane]:
@@ -80,9 +86,11 @@ class Looker:
         self._detector = detector
         self._plain = plain
         self._still = still
-        self._shrinker = Shrinker()
+        whole = ViewOrder(detector.input_width, detector.input_height, detector.keep_aspect)
+        self._orders = plain.views or (whole,)
+        self._shrinker = Shrinker(len(self._orders))
         self._meter = Treatment(replace(plain.policy, mode=Mode.OFF))
-        self._correctors: dict[Lane, Corrects] = {}
+        self._correctors: dict[tuple[Lane, Box], Corrects] = {}
 
     def look(self, picture: Picture, *, glance: bool = False) -> Look:
         """Return what every lane sees. Raises InferenceError.
@@ -93,23 +101,32 @@ class Looker:
         if self._still:
             self._correctors.clear()
         lights: dict[str, Light] = {}
-        views: dict[bytes, View] = {}
+        views: dict[bytes, tuple[View, ...]] = {}
         seen: dict[Lane, tuple[bytes, Correction, tuple[int, int]]] = {}
         source = _Source(picture)
         for condition in self._plain.conditions:
-            bases: dict[tuple[int, int], Pixels] = {}
+            bases: dict[tuple[int, int], list[tuple[Box, Pixels]]] = {}
             for variant in self._plain.variants:
                 if variant.shift not in bases:
                     bases[variant.shift] = self._small(source.lit(condition, self._plain.seed, variant.shift))
-                pixels = bases[variant.shift].copy()
+                parts = [(region, pixels.copy()) for region, pixels in bases[variant.shift]]
                 if condition.name not in lights:
-                    lights[condition.name] = self._meter.treat(pixels, picture.at).light
+                    lights[condition.name] = self._meter.treat(parts[0][1], picture.at).light
                 lane = Lane(condition.name, variant.name)
-                plan = self._corrector(lane, variant).correct(pixels, picture.at, glance=glance)
-                content = pixels.tobytes()
-                seen[lane] = content, plan.correction, variant.shift
-                views.setdefault(content, _view(pixels, lights[condition.name], plan))
-        found = dict(zip(views, self._detect(picture, tuple(views.values())), strict=True))
+                plans = [
+                    self._corrector(lane, region, variant).correct(pixels, picture.at, glance=glance)
+                    for region, pixels in parts
+                ]
+                content = b"".join(pixels.tobytes() for _, pixels in parts)
+                seen[lane] = content, plans[0].correction, variant.shift
+                views.setdefault(
+                    content,
+                    tuple(
+                        _view(region, pixels, lights[condition.name], plan)
+                        for (region, pixels), plan in zip(parts, plans, strict=True)
+                    ),
+                )
+        found = dict(zip(views, self._detect(picture, list(views.values())), strict=True))
         size = picture.frame.width, picture.frame.height
         return Look(
             lights,
@@ -119,25 +136,37 @@ class Looker:
             },
         )
 
-    def _small(self, frame: VideoFrame) -> Pixels:
-        """Shrink a picture as capturing does."""
-        takes = self._detector
-        width, height = fit(
-            frame.width, frame.height, takes.input_width, takes.input_height, takes.keep_aspect
-        )
+    def _small(self, frame: VideoFrame) -> list[tuple[Box, Pixels]]:
+        """Cut and shrink a picture as capturing does: each view that differs, and where it lies."""
+        size = frame.width, frame.height
+        cuts: dict[Cut, ViewOrder] = {}
+        for order in self._orders:
+            cuts.setdefault(cut(order, *size), order)
+        whole = Cut(0, 0, *size)
+        if cuts.keys() != {whole}:
+            frame = self._shrinker.planar(frame)
+        return [
+            (part.region(*size), self._view_of(frame, order, None if part == whole else part))
+            for part, order in cuts.items()
+        ]
+
+    def _view_of(self, frame: VideoFrame, order: ViewOrder, part: Cut | None) -> Pixels:
+        shown = part or Cut(0, 0, frame.width, frame.height)
+        width, height = fit(shown.width, shown.height, order.max_width, order.max_height, order.keep_aspect)
         pixels = np.empty((height * 3 // 2, width), np.uint8)
-        self._shrinker.shrink(frame, pixels)
+        self._shrinker.shrink(frame, pixels, part)
         return pixels
 
-    def _corrector(self, lane: Lane, variant: Variant) -> Corrects:
-        if lane not in self._correctors:
-            self._correctors[lane] = variant.start(self._plain.policy)
-        return self._correctors[lane]
+    def _corrector(self, lane: Lane, region: Box, variant: Variant) -> Corrects:
+        """Return what corrects one view of a lane: each is treated for its own light."""
+        if (lane, region) not in self._correctors:
+            self._correctors[lane, region] = variant.start(self._plain.policy)
+        return self._correctors[lane, region]
 
-    def _detect(self, picture: Picture, views: Sequence[View]) -> list[Detections]:
+    def _detect(self, picture: Picture, looks: Sequence[tuple[View, ...]]) -> list[Detections]:
         size = picture.frame.width, picture.frame.height
         return self._detector.detect(
-            [Frame("", picture.index, picture.at, 0.0, 0.0, *size, (view,)) for view in views]
+            [Frame("", picture.index, picture.at, 0.0, 0.0, *size, views) for views in looks]
         )
 
 
@@ -169,6 +198,7 @@ def _moved_back(found: Detections, shift: tuple[int, int], size: tuple[int, int]
     return replace(found, boxes=found.boxes - np.array([across, down] * 2, np.float32))
 
 
-def _view(pixels: Pixels, light: Light, plan: Plan) -> View:
+def _view(region: Box, pixels: Pixels, light: Light, plan: Plan) -> View:
+    """Return a view; `light` is that of the whole picture, which no detector looks at."""
     height, width = pixels.shape[0] * 2 // 3, pixels.shape[1]
-    return View(WHOLE, width, height, light, plan.correction, plan.reason, pixels)
+    return View(region, width, height, light, plan.correction, plan.reason, pixels)

@@ -29,6 +29,7 @@ class Head:
     every: int
     seed: int
     max_fps: float
+    views: str
     rules_from: str | None
     labels: tuple[str, ...]
     classes: tuple[str, ...]

@@ -1,17 +1,18 @@
 """Which rules watch the footage: those of a stream in a configuration, or one for each class."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tocsin.alarm.settings import ConfirmSettings, RuleSettings
 from tocsin.alarm.watch import Rule, rule_from
 from tocsin.alarm.zone import Zones
-from tocsin.assembly import policy
-from tocsin.config.load import load
+from tocsin.assembly import Input, policy, views, whole
+from tocsin.config.load import StreamSettings, load
 from tocsin.detect.settings import DetectorSettings
 from tocsin.errors import InputError
 from tocsin.footage.camera import MAX_FPS, stream_of
+from tocsin.footage.views import Kind
 from tocsin.light.plan import Policy
 
 
@@ -19,7 +20,8 @@ from tocsin.light.plan import Policy
 class Setup:
     """What a configuration says about one stream, or what holds without one.
 
-    `rules` is None where no configuration was given: then each class gets one.
+    `rules` is None where no configuration was given: then each class gets one. `views` tells what a detector gets
+    to see, by what it takes.
     """
 
     rules: tuple[Rule, ...] | None
@@ -27,12 +29,20 @@ class Setup:
     policy: Policy
     max_fps: float
     model: str
+    views: Callable[[Input], Kind]
     source: str | None = None
 
 
 def setup_without() -> Setup:
     """Return what holds without a configuration."""
-    return Setup(None, Zones({}), Policy(), MAX_FPS, DetectorSettings().model)
+    return Setup(
+        None,
+        Zones({}),
+        Policy(),
+        MAX_FPS,
+        DetectorSettings().model,
+        lambda takes: Kind("full", (whole(takes),)),
+    )
 
 
 def setup_from(path: Path, stream: str | None) -> Setup:
@@ -51,8 +61,14 @@ def setup_from(path: Path, stream: str | None) -> Setup:
         policy=policy(found),
         max_fps=found.max_fps,
         model=config.detector.model,
+        views=lambda takes: Kind(_word(found), views(config, found, takes)),
         source=f"{path}, stream {found.name}",
     )
+
+
+def _word(stream: StreamSettings) -> str:
+    tiles = stream.tiles
+    return str(stream.views) if tiles is None else f"tiles {tiles.rows}x{tiles.columns}"
 
 
 def rule_for_each(classes: Sequence[str], min_score: float) -> tuple[Rule, ...]:

@@ -43,6 +43,8 @@ def _heading(head: Head, outcome: Outcome) -> Iterator[str]:
         for description in head.labels:
             yield f"labels      {description}"
     yield f"detector    {head.model} on {head.provider} ({head.device}), score {head.score:g}, IoU {head.iou:g}"
+    if head.views != "full":
+        yield f"views       {head.views}, beside the whole frame"
 
 
 def _footage(footage: Footage, *, watched: bool) -> str:

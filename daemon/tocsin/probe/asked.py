@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tocsin import assembly
-from tocsin.capture.order import Order, ViewOrder
+from tocsin.capture.order import Order
 from tocsin.config.load import Secrets, study
 from tocsin.errors import InputError, SecretError
 from tocsin.footage import camera
@@ -26,11 +26,6 @@ def takes(model: str | None) -> Takes:
     settings = camera.Settings() if model is None else camera.Settings(model=model)
     size = camera.input_size(settings)
     return Takes(size.width, size.height, size.keep_aspect)
-
-
-def whole(takes: Takes) -> ViewOrder:
-    """Return the view of the whole frame."""
-    return ViewOrder(takes.input_width, takes.input_height, takes.keep_aspect)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,13 +78,14 @@ def probe(
 
     Example: tocsin probe rtsp://10.0.0.7/stream1 --username viewer --password-file entrance.secret --lens 70
     """
+    from tocsin import assembly
     from tocsin.footage.output import check_target, write
     from tocsin.probe import asked, ruler, run, words
 
     if save is not None:
         check_target("--save", save, ".png", [])
     takes = asked.takes(model)
-    kinds = ruler.kinds_from(views, asked.whole(takes))
+    kinds = ruler.kinds_from(views, assembly.whole(takes))
     given = asked.Given(source, username, password_file, password_env, transport, tls_verify)
     order = asked.order(given, takes)
     if password_env is not None:

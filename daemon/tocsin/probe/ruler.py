@@ -1,14 +1,11 @@
 """How many pixels an object has by its distance: in the camera, and in each kind of view that a detector gets."""
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from tocsin.capture.order import ViewOrder
-from tocsin.capture.regions import tiles
-from tocsin.capture.settings import TileSettings
-from tocsin.errors import InputError
+from tocsin.footage.views import Kind, kind_from
 from tocsin.optics import camera_pixels, scales
 
 DISTANCES = (3.0, 5.0, 10.0)
@@ -26,40 +23,16 @@ class Ruler:
         return f"{self.size * 100:g} cm"
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of view by its name: of its views the one that shows an object largest counts."""
-
-    name: str
-    orders: tuple[ViewOrder, ...]
-
-
 def kinds_from(words: str, whole: ViewOrder) -> tuple[Kind, ...]:
     """Return the kinds of views in a list such as `full,tiles:2x3,tiles:3x5:0.3`. Raises InputError."""
-    return tuple(_kind(word.strip(), whole) for word in words.split(","))
-
-
-def _kind(word: str, whole: ViewOrder) -> Kind:
-    if word == "full":
-        return Kind(word, (whole,))
-    found = re.fullmatch(r"tiles:([1-8])x([1-8])(?::(0?\.[0-9]{1,3}))?", word, re.ASCII)
-    overlap = float(found[3]) if found and found[3] else TileSettings().overlap
-    if found is None or not 0.05 <= overlap <= 0.5:
-        raise InputError(
-            "--views: expected full, or tiles:ROWSxCOLUMNS up to 8x8 and perhaps an overlap from 0.05 to 0.5"
-            f" such as tiles:2x3:0.2, found {word}"
-        )
-    return tiled(int(found[1]), int(found[2]), overlap, whole)
-
-
-def tiled(rows: int, columns: int, overlap: float, whole: ViewOrder) -> Kind:
-    """Return the tiles as a kind of view."""
-    parts = tuple(replace(whole, region=region) for region in tiles(rows, columns, overlap))
-    return Kind(f"tiles {rows}x{columns}", parts)
+    return tuple(kind_from(word.strip(), whole) for word in words.split(","))
 
 
 def lengths(ruler: Ruler, kinds: Sequence[Kind], width: int, height: int) -> list[list[float]]:
-    """Return for each distance the pixels in the camera, whose picture has that size, and in each kind of view."""
+    """Return for each distance the pixels in the camera, whose picture has that size, and in each kind of view.
+
+    Of the views of a kind the one that shows the object largest counts.
+    """
     factors = [1.0, *(max(scales(kind.orders, width, height)) for kind in kinds)]
     return [
         [camera_pixels(ruler.size, distance, ruler.lens, width) * factor for factor in factors]

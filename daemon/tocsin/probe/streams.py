@@ -8,10 +8,11 @@ from tocsin import assembly
 from tocsin.capture.order import Order
 from tocsin.config.load import Config, Secrets, StreamSettings
 from tocsin.errors import InputError, SecretError, SourceError
+from tocsin.footage.views import Kind
 from tocsin.probe import ruler, words
 from tocsin.probe.asked import Takes, takes
 from tocsin.probe.look import Seen
-from tocsin.probe.ruler import Kind, Ruler
+from tocsin.probe.ruler import Ruler
 from tocsin.probe.run import look_through
 
 _FIRST = 0.0
