@@ -16,12 +16,13 @@ import pytest
 from support.access import Login
 from support.camera import FakeCamera
 from support.capturing import order
-from support.process import marked
+from support.mjpeg import FakeMjpegCamera
+from support.process import descendants, marked
 from support.rtspserver import RtspServer
 from support.scene import Scene
 from support.wait import SCALE, until
 from tocsin.errors import SourceError, SourceFault
-from tocsin.probe.look import Seen
+from tocsin.probe.look import Seen, Task, look
 from tocsin.probe.run import look_through
 
 HUSH = "hush:hu/sh"
@@ -80,10 +81,18 @@ def test_a_camera_is_shown_with_its_figures_and_its_picture(camera: FakeCamera, 
 
 
 def test_a_program_gets_the_same_as_json(camera: FakeCamera) -> None:
-    """With another lens, transport and views; where the host's first address is closed the next is taken."""
-    url = camera.url.replace("127.0.0.1", "localhost")
+    """With another lens, transport and kind of view."""
     done = tocsin(
-        "probe", url, *WITH_LOGIN, "--transport", "udp", "--lens", "53.13", "--views", "tiles:3x5", "--json"
+        "probe",
+        camera.url,
+        *WITH_LOGIN,
+        "--transport",
+        "udp",
+        "--lens",
+        "53.13",
+        "--views",
+        "tiles:3x5",
+        "--json",
     )
     found = json.loads(done.stdout)
     assert (found["transport"], found["codec"], found["width"], found["height"]) == (
@@ -98,6 +107,37 @@ def test_a_program_gets_the_same_as_json(camera: FakeCamera) -> None:
         "camera": pytest.approx(96, abs=0.1),
         "tiles 3x5": pytest.approx(96 * 416 / 457, abs=0.4),
     }
+
+
+def test_the_next_address_of_a_host_is_tried(camera: FakeCamera, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name may have an address at which nothing listens; a wrong password ends the search."""
+    asked: list[str] = []
+
+    def resolve(host: str, _port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.2", "127.0.0.1"]
+
+    monkeypatch.setattr("tocsin.capture.address.resolve", resolve)
+    monkeypatch.setattr("tocsin.probe.look.resolve", resolve)
+    url = camera.url.replace("127.0.0.1", "camera.example")
+    deadline = time.monotonic() + 20 * SCALE
+    one = order(url, username="viewer", password=HUSH)
+    seen, _ = look(Task(one, 0.0, deadline), lambda: None)
+    assert (seen.width, set(asked)) == (1920, {"camera.example"})
+    before = len(camera.accepted)
+    with pytest.raises(SourceError) as refused:
+        look(Task(order(url, username="viewer", password="wrong"), 0.0, deadline), lambda: None)
+    assert refused.value.fault is SourceFault.AUTH
+    assert len(camera.accepted) == before + 1
+
+
+def test_single_jpegs_over_http_are_read_too() -> None:
+    """Each is a keyframe."""
+    with FakeMjpegCamera() as camera:
+        done = tocsin("probe", camera.url)
+    assert done.returncode == 0, done.stderr
+    assert "picture    mjpeg, " in done.stdout
+    assert "; each is a keyframe" in done.stdout
 
 
 def test_another_server_s_clip_is_read_too(clip: Path) -> None:
@@ -141,9 +181,9 @@ def pipe(tmp_path: Path) -> Path:
 def test_the_time_limit_ends_what_does_not_end_by_itself(silent: str, pipe: Path) -> None:
     """A second is a second, though opening may take four or for ever."""
     began = time.monotonic()
-    for look in look_through([order(silent), order(str(pipe))], 0.0, limit=1.0):
-        assert isinstance(look.seen, SourceError)
-        assert (look.seen.fault, str(look.seen)) == (
+    for one in look_through([order(silent), order(str(pipe))], 0.0, limit=1.0):
+        assert isinstance(one.seen, SourceError)
+        assert (one.seen.fault, str(one.seen)) == (
             SourceFault.CONNECT_TIMEOUT,
             "it did not open within 1 s",
         )
@@ -153,25 +193,25 @@ def test_the_time_limit_ends_what_does_not_end_by_itself(silent: str, pipe: Path
 def test_a_camera_that_never_shows_a_clean_frame_is_told_apart() -> None:
     """It opens, all it sends is damaged, and that is what is said at the time limit."""
     with FakeCamera() as camera, camera.faults(corruption=1.0):
-        (look,) = look_through([order(camera.url)], 0.0, limit=6.0 * SCALE)
-    assert isinstance(look.seen, SourceError)
-    assert look.seen.fault is SourceFault.DECODE
-    assert "it opens, but shows no clean picture within" in str(look.seen)
+        (one,) = look_through([order(camera.url)], 0.0, limit=6.0 * SCALE)
+    assert isinstance(one.seen, SourceError)
+    assert one.seen.fault is SourceFault.DECODE
+    assert "it opens, but shows no clean picture within" in str(one.seen)
 
 
 def test_a_camera_that_breaks_off_while_it_is_watched_is_a_fault() -> None:
     """What was seen of it before is no consolation."""
     with FakeCamera() as camera, camera.faults(cut_after_play="fin"):
-        (look,) = look_through([order(camera.url)], 3.0)
-    assert isinstance(look.seen, SourceError)
+        (one,) = look_through([order(camera.url)], 3.0)
+    assert isinstance(one.seen, SourceError)
 
 
 def test_a_short_file_is_shown_for_what_it_is(clip: Path) -> None:
     """A file is watched like a camera."""
-    (look,) = look_through([order(str(clip))], 1.0, picture=True)
-    assert isinstance(look.seen, Seen)
-    assert (look.seen.width, look.seen.height, look.seen.damaged) == (768, 576, 0)
-    assert look.png is not None
+    (one,) = look_through([order(str(clip))], 1.0, picture=True)
+    assert isinstance(one.seen, Seen)
+    assert (one.seen.width, one.seen.height, one.seen.damaged) == (768, 576, 0)
+    assert one.png is not None
 
 
 @pytest.mark.parametrize(
@@ -292,6 +332,29 @@ def test_options_that_would_do_nothing_are_refused(arguments: list[str], sentenc
     done = tocsin("check", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert sentence in done.stderr
+
+
+@pytest.mark.parametrize("command", ["probe", "check"])
+def test_no_other_process_gets_the_password_from_the_environment(
+    command: str, silent: str, tmp_path: Path
+) -> None:
+    """The command itself is the only one that was started with it."""
+    file = tmp_path / "tocsin.yaml"
+    file.write_text(CONFIG.format(url=silent, more=""))
+    arguments = ["probe", silent, *WITH_LOGIN] if command == "probe" else ["check", str(file), "--probe"]
+    secret = f"hush-{os.getpid()}-{command}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tocsin", *arguments],
+        env={**os.environ, "CAMERA_PASSWORD": secret},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: len(descendants(process.pid)) >= 3, 20.0, "a process that looks")
+        assert marked("CAMERA_PASSWORD", secret) == [process.pid]
+    finally:
+        process.kill()
+        process.wait()
 
 
 HANGING = """
