@@ -1,11 +1,14 @@
 """`tocsin probe` and `tocsin check --probe` against cameras that work, refuse, are silent or gone."""
 
 import json
+import multiprocessing
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -355,6 +358,29 @@ def test_no_other_process_gets_the_password_from_the_environment(
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_process_that_dies_is_told_at_once(pipe: Path) -> None:
+    """As a decoder's crash would be: nobody waits for the time limit."""
+    killed = threading.Event()
+
+    def kill() -> None:
+        until(lambda: multiprocessing.active_children() != [], 15.0, "a process that looks")
+        (process,) = multiprocessing.active_children()
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGSEGV)
+        killed.set()
+
+    assert multiprocessing.active_children() == []
+    thread = threading.Thread(target=kill)
+    thread.start()
+    began = time.monotonic()
+    (one,) = look_through([order(str(pipe))], 0.0, limit=60.0)
+    thread.join()
+    assert killed.is_set()
+    assert time.monotonic() - began < 30 * SCALE
+    assert isinstance(one.seen, SourceError)
+    assert (one.seen.fault, str(one.seen)) == (SourceFault.WORKER, "the process that opened it died")
 
 
 HANGING = """

@@ -10,7 +10,7 @@ from multiprocessing.process import BaseProcess
 
 from tocsin.capture.order import Order
 from tocsin.capture.process import prepare_fork_server
-from tocsin.errors import SourceError, SourceFault
+from tocsin.errors import SourceError, SourceFault, WorkerError
 from tocsin.probe.look import Seen, Task, seen_from
 
 LIMIT = 20.0
@@ -34,12 +34,15 @@ def look_through(
 ) -> list[Look]:
     """Open each source once and watch it for `seconds`; return what came of each, in their order.
 
-    Takes no longer than `limit` and what it takes to start the processes; all of them are ended at return.
+    Takes no longer than `limit` and what it takes to start the processes; all of them are ended at return. Raises
+    WorkerError where one cannot be started.
     """
     prepare_fork_server()
     until = time.monotonic() + limit
-    looks = [_Process(Task(order, seconds, until, picture)) for order in orders]
+    looks: list[_Process] = []
     try:
+        for order in orders:
+            looks.append(_Process(Task(order, seconds, until, picture)))  # noqa: PERF401 - what started is ended
         while waiting := [one for one in looks if one.look is None]:
             left = until - time.monotonic()
             ready = wait([one.connection for one in waiting], timeout=max(left, 0.0))
@@ -65,7 +68,14 @@ class _Process:
         with theirs:
             context = multiprocessing.get_context("forkserver")
             self._process: BaseProcess = context.Process(target=_serve, args=(task, theirs), daemon=True)
-            self._process.start()
+            try:
+                self._process.start()
+            except (OSError, EOFError, RuntimeError) as error:  # no descriptors or processes left
+                self.connection.close()
+                found = type(error).__name__
+                raise WorkerError(
+                    f"expected a process to start that opens a camera, found {found}"
+                ) from error
 
     def hear(self) -> None:
         """Take the next message, or the end of them."""
@@ -83,8 +93,7 @@ class _Process:
                     self.look = Look(SourceError(fault, str(message["message"])))
         except (EOFError, OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
             # its pipe closed, or a camera made it talk nonsense
-            sentence = "the process that opened it died: this camera sends what the decoder does not survive"
-            self.look = Look(SourceError(SourceFault.WORKER, sentence))
+            self.look = Look(SourceError(SourceFault.WORKER, "the process that opened it died"))
 
     def late(self, limit: float) -> Look:
         """What is to be said of one that has not finished in time."""
