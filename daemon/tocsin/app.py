@@ -25,6 +25,7 @@ from tocsin.deliver.store import Change
 from tocsin.deliver.webhook import Webhook
 from tocsin.detect.detector import Detector, open_detector
 from tocsin.detect.engine import Engine
+from tocsin.detect.strikes import Strikes
 from tocsin.errors import ConfigError, ModelError, StartError
 from tocsin.frame import Detections, Frame
 from tocsin.http import Endpoint, Health, PartHealth
@@ -182,7 +183,9 @@ class App:
         self._lifecycle.add("dispatcher", lambda deadline: self._dispatcher.stop(deadline - _OUTBOX_RESERVE))
         orders = [assembly.order(config, stream, self._secrets, self._detector) for stream in config.streams]
         self._supervisor = Supervisor(orders, self._metrics, self._fail)
-        self._engine = Engine(self._detector, self._supervisor, self._seen, self._metrics, self._fail)
+        self._engine = Engine(
+            Strikes(self._detector), self._supervisor, self._seen, self._metrics, self._fail
+        )
         self._lifecycle.start("engine", self._engine)
         self._lifecycle.start("supervisor", self._supervisor)
 

@@ -27,6 +27,7 @@ from tocsin.detect.engine import Engine
 from tocsin.detect.model import open_model
 from tocsin.detect.prepare import Canvas
 from tocsin.detect.session import LocalSession
+from tocsin.detect.strikes import Strikes
 from tocsin.errors import InferenceFault
 from tocsin.frame import Detections, Frame
 
@@ -82,7 +83,7 @@ def _bare(session: LocalSession, batches: list[np.ndarray], seconds: float) -> t
 def _engine(detector: Detector, feed: Endless, seconds: float) -> tuple[int, float]:
     """Frames and seconds."""
     before, failed = feed.frames, threading.Event()
-    engine = Engine(detector, feed, feed.sink, feed, lambda _: failed.set())
+    engine = Engine(Strikes(detector), feed, feed.sink, feed, lambda _: failed.set())
     begun = time.perf_counter()
     engine.start()
     assert not failed.wait(seconds), "the engine runs"

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from structlog.testing import capture_logs
 
 from support.pictures import frame, grey, view
 from support.wait import SCALE, until
-from tocsin.detect.detector import Attempt
-from tocsin.detect.engine import FAILED_IN_A_ROW, Engine
+from tocsin.detect.detector import Attempt, Detector, Ticket
+from tocsin.detect.engine import Engine
 from tocsin.errors import InferenceError, InferenceFault
 from tocsin.frame import Detections, Frame
 
@@ -50,11 +51,16 @@ class Scripted:
 
     def __init__(self, max_batch: int = 4) -> None:
         self.max_batch = max_batch
+        self.overlaps = False
+        self.lost: str | None = None
         self.running = threading.Event()  # set while a batch is held; the test waits for it
         self.go = threading.Event()  # the test sets it to let batches through
         self.go.set()
         self.fault: Callable[[Frame], InferenceFault | None] = lambda _: None
         self.bug: Exception | None = None
+        self.journal: list[
+            tuple[str | int, ...]
+        ] = []  # what was begun and finished, with the frames' numbers
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -65,15 +71,20 @@ class Scripted:
         finally:
             self.go.set()
 
-    def attempt(self, frames: Sequence[Frame], release: Callable[[Frame], None] | None = None) -> Attempt:
+    def begin(self, frames: Sequence[Frame], release: Callable[[Frame], None] | None = None) -> Ticket:
         assert release is not None
         for one in frames:
             release(one)
+        self.journal.append(("begin", *(one.number for one in frames)))
+        return Ticket(cast("Detector", self), frames, release)
+
+    def finish(self, ticket: Ticket) -> Attempt:
+        self.journal.append(("finish", *(one.number for one in ticket.frames)))
         self.running.set()
         assert self.go.wait(30 * SCALE), "the test lets the batch go"
         if self.bug:
             raise self.bug
-        return Attempt(tuple(self._result(one) for one in frames), infer=0.25, postprocess=0.125)
+        return Attempt(tuple(self._result(one) for one in ticket.frames), infer=0.25, postprocess=0.125)
 
     def _result(self, given: Frame) -> Detections | InferenceError:
         fault = self.fault(given)
@@ -211,7 +222,7 @@ def test_a_failed_frame_is_not_nothing_seen(
 ) -> None:
     """A frame without an answer is counted and reaches nobody; its neighbours do."""
     detector.fault = lambda given: InferenceFault.NONFINITE if given.stream == "bad" else None
-    for number in range(2 * FAILED_IN_A_ROW):
+    for number in range(6):
         with detector.held():
             feed.put("hold", number)
             assert detector.running.wait(5 * SCALE)
@@ -219,22 +230,78 @@ def test_a_failed_frame_is_not_nothing_seen(
             feed.put("good", number)
         ledger.wait_for(("good", number))
     assert {stream for stream, _ in ledger.frames} == {"good", "hold"}
-    assert ledger.faults == {InferenceFault.NONFINITE: 2 * FAILED_IN_A_ROW}
+    assert ledger.faults == {InferenceFault.NONFINITE: 6}
     assert ledger.sentences == []
 
 
-def test_three_failed_batches_in_a_row_end_the_engine(
+def test_an_engine_whose_analyst_is_lost_ends_aloud(
     engine: Engine, feed: Mailbox, detector: Scripted, ledger: Ledger
 ) -> None:
-    """A device that answers nothing but errors is given up, once and aloud; two errors are not yet that."""
-    detector.fault = lambda given: InferenceFault.RUNTIME if given.number not in (2, 5) else None
-    for number in range(10):
-        feed.put("yard", number)
-        feed.wait_for_take(or_until=lambda: bool(ledger.sentences))
+    """It says why, once, after it has handed on what the last batch gave, and takes no further frame."""
+    with detector.held():
+        feed.put("yard", 0)
+        assert detector.running.wait(5 * SCALE)
+        detector.lost = "the device is gone"
     until(lambda: ledger.sentences, 5, "the engine to give up")
-    assert ledger.frames == [("yard", 2), ("yard", 5)]
-    assert ledger.faults == {InferenceFault.RUNTIME: 4 + FAILED_IN_A_ROW}
-    assert ledger.sentences == ["the detector failed on 3 batches in a row"]
+    feed.put("yard", 1)
+    engine.stop(time.monotonic() + 5 * SCALE)
+    assert ledger.frames == [("yard", 0)]
+    assert ledger.sentences == ["the device is gone"]
+    assert [one.number for one in feed.released] == [0]
+
+
+class Turns:
+    """A feed that gives one list of frames a turn, as the test has written them down, and then nothing."""
+
+    def __init__(self, *turns: list[int]) -> None:
+        self._turns = [[frame(view(grey(4, 4)), number=number) for number in turn] for turn in turns]
+        self.patience: list[float] = []
+        self.released: list[int] = []
+        self.over = threading.Event()  # set when the script is at its end; the test waits for it
+
+    def take(self, limit: int, timeout: float) -> list[Frame]:
+        self.patience.append(timeout)
+        if self._turns:
+            return self._turns.pop(0)
+        self.over.wait(timeout)
+        self.over.set()
+        return []
+
+    def release(self, given: Frame) -> None:
+        self.released.append(given.number)
+
+
+def test_the_next_batch_begins_before_the_one_before_is_finished(detector: Scripted, ledger: Ledger) -> None:
+    """Where batches overlap the accelerator gets what waits first, and no result waits for a frame to come."""
+    detector.overlaps = True
+    feed = Turns([0, 1], [2], [], [3], [4])
+    engine = Engine(detector, feed, ledger.sink, ledger, ledger.sentences.append)
+    engine.start()
+    until(lambda: len(ledger.frames) == 5, 5, "all results")
+    assert feed.over.wait(5 * SCALE)
+    engine.stop(time.monotonic() + 5 * SCALE)
+    assert detector.journal == [
+        *(("begin", 0, 1), ("begin", 2), ("finish", 0, 1), ("finish", 2)),
+        *(("begin", 3), ("begin", 4), ("finish", 3), ("finish", 4)),
+    ]
+    assert [number for _, number in ledger.frames] == [0, 1, 2, 3, 4]
+    assert [wait == 0 for wait in feed.patience[:6]] == [False, True, True, False, True, True]
+    assert feed.released == [0, 1, 2, 3, 4]
+
+
+def test_a_batch_under_way_is_finished_on_stop(detector: Scripted, ledger: Ledger) -> None:
+    """What the accelerator has begun reaches the sink, though the engine was told to stop meanwhile."""
+    detector.overlaps = True
+    feed = Turns([0], [1])
+    engine = Engine(detector, feed, ledger.sink, ledger, ledger.sentences.append)
+    with detector.held():
+        engine.start()
+        assert detector.running.wait(5 * SCALE)
+        assert detector.journal == [("begin", 0), ("begin", 1), ("finish", 0)]
+        engine._stopping.set()
+    engine.stop(time.monotonic() + 5 * SCALE)
+    assert [number for _, number in ledger.frames] == [0, 1]
+    assert feed.released == [0, 1]
 
 
 def test_a_bug_ends_the_engine_aloud(

@@ -1,8 +1,14 @@
-"""The detector: frames in, detections out, in the calling thread."""
+"""The detector: frames in, detections out.
+
+On a CPU everything happens in the calling thread. On an accelerator the model runs in a thread of the detector's
+own, so that the next frames are painted, and those before are decoded, while it is at work.
+"""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Literal
 
 import cv2
@@ -15,19 +21,28 @@ from tocsin.detect.merge import merge
 from tocsin.detect.model import Model, open_model
 from tocsin.detect.prepare import Canvas
 from tocsin.detect.session import Device, Outputs, Placement, Session
+from tocsin.detect.worker import Worker
 from tocsin.errors import InferenceError, InferenceFault, ModelError
 from tocsin.frame import WHOLE, Correction, Detections, Frame, Light, Reason, View
 
 GPU_BATCH = 8
 
+_ACCELERATORS = {"cuda", "tensorrt"}
+_CANVASES = 2  # one that the model reads and one that is painted meanwhile
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of some frames, in their order, and how long it took in seconds."""
+    """What came of some frames, in their order.
+
+    `infer` and `postprocess` are the seconds of work before and after the model's answers, painting and the model
+    itself among the former. `rows` are the views in each call of the model.
+    """
 
     results: tuple[Detections | InferenceError, ...]
     infer: float
     postprocess: float
+    rows: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +55,39 @@ class _Job:
     last: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the model made of one call, and the seconds that it took."""
+
+    outputs: Outputs | InferenceError
+    seconds: float
+
+
 _Painted = tuple[_Job, Place]
+Release = Callable[[Frame], None]
+
+
+@dataclass(slots=True)
+class _Call:
+    """The views of one call of the model: painted on a canvas, then answered, then free of it."""
+
+    ticket: "Ticket"
+    jobs: Sequence[_Job]
+    painted: list[_Painted] = field(default_factory=list)
+    canvas: Canvas | None = None
+    answer: Callable[[], _Answer] | None = None
+
+
+@dataclass(slots=True)
+class Ticket:
+    """Frames on their way through a detector. Its `begin` gives it, and its `finish` takes it once."""
+
+    detector: "Detector"
+    frames: Sequence[Frame]
+    release: Release | None
+    calls: list[_Call] = field(default_factory=list)
+    failed: dict[int, InferenceError] = field(default_factory=dict)
+    paint: float = 0.0
 
 
 def open_detector(model: str, device: Device, max_batch: int | Literal["auto"], floor: float) -> "Detector":
@@ -69,7 +116,11 @@ def _batch(model: Model, placement: Placement, asked: int | Literal["auto"]) -> 
 
 
 class Detector:
-    """A model that is ready to run. For one thread at a time."""
+    """A model that is ready to run. For one thread at a time.
+
+    `overlaps` says that it pays to begin a second batch before the first is finished. `max_batch` is the number of
+    views in one call of the model; it may be lowered between two batches, but not for a graph of fixed batch.
+    """
 
     def __init__(
         self, model: Model, session: Session, placement: Placement, max_batch: int, floor: float
@@ -86,8 +137,14 @@ class Detector:
         self._model = model
         self._session = session
         self._floor = floor
+        self.overlaps = placement.device in _ACCELERATORS
         self._rows = model.batch  # a graph of fixed batch always gets all its rows
-        self._canvas = Canvas(model.takes, max(max_batch, model.batch or 1))
+        self._worker = Worker("inference")  # idle, and without a thread, unless batches overlap
+        slots = max(max_batch, model.batch or 1)
+        self._free = [Canvas(model.takes, slots) for _ in range(_CANVASES if self.overlaps else 1)]
+        # calls in the order of their tickets: those that have no canvas yet, and those that still have one
+        self._waiting: deque[_Call] = deque()
+        self._running: deque[_Call] = deque()
 
     def warm(self) -> float:
         """Run the model on grey pictures, the smallest and the largest batch, and return the seconds it took.
@@ -111,66 +168,96 @@ class Detector:
             found.append(result)
         return found
 
-    def attempt(self, frames: Sequence[Frame], release: Callable[[Frame], None] | None = None) -> Attempt:
-        """Do the same, with an InferenceError in the place of each frame that failed.
+    def attempt(self, frames: Sequence[Frame], release: Release | None = None) -> Attempt:
+        """Do the same, with an InferenceError in the place of each frame that failed."""
+        return self.finish(self.begin(frames, release))
 
-        `release` is called once for each frame, as soon as its pixels are not needed any more: before the model
-        runs on its last view.
+    def begin(self, frames: Sequence[Frame], release: Release | None = None) -> Ticket:
+        """Paint the frames, and start the model on them where the detector `overlaps`.
+
+        `release` is called once for each frame, here or in a later call of the detector, as soon as its pixels are
+        not needed any more: before the model runs on its last view.
         """
-        parts: list[list[Detections]] = [[] for _ in frames]
-        failed: dict[int, InferenceError] = {}
-        infer = postprocess = 0.0
-        for jobs in self._batches(frames):
-            begun = time.monotonic()
-            painted = self._paint(jobs, frames, failed, release)
-            outputs = self._infer(painted, failed)
-            ran = time.monotonic()
-            if outputs is not None:
-                self._decode(painted, outputs, parts, failed)
-            infer += ran - begun
-            postprocess += time.monotonic() - ran
-        begun = time.monotonic()
-        results = tuple(
-            failed.get(index)
-            or (parts[index][0] if len(parts[index]) == 1 else merge(parts[index], frame.views))
-            for index, frame in enumerate(frames)
-        )
-        return Attempt(results, infer, postprocess + time.monotonic() - begun)
-
-    def _batches(self, frames: Sequence[Frame]) -> Iterator[list[_Job]]:
+        ticket = Ticket(self, frames, release)
         jobs = [
             _Job(number, index, view, index == len(frame.views) - 1)
             for number, frame in enumerate(frames)
             for index, view in enumerate(frame.views)
         ]
-        for start in range(0, len(jobs), self.max_batch):
-            yield jobs[start : start + self.max_batch]
+        starts = range(0, len(jobs), self.max_batch)
+        ticket.calls = [_Call(ticket, jobs[start : start + self.max_batch]) for start in starts]
+        self._waiting.extend(ticket.calls)
+        self._start()
+        return ticket
 
-    def _paint(
-        self,
-        jobs: Sequence[_Job],
-        frames: Sequence[Frame],
-        failed: dict[int, InferenceError],
-        release: Callable[[Frame], None] | None,
-    ) -> list[_Painted]:
-        painted: list[_Painted] = []
-        for job in jobs:
-            if job.frame not in failed:  # else its other views are of no use
+    def finish(self, ticket: Ticket) -> Attempt:
+        """Wait for the model and return what it saw. Every frame of the ticket is released by then."""
+        assert ticket.detector is self, "who began it finishes it"
+        parts: list[list[Detections]] = [[] for _ in ticket.frames]
+        infer = postprocess = 0.0
+        for call in ticket.calls:
+            while call.answer is None or call.canvas is not None:
+                self._start()
+                self._end_oldest()
+            begun = time.monotonic()
+            infer += self._read(call, parts)
+            postprocess += time.monotonic() - begun
+        begun = time.monotonic()
+        results = tuple(
+            ticket.failed.get(index)
+            or (parts[index][0] if len(parts[index]) == 1 else merge(parts[index], frame.views))
+            for index, frame in enumerate(ticket.frames)
+        )
+        postprocess += time.monotonic() - begun
+        rows = tuple(len(call.painted) for call in ticket.calls if call.painted)
+        return Attempt(results, infer + ticket.paint, postprocess, rows)
+
+    def close(self) -> None:
+        """End the detector's thread once what was begun is done, without waiting for it; nothing may follow."""
+        self._worker.close()
+
+    def _start(self) -> None:
+        """Paint and run the calls that wait, oldest first, while there are canvases for them."""
+        while self._waiting and self._free:
+            call = self._waiting.popleft()
+            begun = time.monotonic()
+            call.canvas = canvas = self._free.pop()
+            self._paint(call, canvas)
+            call.ticket.paint += time.monotonic() - begun
+            work = partial(self._infer, canvas, len(call.painted))
+            call.answer = self._worker.submit(work) if self.overlaps else cache(work)
+            self._running.append(call)
+
+    def _end_oldest(self) -> None:
+        """Wait for the call that has had its canvas longest; an accelerator gets the next at once."""
+        call = self._running.popleft()
+        assert call.answer is not None, "what runs will have an answer"
+        assert call.canvas is not None, "what runs has a canvas"
+        outputs = call.answer().outputs
+        if isinstance(outputs, InferenceError):
+            call.ticket.failed.update((job.frame, outputs) for job, _ in call.painted)
+        self._free.append(call.canvas)
+        call.canvas = None
+        if self.overlaps:
+            self._start()
+
+    def _paint(self, call: _Call, canvas: Canvas) -> None:
+        ticket = call.ticket
+        for job in call.jobs:
+            if job.frame not in ticket.failed:  # else its other views are of no use
                 try:
-                    painted.append((job, self._canvas.put(len(painted), job.view)))
+                    call.painted.append((job, canvas.put(len(call.painted), job.view)))
                 except InferenceError as error:
-                    failed[job.frame] = error
-            if job.last and release is not None:
-                release(frames[job.frame])
-        return painted
+                    ticket.failed[job.frame] = error
+            if job.last and ticket.release is not None:
+                ticket.release(ticket.frames[job.frame])
 
-    def _infer(self, painted: Sequence[_Painted], failed: dict[int, InferenceError]) -> Outputs | None:
-        """Return the outputs for the painted views, or None where there are none."""
-        if not painted:
-            return None
-        rows = self._rows or len(painted)
+    def _infer(self, canvas: Canvas, painted: int) -> _Answer:
+        """Run the model on the painted views. The one part of the detector that its thread may do."""
+        begun = time.monotonic()
+        rows = self._rows or painted
         try:
-            outputs = self._session.infer(self._canvas.values(rows))
+            outputs = self._session.infer(canvas.values(rows)) if painted else {}
             for name, values in outputs.items():
                 if len(values) != rows:
                     raise InferenceError(
@@ -178,9 +265,16 @@ class Detector:
                         f"expected {rows} rows in the output {name}, found {len(values)}",
                     )
         except InferenceError as error:
-            failed.update((job.frame, error) for job, _ in painted)
-            return None
-        return outputs
+            return _Answer(error, time.monotonic() - begun)
+        return _Answer(outputs, time.monotonic() - begun)
+
+    def _read(self, call: _Call, parts: list[list[Detections]]) -> float:
+        """Decode the answer to a call, and return the seconds that the model took."""
+        assert call.answer is not None, "the call was waited for"
+        answer = call.answer()
+        if not isinstance(answer.outputs, InferenceError):
+            self._decode(call.painted, answer.outputs, parts, call.ticket.failed)
+        return answer.seconds
 
     def _decode(
         self,

@@ -9,13 +9,10 @@ from typing import Protocol
 
 import structlog
 
-from tocsin.detect.detector import Attempt
+from tocsin.detect.detector import Attempt, Ticket
 from tocsin.errors import InferenceError, InferenceFault
 from tocsin.frame import Detections, Frame
 from tocsin.thread import guarded
-
-FAILED_IN_A_ROW = 3
-"""After so many batches without one result the device is taken for lost: a poisoned one never recovers."""
 
 _PATIENCE = 0.25  # seconds that one turn waits for frames, which bounds how late `stop` is noticed
 _SUMMARY = 60.0  # seconds between two log lines about inference that keeps failing
@@ -48,15 +45,31 @@ class Observer(Protocol):
 
 
 class Analyst(Protocol):
-    """The part of the detector that the engine uses; it releases every frame, failed or not."""
+    """The part of the detector that the engine uses; it releases every frame, failed or not.
 
-    max_batch: int
+    `overlaps` says that it pays to begin a batch before the one before is finished, and `lost` why the analyst will
+    never have a result again, None as long as it may.
+    """
 
-    def attempt(self, frames: Sequence[Frame], release: Callable[[Frame], None] | None = None) -> Attempt: ...
+    @property
+    def max_batch(self) -> int: ...
+
+    @property
+    def overlaps(self) -> bool: ...
+
+    @property
+    def lost(self) -> str | None: ...
+
+    def begin(self, frames: Sequence[Frame], release: Callable[[Frame], None] | None = None) -> Ticket: ...
+
+    def finish(self, ticket: Ticket) -> Attempt: ...
+
+
+_Begun = tuple[Sequence[Frame], Ticket]
 
 
 class Engine:
-    """Runs the detector in one thread of its own. The constructor starts nothing.
+    """Runs the detector from one thread of its own. The constructor starts nothing.
 
     `sink` gets each frame with its detections, in the order in which the feed gave them, from the engine's
     thread. A frame whose inference failed reaches nobody: it is counted, and is not "nothing seen".
@@ -66,14 +79,14 @@ class Engine:
 
     def __init__(
         self,
-        detector: Analyst,
+        analyst: Analyst,
         feed: Feed,
         sink: Callable[[Frame, Detections], None],
         observe: Observer,
         on_failure: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._detector = detector
+        self._analyst = analyst
         self._feed = feed
         self._sink = sink
         self._observe = observe
@@ -86,7 +99,6 @@ class Engine:
         # Both are written by the engine's thread and read by any other: a float is replaced whole.
         self._pulse = clock()
         self._last_success: float | None = None
-        self._failures = 0
         self._silences: dict[str, float] = {}  # before frames whose inference failed, by stream
         self._unsaid = 0
         self._said = -_SUMMARY
@@ -117,34 +129,42 @@ class Engine:
             )
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._turn()
-            if self._failures >= FAILED_IN_A_ROW:
-                self._on_failure(f"the detector failed on {self._failures} batches in a row")
-                return
+        begun: _Begun | None = None
+        while not self._stopping.is_set() and self._analyst.lost is None:
+            begun = self._turn(begun)
+        if begun is not None:
+            self._finish(begun)
+        if self._analyst.lost is not None:
+            self._on_failure(self._analyst.lost)
 
-    def _turn(self) -> None:
+    def _turn(self, before: _Begun | None) -> _Begun | None:
+        """Begin what waits, finish the batch `before` it, and return the batch that is still under way, if any.
+
+        While a batch is under way nothing is waited for: its result is not kept back for the next frame.
+        """
         self._pulse = self._clock()
-        frames = self._feed.take(self._detector.max_batch, _PATIENCE)
-        if not frames:
-            return
+        frames = self._feed.take(self._analyst.max_batch, _PATIENCE if before is None else 0.0)
+        begun = (frames, self._analyst.begin(frames, self._feed.release)) if frames else None
+        if before is not None:
+            self._finish(before)
+        if begun is not None and not self._analyst.overlaps:
+            self._finish(begun)
+            return None
+        return begun
+
+    def _finish(self, begun: _Begun) -> None:
+        frames, ticket = begun
+        attempt = self._analyst.finish(ticket)
         self._observe.batch(len(frames))
-        attempt = self._detector.attempt(frames, self._feed.release)
         self._observe.stage("infer", attempt.infer)
         self._observe.stage("postprocess", attempt.postprocess)
-        self._judge(attempt)
+        if not all(isinstance(result, InferenceError) for result in attempt.results):
+            self._last_success = self._clock()
         for frame, result in zip(frames, attempt.results, strict=True):
             if isinstance(result, InferenceError):
                 self._fail(frame, result)
             else:
                 self._hand_on(frame, result)
-
-    def _judge(self, attempt: Attempt) -> None:
-        if all(isinstance(result, InferenceError) for result in attempt.results):
-            self._failures += 1
-        else:
-            self._failures = 0
-            self._last_success = self._clock()
 
     def _hand_on(self, frame: Frame, found: Detections) -> None:
         # what nobody saw because inference failed belongs to the silence before the next frame that counts
