@@ -55,27 +55,11 @@ class _Job:
     last: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What the model made of one call, and the seconds that it took."""
-
-    outputs: Outputs | InferenceError
-    seconds: float
-
-
 _Painted = tuple[_Job, Place]
+_Answer = tuple[
+    Outputs | InferenceError, float
+]  # what the model said to one call, and the seconds that it took
 Release = Callable[[Frame], None]
-
-
-@dataclass(slots=True)
-class _Call:
-    """The views of one call of the model: painted on a canvas, then answered, then free of it."""
-
-    ticket: "Ticket"
-    jobs: Sequence[_Job]
-    painted: list[_Painted] = field(default_factory=list)
-    canvas: Canvas | None = None
-    answer: Callable[[], _Answer] | None = None
 
 
 @dataclass(slots=True)
@@ -85,9 +69,22 @@ class Ticket:
     detector: "Detector"
     frames: Sequence[Frame]
     release: Release | None
-    calls: list[_Call] = field(default_factory=list)
+    due: int = 0  # calls that are not read yet
+    parts: list[list[Detections]] = field(default_factory=list)  # what was seen so far in each frame
     failed: dict[int, InferenceError] = field(default_factory=dict)
-    paint: float = 0.0
+    rows: list[int] = field(default_factory=list)
+    infer: float = 0.0
+    postprocess: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call of the model, from its painting until it is read."""
+
+    ticket: Ticket
+    canvas: Canvas
+    painted: Sequence[_Painted]
+    answer: Callable[[], _Answer]
 
 
 def open_detector(model: str, device: Device, max_batch: int | Literal["auto"], floor: float) -> "Detector":
@@ -142,8 +139,8 @@ class Detector:
         self._worker = Worker("inference")  # idle, and without a thread, unless batches overlap
         slots = max(max_batch, model.batch or 1)
         self._free = [Canvas(model.takes, slots) for _ in range(_CANVASES if self.overlaps else 1)]
-        # calls in the order of their tickets: those that have no canvas yet, and those that still have one
-        self._waiting: deque[_Call] = deque()
+        # the calls in the order of their tickets: those that have no canvas yet, and those that have one
+        self._waiting: deque[tuple[Ticket, Sequence[_Job]]] = deque()
         self._running: deque[_Call] = deque()
 
     def warm(self) -> float:
@@ -178,79 +175,77 @@ class Detector:
         `release` is called once for each frame, here or in a later call of the detector, as soon as its pixels are
         not needed any more: before the model runs on its last view.
         """
-        ticket = Ticket(self, frames, release)
+        ticket = Ticket(self, frames, release, parts=[[] for _ in frames])
         jobs = [
             _Job(number, index, view, index == len(frame.views) - 1)
             for number, frame in enumerate(frames)
             for index, view in enumerate(frame.views)
         ]
         starts = range(0, len(jobs), self.max_batch)
-        ticket.calls = [_Call(ticket, jobs[start : start + self.max_batch]) for start in starts]
-        self._waiting.extend(ticket.calls)
+        ticket.due = len(starts)
+        self._waiting.extend((ticket, jobs[start : start + self.max_batch]) for start in starts)
         self._start()
         return ticket
 
     def finish(self, ticket: Ticket) -> Attempt:
         """Wait for the model and return what it saw. Every frame of the ticket is released by then."""
         assert ticket.detector is self, "who began it finishes it"
-        parts: list[list[Detections]] = [[] for _ in ticket.frames]
-        infer = postprocess = 0.0
-        for call in ticket.calls:
-            while call.answer is None or call.canvas is not None:
-                self._start()
-                self._end_oldest()
-            begun = time.monotonic()
-            infer += self._read(call, parts)
-            postprocess += time.monotonic() - begun
+        while ticket.due:
+            self._start()
+            self._end_oldest()
         begun = time.monotonic()
         results = tuple(
-            ticket.failed.get(index)
-            or (parts[index][0] if len(parts[index]) == 1 else merge(parts[index], frame.views))
-            for index, frame in enumerate(ticket.frames)
+            ticket.failed.get(index) or (parts[0] if len(parts) == 1 else merge(parts, frame.views))
+            for index, (frame, parts) in enumerate(zip(ticket.frames, ticket.parts, strict=True))
         )
-        postprocess += time.monotonic() - begun
-        rows = tuple(len(call.painted) for call in ticket.calls if call.painted)
-        return Attempt(results, infer + ticket.paint, postprocess, rows)
+        postprocess = ticket.postprocess + time.monotonic() - begun
+        return Attempt(results, ticket.infer, postprocess, tuple(ticket.rows))
 
     def close(self) -> None:
         """End the detector's thread once what was begun is done, without waiting for it; nothing may follow."""
         self._worker.close()
 
     def _start(self) -> None:
-        """Paint and run the calls that wait, oldest first, while there are canvases for them."""
+        """Paint and run what waits, oldest first, while there are canvases for it."""
         while self._waiting and self._free:
-            call = self._waiting.popleft()
+            ticket, jobs = self._waiting.popleft()
+            canvas = self._free.pop()
             begun = time.monotonic()
-            call.canvas = canvas = self._free.pop()
-            self._paint(call, canvas)
-            call.ticket.paint += time.monotonic() - begun
-            work = partial(self._infer, canvas, len(call.painted))
-            call.answer = self._worker.submit(work) if self.overlaps else cache(work)
-            self._running.append(call)
+            painted = self._paint(ticket, jobs, canvas)
+            ticket.infer += time.monotonic() - begun
+            if painted:
+                ticket.rows.append(len(painted))
+            work = partial(self._infer, canvas, len(painted))
+            answer = self._worker.submit(work) if self.overlaps else cache(work)
+            self._running.append(_Call(ticket, canvas, painted, answer))
 
     def _end_oldest(self) -> None:
-        """Wait for the call that has had its canvas longest; an accelerator gets the next at once."""
+        """Read the call that has had its canvas longest; an accelerator gets the next one first."""
         call = self._running.popleft()
-        assert call.answer is not None, "what runs will have an answer"
-        assert call.canvas is not None, "what runs has a canvas"
-        outputs = call.answer().outputs
-        if isinstance(outputs, InferenceError):
-            call.ticket.failed.update((job.frame, outputs) for job, _ in call.painted)
+        outputs, seconds = call.answer()
         self._free.append(call.canvas)
-        call.canvas = None
         if self.overlaps:
             self._start()
+        begun = time.monotonic()
+        if isinstance(outputs, InferenceError):
+            call.ticket.failed.update((job.frame, outputs) for job, _ in call.painted)
+        else:
+            self._decode(call, outputs)
+        call.ticket.due -= 1
+        call.ticket.infer += seconds
+        call.ticket.postprocess += time.monotonic() - begun
 
-    def _paint(self, call: _Call, canvas: Canvas) -> None:
-        ticket = call.ticket
-        for job in call.jobs:
+    def _paint(self, ticket: Ticket, jobs: Sequence[_Job], canvas: Canvas) -> list[_Painted]:
+        painted: list[_Painted] = []
+        for job in jobs:
             if job.frame not in ticket.failed:  # else its other views are of no use
                 try:
-                    call.painted.append((job, canvas.put(len(call.painted), job.view)))
+                    painted.append((job, canvas.put(len(painted), job.view)))
                 except InferenceError as error:
                     ticket.failed[job.frame] = error
             if job.last and ticket.release is not None:
                 ticket.release(ticket.frames[job.frame])
+        return painted
 
     def _infer(self, canvas: Canvas, painted: int) -> _Answer:
         """Run the model on the painted views. The one part of the detector that its thread may do."""
@@ -265,31 +260,17 @@ class Detector:
                         f"expected {rows} rows in the output {name}, found {len(values)}",
                     )
         except InferenceError as error:
-            return _Answer(error, time.monotonic() - begun)
-        return _Answer(outputs, time.monotonic() - begun)
+            return error, time.monotonic() - begun
+        return outputs, time.monotonic() - begun
 
-    def _read(self, call: _Call, parts: list[list[Detections]]) -> float:
-        """Decode the answer to a call, and return the seconds that the model took."""
-        assert call.answer is not None, "the call was waited for"
-        answer = call.answer()
-        if not isinstance(answer.outputs, InferenceError):
-            self._decode(call.painted, answer.outputs, parts, call.ticket.failed)
-        return answer.seconds
-
-    def _decode(
-        self,
-        painted: Sequence[_Painted],
-        outputs: Outputs,
-        parts: list[list[Detections]],
-        failed: dict[int, InferenceError],
-    ) -> None:
-        for row, (job, place) in enumerate(painted):
+    def _decode(self, call: _Call, outputs: Outputs) -> None:
+        for row, (job, place) in enumerate(call.painted):
             try:
                 objects = self._model.family.decode(outputs, row, self._floor)
             except InferenceError as error:
-                failed[job.frame] = error
+                call.ticket.failed[job.frame] = error
             else:
-                parts[job.frame].append(self._see(objects, place, job.index))
+                call.ticket.parts[job.frame].append(self._see(objects, place, job.index))
 
     def _see(self, objects: Objects, place: Place, index: int) -> Detections:
         boxes, pixels = to_frame(objects.boxes, place)
