@@ -139,7 +139,7 @@ HISTOGRAMS: tuple[tuple[str, Axis, str, Sequence[float]], ...] = (
     ("frame_age_seconds", STREAM, "From the arrival of a frame to its result.", AGE_BUCKETS),
     ("stage_seconds", DAEMON.by("stage", Stage), "Time that one step takes for one frame or batch.", STAGE_BUCKETS),
     ("light_seconds", STREAM, "Time to shrink, measure and correct one frame.", LIGHT_BUCKETS),
-    ("batch_size", DAEMON, "Frames in one call of the detector.", BATCH_BUCKETS),
+    ("batch_size", DAEMON, "Views in one call of the model.", BATCH_BUCKETS),
     ("alarm_delay_seconds", RULE, "From the first sighting to the alarm.", DELAY_BUCKETS),
     ("delivery_seconds", WEBHOOK, "From the alarm to its acceptance by the receiver.", DELIVERY_BUCKETS),
 )
@@ -229,8 +229,8 @@ class Metrics:
     def stage(self, stage: str, seconds: float) -> None:
         self._histograms["stage_seconds"].labels(Stage(stage)).observe(seconds)
 
-    def batch(self, size: int) -> None:
-        self._histograms["batch_size"].observe(size)
+    def batch(self, views: int) -> None:
+        self._histograms["batch_size"].observe(views)
 
     def analysed(self, stream: str, age_seconds: float) -> None:
         self._counters["frames_analysed_total"].labels(stream).inc()

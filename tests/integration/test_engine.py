@@ -84,7 +84,8 @@ class Scripted:
         assert self.go.wait(30 * SCALE), "the test lets the batch go"
         if self.bug:
             raise self.bug
-        return Attempt(tuple(self._result(one) for one in ticket.frames), infer=0.25, postprocess=0.125)
+        results = tuple(self._result(one) for one in ticket.frames)
+        return Attempt(results, infer=0.25, postprocess=0.125, rows=(len(results),))
 
     def _result(self, given: Frame) -> Detections | InferenceError:
         fault = self.fault(given)

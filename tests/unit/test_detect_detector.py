@@ -1,5 +1,7 @@
 """Frames with any number of views go through a model in batches and come back whole."""
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from support.pictures import frame, grey, view
+from support.wait import SCALE
 from tocsin.detect.detector import Detector
 from tocsin.detect.families import FAMILIES, Decoder, Hints
 from tocsin.detect.manifest import InputFormat
@@ -36,8 +39,16 @@ class Bright:
         self.broken: set[int] = set()
         self.short = False
         self.box = BOX
+        self.threads: set[str] = set()
+        self.go = threading.Event()  # a test that holds the model clears it
+        self.go.set()
+        self.bug = False
 
     def infer(self, batch: NDArray[np.float32]) -> Outputs:
+        assert self.go.wait(30 * SCALE), "the test lets the model go"
+        self.threads.add(threading.current_thread().name)
+        if self.bug:
+            raise ZeroDivisionError("a bug")
         self.rows.append(len(batch))
         if len(self.rows) - 1 in self.broken:
             raise InferenceError(InferenceFault.RUNTIME, "the device is gone")
@@ -54,13 +65,23 @@ def session() -> Bright:
     return Bright()
 
 
-def _detector(session: Bright, max_batch: int = 2, fixed: int | None = None, floor: float = 0.4) -> Detector:
+CPU = Placement("CPUExecutionProvider", "cpu", None)
+CUDA = Placement("CUDAExecutionProvider", "cuda", None)
+
+
+def _detector(
+    session: Bright,
+    max_batch: int = 2,
+    fixed: int | None = None,
+    floor: float = 0.4,
+    placement: Placement = CPU,
+) -> Detector:
     takes = InputFormat(width=32, height=32)
     reading = FAMILIES["boxes+scores"].read(Bright.signature, Hints(32, 32))
     assert reading is not None, "the family reads its own outputs"
     family = Decoder("boxes+scores", reading, 32, 32, 2)
     model = Model("bright", Path("bright.onnx"), takes, family, ("thing", "other"), fixed)
-    return Detector(model, session, Placement("CPUExecutionProvider", "cpu", None), max_batch, floor)
+    return Detector(model, session, placement, max_batch, floor)
 
 
 def _shot(*lumas: int, number: int = 0) -> Frame:
@@ -166,7 +187,7 @@ def test_outputs_with_too_few_rows_are_refused(session: Bright) -> None:
 
 
 def test_warming_runs_the_smallest_and_the_largest_batch(session: Bright) -> None:
-    """What a GPU prepares for each size of batch is prepared before the first frame."""
+    """What does not fit into memory or into the graph shows before the first frame."""
     assert _detector(session, max_batch=4).warm() >= 0
     assert sorted(session.rows) == [1, 4]
 
@@ -176,3 +197,100 @@ def test_a_model_that_fails_its_first_run_is_refused(session: Bright) -> None:
     session.broken = {0}
     with pytest.raises(ModelError, match=r"bright\.onnx: its first run failed: the device is gone"):
         _detector(session).warm()
+
+
+@pytest.fixture
+def accelerated(session: Bright) -> Iterator[Detector]:
+    """A detector whose model runs beside its caller, two views in a call; its thread ends after the test."""
+    detector = _detector(session, placement=CUDA)
+    assert detector.overlaps
+    yield detector
+    session.go.set()
+    detector.close()
+
+
+def test_what_is_begun_first_is_read_first(session: Bright, accelerated: Detector) -> None:
+    """Batches that overlap give the results that each gives alone, rows and views and all."""
+    first = accelerated.begin([_shot(WHITE), _shot(BLACK)])
+    second = accelerated.begin([_shot(BLACK, WHITE, WHITE)])
+    found = [*accelerated.finish(first).results, *accelerated.finish(second).results]
+    assert [len(one) for one in found if not isinstance(one, InferenceError)] == [1, 0, 1]
+    assert session.threads == {"inference"}
+
+
+def test_the_next_views_are_painted_while_the_model_runs(session: Bright, accelerated: Detector) -> None:
+    """With one call at work the next is ready on a canvas of its own; the one after waits for a free one."""
+    released: list[int] = []
+    session.go.clear()
+    tickets = [
+        accelerated.begin([_shot(WHITE, WHITE, number=number)], lambda one: released.append(one.number))
+        for number in range(3)
+    ]
+    assert released == [0, 1], "two canvases"
+    session.go.set()
+    for ticket in tickets:
+        (found,) = accelerated.finish(ticket).results
+        assert not isinstance(found, InferenceError)
+        assert len(found) == 1
+    assert released == [0, 1, 2]
+
+
+def test_a_batch_in_between_may_be_finished_first(session: Bright, accelerated: Detector) -> None:
+    """One that jumps the queue takes nothing from those that wait, however many views they have."""
+    many = accelerated.begin([_shot(*[WHITE] * 7, number=1)])
+    (between,) = accelerated.attempt([_shot(BLACK)]).results
+    (found,) = accelerated.finish(many).results
+    assert [not isinstance(one, InferenceError) and len(one) for one in (between, found)] == [0, 1]
+    assert session.rows == [2, 2, 2, 1, 1]
+
+
+def test_a_failure_beside_costs_its_own_frames(session: Bright, accelerated: Detector) -> None:
+    """The error stands in the place of each frame of that batch; the one that was begun meanwhile is whole."""
+    session.broken = {0}
+    released: list[Frame] = []
+    first = accelerated.begin([_shot(WHITE)], released.append)
+    second = accelerated.begin([_shot(WHITE)], released.append)
+    assert isinstance(accelerated.finish(first).results[0], InferenceError)
+    assert not isinstance(accelerated.finish(second).results[0], InferenceError)
+    assert len(released) == 2
+
+
+def test_a_bug_beside_reaches_who_waits(session: Bright, accelerated: Detector) -> None:
+    """An unexpected error in the thread ends the wait for its result, and for every later one."""
+    session.bug = True
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="the inference stopped on an unexpected error"):
+            accelerated.attempt([_shot(WHITE)])
+
+
+@pytest.mark.parametrize(
+    ("max_batch", "views", "rows"), [(8, 3, 4), (8, 5, 8), (6, 5, 6), (6, 4, 4), (8, 1, 1), (1, 1, 1)]
+)
+def test_an_accelerator_gets_few_sizes_of_batch(
+    session: Bright, max_batch: int, views: int, rows: int
+) -> None:
+    """Up to the next power of two, but never more than fit; what the rest of the rows gives is nobody's."""
+    detector = _detector(session, max_batch=max_batch, placement=CUDA)
+    attempt = detector.attempt([_shot(WHITE)] * views)
+    detector.close()
+    assert session.rows == [rows]
+    assert attempt.rows == (views,)
+    assert len(attempt.results) == views
+
+
+def test_a_smaller_batch_takes_hold_at_once(session: Bright) -> None:
+    """`max_batch` is lowered between two batches where memory is short."""
+    detector = _detector(session, max_batch=8, placement=CUDA)
+    detector.attempt([_shot(WHITE)] * 8)
+    detector.max_batch = 3
+    detector.attempt([_shot(WHITE)] * 8)
+    detector.close()
+    assert session.rows == [8, 3, 3, 2]
+
+
+def test_an_accelerator_is_warm_for_each_size_of_batch(session: Bright) -> None:
+    """What it prepares for each size of batch is prepared before the first frame."""
+    detector = _detector(session, max_batch=6, placement=CUDA)
+    detector.warm()
+    detector.close()
+    assert sorted(session.rows) == [1, 2, 4, 6]

@@ -135,7 +135,7 @@ class Detector:
         self._session = session
         self._floor = floor
         self.overlaps = placement.device in _ACCELERATORS
-        self._rows = model.batch  # a graph of fixed batch always gets all its rows
+        self._fixed = model.batch  # a graph of fixed batch always gets all its rows
         self._worker = Worker("inference")  # idle, and without a thread, unless batches overlap
         slots = max(max_batch, model.batch or 1)
         self._free = [Canvas(model.takes, slots) for _ in range(_CANVASES if self.overlaps else 1)]
@@ -144,13 +144,16 @@ class Detector:
         self._running: deque[_Call] = deque()
 
     def warm(self) -> float:
-        """Run the model on grey pictures, the smallest and the largest batch, and return the seconds it took.
+        """Run the model on grey pictures in each size of batch that it prepares for, and return the seconds.
+
+        On a CPU, which prepares nothing, these are the smallest and the largest.
 
         Raises ModelError where the model cannot do it or gives what its family does not.
         """
         begun = time.monotonic()
         grey = _grey(self.input_width, self.input_height)
-        for count in {1, self.max_batch}:
+        counts = range(1, self.max_batch + 1) if self.overlaps else (1, self.max_batch)
+        for count in {min(self._rows(count), self.max_batch) for count in counts}:
             for result in self.attempt([grey] * count).results:
                 if isinstance(result, InferenceError):
                     raise ModelError(f"{self._model.path}: its first run failed: {result}") from result
@@ -215,7 +218,7 @@ class Detector:
             ticket.infer += time.monotonic() - begun
             if painted:
                 ticket.rows.append(len(painted))
-            work = partial(self._infer, canvas, len(painted))
+            work = partial(self._infer, canvas, self._rows(len(painted)))
             answer = self._worker.submit(work) if self.overlaps else cache(work)
             self._running.append(_Call(ticket, canvas, painted, answer))
 
@@ -247,12 +250,22 @@ class Detector:
                 ticket.release(ticket.frames[job.frame])
         return painted
 
-    def _infer(self, canvas: Canvas, painted: int) -> _Answer:
-        """Run the model on the painted views. The one part of the detector that its thread may do."""
+    def _rows(self, views: int) -> int:
+        """Return how many rows a call for so many views has; what is in the others is nobody's.
+
+        An accelerator prepares itself for each number of rows that it meets: it gets only few different ones.
+        """
+        if views == 0:
+            return 0
+        if self._fixed is not None or not self.overlaps:
+            return self._fixed or views
+        return min(1 << (views - 1).bit_length(), max(views, self.max_batch))
+
+    def _infer(self, canvas: Canvas, rows: int) -> _Answer:
+        """Run the model on what is painted. The one part of the detector that its thread may do."""
         begun = time.monotonic()
-        rows = self._rows or painted
         try:
-            outputs = self._session.infer(canvas.values(rows)) if painted else {}
+            outputs = self._session.infer(canvas.values(rows)) if rows else {}
             for name, values in outputs.items():
                 if len(values) != rows:
                     raise InferenceError(

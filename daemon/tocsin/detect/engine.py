@@ -33,7 +33,7 @@ class Feed(Protocol):
 class Observer(Protocol):
     """What the engine reports."""
 
-    def batch(self, size: int) -> None: ...
+    def batch(self, views: int) -> None: ...
 
     def stage(self, stage: str, seconds: float) -> None: ...
 
@@ -155,7 +155,8 @@ class Engine:
     def _finish(self, begun: _Begun) -> None:
         frames, ticket = begun
         attempt = self._analyst.finish(ticket)
-        self._observe.batch(len(frames))
+        for rows in attempt.rows:
+            self._observe.batch(rows)
         self._observe.stage("infer", attempt.infer)
         self._observe.stage("postprocess", attempt.postprocess)
         if not all(isinstance(result, InferenceError) for result in attempt.results):
