@@ -1,8 +1,11 @@
 """Newest frame wins, and the stream served longest ago goes first."""
 
+import threading
+import time
 from collections import Counter
 
 import numpy as np
+import pytest
 
 from tocsin.capture.newest import Newest
 from tocsin.frame import WHOLE, Correction, Frame, Light, Reason, View
@@ -81,6 +84,41 @@ def test_under_overload_many_views_do_not_starve_few_nor_few_the_many() -> None:
             newest.put(_frame(stream, number, views=views), lambda: None)
         served.update(_take(newest, 4))
     assert max(served.values()) - min(served.values()) <= 1, served
+
+
+def test_a_frame_does_not_wait_for_others_to_fill_the_batch() -> None:
+    """What is there goes at once, however many more would fit and however long one might wait for them."""
+    newest = Newest()
+    newest.put(_frame("a", 1), lambda: None)
+    begun = time.monotonic()
+    assert [frame.stream for frame in newest.take(8, timeout=60.0)] == ["a"]
+    assert time.monotonic() - begun < 5
+
+
+def test_a_frame_that_comes_ends_the_wait() -> None:
+    """An engine that waits takes the first frame when it comes, not when its patience ends."""
+    newest = Newest()
+    camera = threading.Timer(0.05, lambda: newest.put(_frame("a", 1), lambda: None))
+    begun = time.monotonic()
+    camera.start()
+    assert [frame.stream for frame in newest.take(8, timeout=60.0)] == ["a"]
+    assert 0.05 <= time.monotonic() - begun < 5
+    camera.join()
+
+
+@pytest.mark.parametrize(("streams", "room"), [(5, 3), (8, 3), (9, 8), (3, 8)])
+def test_under_overload_batches_go_round_and_hold_the_newest(streams: int, room: int) -> None:
+    """Whatever the room: no stream is ever more than one turn behind another, and none gets an old picture."""
+    newest, served = Newest(), Counter[str]({str(name): 0 for name in range(streams)})
+    for number in range(40):
+        for name in range(streams):
+            newest.put(_frame(str(name), 2 * number), lambda: None)
+            newest.put(_frame(str(name), 2 * number + 1), lambda: None)
+        taken = newest.take(room, 0.0)
+        assert len(taken) == min(room, streams)
+        assert {frame.number for frame in taken} == {2 * number + 1}
+        served.update(frame.stream for frame in taken)
+        assert max(served.values()) - min(served.values()) <= 1, served
 
 
 def test_nothing_to_take_is_an_empty_list() -> None:

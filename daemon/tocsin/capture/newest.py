@@ -1,5 +1,6 @@
 """The newest frame of each stream, between the supervisor and the engine: whatever is older is dropped."""
 
+import itertools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -51,8 +52,10 @@ class Newest:
             self._changed.wait_for(lambda: self._waiting, timeout)
             streams = self._next(limit)
             taken = [self._waiting.pop(stream) for stream in streams]
-            self._turn += 1
-            self._served.update(dict.fromkeys(streams, self._turn))
+            # one number each, so that those of one batch keep their order in the next: with one number for all of
+            # them, the last of nine streams got half as many turns as the first where eight fit into a batch
+            self._served.update(zip(streams, itertools.count(self._turn + 1), strict=False))
+            self._turn += len(streams)
             self._lent.update({(lent.frame.stream, lent.frame.number): lent for lent in taken})
         return [lent.frame for lent in taken]
 
