@@ -1,9 +1,12 @@
-"""How much of a bare `session.run` loop's rate the engine keeps, and where the rest goes.
+"""How much of a bare loop's rate over the same session the engine keeps, and where the rest goes.
 
-    python tests/bench/engine.py [--seconds 10] [--device cpu] [--batch 1]
+    python tests/bench/engine.py [--seconds 10] [--device cpu] [--batches 1,2,4,8] [--model NAME|PATH]
 
-Both run the bundled model on the same frames of the bundled clip, turn by turn; the
-feed always has the next frames, so that only the engine's own work makes the difference.
+Both get frames of the bundled clip; the feed always has the next ones, so that only the engine's own work makes the
+difference. They run by turns, so that what else the machine does falls on both alike. The bare loop is the same in
+all rows: what a plain session takes for a call. The engine's session runs in each of its ways: plain, with bound
+buffers, and on CUDA as a recorded graph. On a CPU the table goes on with an accelerator that is only played: a
+session that sleeps, in which nothing of this machine is at work, and gives outputs that the model gave before.
 """
 
 import argparse
@@ -13,50 +16,73 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
-import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from support.pictures import clip
-from tocsin.detect.detector import GPU_BATCH, Detector
+from tocsin.detect.bound import CUDA_GRAPHS, bind
+from tocsin.detect.detector import Detector
 from tocsin.detect.engine import Engine
-from tocsin.detect.model import open_model
+from tocsin.detect.model import Model, open_model
 from tocsin.detect.prepare import Canvas
-from tocsin.detect.session import LocalSession
+from tocsin.detect.session import LocalSession, Outputs, Placement, Session
 from tocsin.detect.strikes import Strikes
 from tocsin.errors import InferenceFault
 from tocsin.frame import Detections, Frame
 
 TURN = 0.5
-"""Seconds of one turn: short, so that what else the machine does falls on both alike."""
+"""Seconds of one turn where the model runs in a thread of its own."""
+
+BLOCK = 10
+"""Calls in one turn where the engine's thread does everything, the bare calls too."""
+
+PLAYED = 0.002, 0.004, 0.008
+"""Seconds that a call of the played accelerator takes; guessed for 8 pictures on GPUs from large to small."""
 
 
 class Endless:
-    """A feed that always has the next frames, and a ledger of what the engine reports."""
+    """A feed that always has the next frames, and a ledger of what the engine reports.
+
+    With `between` it does that after every BLOCK batches; `turns` are the seconds of those after which it did not.
+    """
 
     def __init__(self, frames: list[Frame]) -> None:
         self._frames = itertools.cycle(frames)
         self.stages: defaultdict[str, list[float]] = defaultdict(list)
+        self.between: Callable[[], None] | None = None
         self.turns: list[float] = []
-        self._taken = time.perf_counter()
-        self.frames = 0
+        self._taken = 0
+        self._at: float | None = None
+
+    def rest(self) -> None:
+        """Forget when the last frames were taken: the engine starts anew."""
+        self._at = None
 
     def take(self, limit: int, timeout: float) -> list[Frame]:
         now = time.perf_counter()
-        self.turns.append(now - self._taken)
-        self._taken = now
-        return list(itertools.islice(self._frames, limit))
+        if self._at is not None:
+            self.turns.append(now - self._at)
+        self._taken += 1
+        if self.between is not None and self._taken % BLOCK == 0:
+            self.between()
+            now = time.perf_counter()
+        frames = list(itertools.islice(self._frames, limit))
+        self._at = now
+        return frames
 
     def release(self, frame: Frame) -> None: ...  # the pixels are nobody else's
 
-    def sink(self, frame: Frame, found: Detections) -> None:
-        self.frames += 1
+    def sink(self, frame: Frame, found: Detections) -> None: ...
 
-    def batch(self, size: int) -> None: ...
+    def batch(self, views: int) -> None: ...
 
     def stage(self, stage: str, seconds: float) -> None:
         self.stages[stage].append(seconds)
@@ -69,29 +95,103 @@ class Endless:
         raise AssertionError(f"inference failed: {fault}")
 
 
-def _bare(session: LocalSession, batches: list[np.ndarray], seconds: float) -> tuple[int, float, list[float]]:
-    """Frames, seconds, and the seconds of each call."""
-    calls: list[float] = []
-    begun = time.perf_counter()
-    while time.perf_counter() - begun < seconds:
-        call = time.perf_counter()
-        session.infer(batches[len(calls) % len(batches)])
-        calls.append(time.perf_counter() - call)
-    return len(calls) * len(batches[0]), time.perf_counter() - begun, calls
+class Played:
+    """A session that takes as long as it is told, and none of the processor; gives what another one gave."""
+
+    def __init__(self, session: Session, batch: NDArray[Any], seconds: float) -> None:
+        self.signature = session.signature
+        self._outputs: dict[str, NDArray[Any]] = {
+            name: values.copy() for name, values in session.infer(batch).items()
+        }
+        self._seconds = seconds
+
+    def infer(self, batch: NDArray[Any]) -> Outputs:
+        time.sleep(self._seconds)
+        return {name: values[: len(batch)] for name, values in self._outputs.items()}
 
 
-def _engine(detector: Detector, feed: Endless, seconds: float) -> tuple[int, float]:
-    """Frames and seconds."""
-    before, failed = feed.frames, threading.Event()
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Seconds of each bare call and of each turn of the engine, and of the stages of a turn."""
+
+    calls: list[float]
+    turns: list[float]
+    stages: dict[str, list[float]]
+
+    def __str__(self) -> str:
+        bare, ours = statistics.mean(self.calls), statistics.mean(self.turns)
+        middle = statistics.median(self.calls) / statistics.median(self.turns)
+        stages = "".join(f"{statistics.median(taken) * 1e3:9.2f}" for taken in self.stages.values())
+        return f"{bare * 1e3:9.2f} {ours * 1e3:9.2f} {bare / ours:8.1%} {middle:8.1%} {stages}"
+
+
+HEADER = (
+    f"{'':24} {'bare ms':>9} {'engine ms':>9} {'rate':>8} {'middle':>8} {'infer':>9}{'postproc':>9}\n"
+    f"{'':24} {'a call':>9} {'a turn':>9} {'kept':>8} {'kept':>8} {'ms':>9}{'ms':>9}"
+)
+
+
+def compare(
+    detector: Detector, session: Session, batches: list[NDArray[Any]], feed: Endless, seconds: float
+) -> Row:
+    """Run both for so many seconds each."""
+    row, given = Row([], feed.turns, feed.stages), itertools.cycle(batches)
+    if detector.overlaps:
+        for _ in range(max(1, round(seconds / TURN))):
+            row.calls.extend(_calls(session, _until(time.perf_counter() + TURN, given)))
+            _run(detector, feed, TURN)
+    else:
+        feed.between = lambda: row.calls.extend(_calls(session, itertools.islice(given, BLOCK)))
+        _run(detector, feed, 2 * seconds)
+    return row
+
+
+def _until(end: float, batches: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    return itertools.takewhile(lambda _: time.perf_counter() < end, batches)
+
+
+def _calls(session: Session, batches: Iterable[NDArray[Any]]) -> list[float]:
+    """The seconds of each call but the first, which finds in the caches what was done before."""
+    taken = []
+    for batch in batches:
+        begun = time.perf_counter()
+        session.infer(batch)
+        taken.append(time.perf_counter() - begun)
+    return taken[1:]
+
+
+def _run(detector: Detector, feed: Endless, seconds: float) -> None:
+    failed = threading.Event()
+    feed.rest()
     engine = Engine(Strikes(detector), feed, feed.sink, feed, lambda _: failed.set())
-    begun = time.perf_counter()
     engine.start()
     assert not failed.wait(seconds), "the engine runs"
     engine.stop(time.monotonic() + 10)
-    return feed.frames - before, time.perf_counter() - begun
 
 
-def _median_ms(work: Callable[[], object], times: int = 500) -> float:
+def painted(model: Model, frames: list[Frame], batch: int) -> list[NDArray[Any]]:
+    """The frames as batches that a session takes."""
+    canvas, batches = Canvas(model.takes, batch), []
+    for start in range(len(frames)):
+        for slot in range(batch):
+            canvas.put(slot, frames[(start * batch + slot) % len(frames)].views[0])
+        batches.append(canvas.values(batch).copy())
+    return batches
+
+
+def ways(model: Model, session: Session, placement: Placement) -> Iterator[tuple[str, Session]]:
+    """The session as it was opened, and in its other ways."""
+    device = placement.device
+    yield device, session
+    if isinstance(session, LocalSession):
+        yield f"{device} bound", LocalSession(bind(session._session, device))
+    if device == "cuda":
+        providers = [(placement.provider, {"cudnn_conv_algo_search": "HEURISTIC", **CUDA_GRAPHS})]
+        opened = bind(ort.InferenceSession(model.path, providers=providers, enable_fallback=0), device)
+        yield f"{device} {opened.way}", LocalSession(opened)
+
+
+def _median_ms(work: Callable[[], object], times: int = 300) -> float:
     """The middle of the times that a call takes."""
     taken = []
     for _ in range(times):
@@ -106,57 +206,45 @@ def main() -> None:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--seconds", type=float, default=10.0, help="for each of the two")
+    options.add_argument("--seconds", type=float, default=10.0, help="for each of the two, in each row")
     options.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    options.add_argument("--batch", type=int, default=0, help="0: 1 on a CPU, 8 on a GPU")
+    options.add_argument("--batches", default="1,2,4,8")
+    options.add_argument("--model", default="nanodet-coco-416", help="a name in the manifest, or a path")
     options.add_argument("--floor", type=float, default=0.5, help="lowest score that is kept")
     chosen = options.parse_args()
 
     cv2.setNumThreads(1)  # as the daemon has it
-    model, session, placement = open_model("nanodet-coco-416", chosen.device)
-    batch = chosen.batch or (1 if placement.device == "cpu" else GPU_BATCH)
-    detector = Detector(model, session, placement, batch, chosen.floor)
-    frames = list(clip(range(0, 256, 16), detector.input_width, detector.input_height))
-    canvas, batches = Canvas(model.takes, batch), []
-    for start in range(len(frames)):
-        for slot in range(batch):
-            canvas.put(slot, frames[(start * batch + slot) % len(frames)].views[0])
-        batches.append(canvas.values(batch).copy())
-    detector.warm()
-
-    feed = Endless(frames)
-    bare, ours = [0, 0.0], [0, 0.0]
-    calls: list[float] = []
-    turns: list[float] = []
-    ratios: list[float] = []
-    for _ in range(max(1, round(chosen.seconds / TURN))):
-        count, seconds, taken = _bare(session, batches, TURN)
-        bare, calls = [bare[0] + count, bare[1] + seconds], calls + taken
-        feed.turns.clear()
-        count, seconds = _engine(detector, feed, TURN)
-        ours, turns = [ours[0] + count, ours[1] + seconds], turns + feed.turns[1:]
-        ratios.append(statistics.median(taken) / statistics.median(feed.turns[1:]))
-
+    model, session, placement = open_model(chosen.model, chosen.device)
+    frames = list(clip(range(0, 256, 16), model.takes.width, model.takes.height))
     view = frames[0].views[0]
-    outputs = session.infer(batches[0])
-    rates = bare[0] / bare[1], ours[0] / ours[1]
-    print(
-        f"provider {placement.provider}, batch {batch}, view {view.width}x{view.height}, floor {chosen.floor}"
-    )
-    print(
-        f"bare session.run  {rates[0]:8.1f} frames/s  {statistics.median(calls) * 1e3:8.2f} ms a call (median)"
-    )
-    print(
-        f"engine            {rates[1]:8.1f} frames/s  {statistics.median(turns) * 1e3:8.2f} ms a turn (median)"
-    )
-    print(
-        f"engine / bare     {rates[1] / rates[0]:8.1%} by rate, {statistics.median(ratios):.1%} the median of turns"
-    )
-    for stage, taken in feed.stages.items():
-        print(f"  {stage:<12} {statistics.median(taken) * 1e3:.2f} ms a batch")
-    print(f"prepare one view  {_median_ms(lambda: canvas.put(0, view)):.3f} ms")
-    decode = _median_ms(lambda: model.family.decode(outputs, 0, chosen.floor))
-    print(f"decode one row    {decode:.3f} ms")
+    print(f"{model.name} on {placement.provider}, view {view.width}x{view.height}, floor {chosen.floor}")
+    print(HEADER)
+
+    def show(name: str, run: Session, bare: Session, where: Placement, batch: int) -> None:
+        detector = Detector(model, run, where, batch, chosen.floor)
+        detector.warm()
+        row = compare(detector, bare, painted(model, frames, batch), Endless(frames), chosen.seconds)
+        detector.close()
+        print(f"{name:24} {row}", flush=True)
+
+    for batch in map(int, chosen.batches.split(",")):
+        for name, run in ways(model, session, placement):
+            show(f"{name}, batch {batch}", run, session, placement, batch)
+    if placement.device == "cpu":
+        (full, *_) = painted(model, frames, 8)
+        for seconds in PLAYED:
+            played = Played(session, full, seconds)
+            show(
+                f"played {seconds * 1e3:.0f} ms, batch 8",
+                played,
+                played,
+                replace(placement, device="cuda"),
+                8,
+            )
+
+    canvas, outputs = Canvas(model.takes, 1), session.infer(painted(model, frames, 1)[0])
+    print(f"hot: prepare one view {_median_ms(lambda: canvas.put(0, view)):.3f} ms")
+    print(f"hot: decode one row {_median_ms(lambda: model.family.decode(outputs, 0, chosen.floor)):.3f} ms")
 
 
 if __name__ == "__main__":
