@@ -112,21 +112,22 @@ class Played:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Seconds of each bare call and of each turn of the engine, and of the stages of a turn."""
+    """Seconds of each bare call and of each turn of the engine, a list for a block, and of the stages of a turn."""
 
-    calls: list[float]
-    turns: list[float]
+    calls: list[list[float]]
+    turns: list[list[float]]
     stages: dict[str, list[float]]
 
     def __str__(self) -> str:
-        bare, ours = statistics.mean(self.calls), statistics.mean(self.turns)
-        middle = statistics.median(self.calls) / statistics.median(self.turns)
+        bare, ours = (statistics.mean(itertools.chain(*blocks)) for blocks in (self.calls, self.turns))
+        pairs = zip(map(statistics.median, self.calls), map(statistics.median, self.turns), strict=True)
+        middle = statistics.median(one / other for one, other in pairs)
         stages = "".join(f"{statistics.median(taken) * 1e3:9.2f}" for taken in self.stages.values())
         return f"{bare * 1e3:9.2f} {ours * 1e3:9.2f} {bare / ours:8.1%} {middle:8.1%} {stages}"
 
 
 HEADER = (
-    f"{'':24} {'bare ms':>9} {'engine ms':>9} {'rate':>8} {'middle':>8} {'infer':>9}{'postproc':>9}\n"
+    f"{'':24} {'bare ms':>9} {'engine ms':>9} {'of mean':>8} {'median':>8} {'infer':>9}{'postproc':>9}\n"
     f"{'':24} {'a call':>9} {'a turn':>9} {'kept':>8} {'kept':>8} {'ms':>9}{'ms':>9}"
 )
 
@@ -135,13 +136,19 @@ def compare(
     detector: Detector, session: Session, batches: list[NDArray[Any]], feed: Endless, seconds: float
 ) -> Row:
     """Run both for so many seconds each."""
-    row, given = Row([], feed.turns, feed.stages), itertools.cycle(batches)
+    row, given = Row([], [], feed.stages), itertools.cycle(batches)
+
+    def close_block(some: Iterable[NDArray[Any]]) -> None:
+        row.turns.append(feed.turns[1:])
+        feed.turns.clear()
+        row.calls.append(_calls(session, some))
+
     if detector.overlaps:
         for _ in range(max(1, round(seconds / TURN))):
-            row.calls.extend(_calls(session, _until(time.perf_counter() + TURN, given)))
             _run(detector, feed, TURN)
+            close_block(_until(time.perf_counter() + TURN, given))
     else:
-        feed.between = lambda: row.calls.extend(_calls(session, itertools.islice(given, BLOCK)))
+        feed.between = lambda: close_block(itertools.islice(given, BLOCK))
         _run(detector, feed, 2 * seconds)
     return row
 

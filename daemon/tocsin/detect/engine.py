@@ -169,7 +169,9 @@ class Engine:
 
     def _hand_on(self, frame: Frame, found: Detections) -> None:
         # what nobody saw because inference failed belongs to the silence before the next frame that counts
-        frame = replace(frame, silence=max(frame.silence, self._silences.pop(frame.stream, 0.0)))
+        unseen = self._silences.pop(frame.stream, 0.0)
+        if unseen > frame.silence:
+            frame = replace(frame, silence=unseen)
         self._observe.analysed(frame.stream, max(0.0, self._clock() - frame.at))
         for index, count in Counter(found.classes.tolist()).items():
             self._observe.detected(frame.stream, found.labels[index], count)
