@@ -1,6 +1,6 @@
 """How much of a bare loop's rate over the same session the engine keeps, and where the rest goes.
 
-    python tests/bench/engine.py [--seconds 10] [--device cpu] [--batches 1,2,4,8] [--model NAME|PATH]
+    python tests/bench/engine.py [--seconds 5] [--device cpu] [--batches 1,2,4,8] [--model NAME|PATH]
 
 Both get frames of the bundled clip; the feed always has the next ones, so that only the engine's own work makes the
 difference. They run by turns, so that what else the machine does falls on both alike. The bare loop is the same in
@@ -213,7 +213,7 @@ def main() -> None:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--seconds", type=float, default=10.0, help="for each of the two, in each row")
+    options.add_argument("--seconds", type=float, default=5.0, help="for each of the two, in each row")
     options.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     options.add_argument("--batches", default="1,2,4,8")
     options.add_argument("--model", default="nanodet-coco-416", help="a name in the manifest, or a path")

@@ -232,7 +232,7 @@ def test_the_next_views_are_painted_while_the_model_runs(session: Bright, accele
         (found,) = accelerated.finish(ticket).results
         assert not isinstance(found, InferenceError)
         assert len(found) == 1
-    assert released == [0, 1, 2]
+        assert released == [0, 1, 2], "the canvas of the first went to the third before the first was read"
 
 
 def test_a_batch_in_between_may_be_finished_first(session: Bright, accelerated: Detector) -> None:
