@@ -84,6 +84,8 @@ class InferenceFault(StrEnum):
     NONFINITE = "nonfinite"
     SHAPE = "shape"
     IMPLAUSIBLE = "implausible"
+    OOM = "oom"
+    DEADLINE = "deadline"
 
 
 class InferenceError(TocsinError):

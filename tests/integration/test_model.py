@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from support import blockmodel, graphs
 from support.pictures import clip, frame, grey, view
+from tocsin.detect import device
 from tocsin.detect import session as adapter
 from tocsin.detect.detector import Detector, open_detector
-from tocsin.errors import InferenceError, InferenceFault, ModelError, StartError
+from tocsin.errors import InferenceError, InferenceFault, ModelError
 from tocsin.frame import Detections
 from tocsin.resources import find
 
 LABELS = Path(__file__).parent.parent / "data" / "pedestrians-labels.coco.json"
 WHITE, BLACK = 235, 16
-without_gpu = pytest.mark.skipif(adapter.gpu_visible(), reason="this machine has a GPU")
 
 
 @pytest.fixture(scope="module")
@@ -88,36 +88,9 @@ def test_nothing_is_printed(
     bundled: Detector, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Opening on a machine whose GPU does not load, and running, leaves stdout and stderr alone."""
-    monkeypatch.setattr(adapter, "gpu_visible", lambda: True)
+    monkeypatch.setattr(device, "visible", lambda: True)
     open_detector("nanodet-coco-416", "auto", "auto", floor=0.5).warm()
     assert capfd.readouterr() == ("", "")
-
-
-@without_gpu
-def test_a_gpu_that_does_not_load_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`auto` falls back to the CPU and carries the reason; the provider is the one that the session has."""
-    monkeypatch.setattr(adapter, "gpu_visible", lambda: True)
-    detector = open_detector("nanodet-coco-416", "auto", "auto", floor=0.5)
-    assert (detector.provider, detector.device) == ("CPUExecutionProvider", "cpu")
-    assert detector.degraded is not None
-    assert detector.degraded.startswith("a GPU is visible, but ")
-
-
-@without_gpu
-def test_no_gpu_is_no_degradation() -> None:
-    """On a machine that has none, `auto` is the CPU and nothing is missing."""
-    detector = open_detector("nanodet-coco-416", "auto", "auto", floor=0.5)
-    assert (detector.device, detector.degraded) == ("cpu", None)
-
-
-@without_gpu
-def test_a_gpu_asked_for_must_be_had() -> None:
-    """`cuda` on a machine without one is one sentence, and no session on the CPU."""
-    with pytest.raises(
-        StartError, match=r"^detector\.device: expected cuda, found that no NVIDIA device"
-    ) as caught:
-        open_detector("nanodet-coco-416", "cuda", "auto", floor=0.5)
-    assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_name_comes_with_the_known_ones() -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -69,6 +70,65 @@ def save(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     if labels is not None:
         helper.set_model_props(model, {"names": json.dumps(dict(enumerate(labels)))})
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def save_endless(path: Path, limit: float = 0.9) -> Path:
+    """Write the same model for pictures of 32x32 with a loop that never ends where a pixel is above the limit."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["goes"]), helper.make_node("Mul", ["seen", "one"], ["next"])],
+        "turn",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("seen", TensorProto.FLOAT, []),
+        ],
+        [
+            helper.make_tensor_value_info("goes", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, []),
+        ],
+    )
+    nodes = [
+        helper.make_node("ReduceMax", ["images"], ["brightest"], keepdims=0),
+        helper.make_node("Greater", ["brightest", "limit"], ["begin"]),
+        helper.make_node("Loop", ["turns", "begin", "one"], ["factor"], body=body),
+    ]
+    constants = {
+        "limit": np.array(limit, np.float32),
+        "turns": np.array(2**62, np.int64),
+        "one": np.array(1.0, np.float32),
+    }
+    return _with(path, nodes, constants, "factor")
+
+
+def save_greedy(path: Path) -> Path:
+    """Write the same model for pictures of 32x32 that wants 4 TiB for each further picture of a batch."""
+    nodes = [
+        helper.make_node("Shape", ["images"], ["pictures"], start=0, end=1),
+        helper.make_node("Sub", ["pictures", "one"], ["further"]),
+        helper.make_node("Mul", ["further", "tebi"], ["wanted"]),
+        helper.make_node("Add", ["wanted", "one"], ["size"]),
+        helper.make_node(
+            "ConstantOfShape", ["size"], ["ones"], value=numpy_helper.from_array(np.ones(1, np.float32))
+        ),
+        helper.make_node("ReduceMax", ["ones"], ["factor"], keepdims=0),
+    ]
+    constants = {"one": np.array([1], np.int64), "tebi": np.array([2**40], np.int64)}
+    return _with(path, nodes, constants, "factor")
+
+
+def _with(path: Path, nodes: Sequence[onnx.NodeProto], constants: dict[str, Any], factor: str) -> Path:
+    """Write the plain model with its scores multiplied by what further nodes make of the pictures."""
+    model = onnx.load(save(path))
+    (last,) = [node for node in model.graph.node if "scores" in node.output]
+    last.output[0] = "plain"
+    model.graph.node.extend([*nodes, helper.make_node("Mul", ["plain", factor], ["scores"])])
+    known = {tensor.name for tensor in model.graph.initializer}
+    model.graph.initializer.extend(
+        numpy_helper.from_array(value, name) for name, value in constants.items() if name not in known
+    )
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
     return path

@@ -69,7 +69,7 @@ FAULTS = [
     pytest.param(
         "device: cpu",
         "device: tpu9",
-        "f:1: detector.device: expected auto, cuda or cpu, found tpu9",
+        "f:1: detector.device: expected auto, cuda, tensorrt, openvino or cpu, found tpu9",
         id="no choice",
     ),
     pytest.param(

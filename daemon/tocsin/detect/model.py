@@ -14,7 +14,7 @@ from tocsin.detect.describe import Model, describe
 from tocsin.detect.families.detr import SIZES
 from tocsin.detect.manifest import Entry
 from tocsin.detect.modelfile import check_file
-from tocsin.detect.session import Device, LocalSession, Outputs, Placement, Session, open_session
+from tocsin.detect.session import Device, FlexibleSession, Outputs, Placement, Session, open_session
 from tocsin.errors import ModelError
 from tocsin.resources import find
 
@@ -41,7 +41,7 @@ def check_classes(labels: Sequence[str], wanted: Sequence[str]) -> list[UnknownC
 class Fitted:
     """A session whose graph takes or gives other things than a batch of pictures, seen as one that does not."""
 
-    def __init__(self, session: LocalSession, model: Model) -> None:
+    def __init__(self, session: FlexibleSession, model: Model) -> None:
         self.signature = session.signature
         self._session = session
         self._model = model

@@ -21,9 +21,9 @@ class DetectorSettings(Section):
     model: Annotated[str, AfterValidator(_resolve_model), text_of(_MODEL)] = Field(
         default="nanodet-coco-416", description="a name in models/manifest.yaml, or a path to an .onnx file"
     )
-    device: Literal["auto", "cuda", "cpu"] = Field(
+    device: Literal["auto", "cuda", "tensorrt", "openvino", "cpu"] = Field(
         default="auto",
-        description="auto takes the GPU where there is one and says so; cuda must be had, or nothing starts",
+        description="auto takes an NVIDIA GPU where there is one; what is named must be had, or nothing starts",
     )
     max_batch: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
         default="auto", description="frames in one call of the detector: 1 on a CPU, 8 on a GPU when auto"

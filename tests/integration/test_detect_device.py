@@ -1,0 +1,113 @@
+"""Devices on this machine, with the ONNX Runtime that is installed."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from support import graphs
+from tocsin.detect import device
+from tocsin.detect.device import CPU
+from tocsin.detect.session import Device, Placement, open_session
+from tocsin.errors import StartError
+
+without_gpu = pytest.mark.skipif(device.visible(), reason="this machine has a GPU")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A tiny detector."""
+    return graphs.save(tmp_path / "own.onnx")
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The root of a machine on which nothing of NVIDIA's is seen."""
+    root = tmp_path / "root"
+    (root / "dev").mkdir(parents=True)
+    monkeypatch.setattr(device, "ROOT", root)
+    return root
+
+
+@pytest.fixture
+def shown(bare: Path) -> Path:
+    """The same, but it shows a device that works for nobody."""
+    (bare / "dev/nvidia0").touch()
+    return bare
+
+
+@without_gpu
+@pytest.mark.parametrize("wanted", ["cuda", "tensorrt"])
+def test_a_device_asked_for_by_name_must_be_had(model: Path, bare: Path, wanted: Device) -> None:
+    """On a machine without it there is one sentence, and no session on the CPU."""
+    with pytest.raises(StartError) as caught:
+        open_session(model, wanted)
+    assert str(caught.value).startswith(
+        f"detector.device: expected {wanted}, found that no NVIDIA device is visible: there is no /dev/nvidia0"
+    )
+    assert "\n" not in str(caught.value)
+
+
+@without_gpu
+def test_a_device_that_does_not_load_is_said(model: Path, shown: Path) -> None:
+    """`auto` falls back to the CPU and carries the reason; the provider is the one that the session has."""
+    _, placement = open_session(model, "auto")
+    assert (placement.provider, placement.device, placement.accelerated) == (CPU, "cpu", 0)
+    assert placement.degraded == (
+        "a GPU is visible, but the NVIDIA driver is not loaded: there is no /proc/driver/nvidia/version"
+    )
+
+
+@without_gpu
+def test_the_next_thing_that_is_missing_is_said_then(model: Path, shown: Path) -> None:
+    """With a driver in the kernel, it is the driver's library."""
+    (shown / "proc/driver/nvidia").mkdir(parents=True)
+    (shown / "proc/driver/nvidia/version").write_text("NVIDIA UNIX x86_64 Kernel Module  590.1  Release\n")
+    with pytest.raises(StartError, match=r"expected cuda, found that libcuda\.so\.1 cannot be loaded"):
+        open_session(model, "cuda")
+
+
+def test_a_machine_without_one_is_not_degraded(model: Path, bare: Path) -> None:
+    """Where no GPU is visible, `auto` is the CPU, knows its nodes, and nothing is missing."""
+    _, placement = open_session(model, "auto")
+    assert placement == Placement(CPU, "cpu", None, placement.nodes, 0)
+    assert placement.nodes > 0
+
+
+def test_the_cpu_is_the_cpu_wherever_a_gpu_is(model: Path, shown: Path) -> None:
+    """Who asks for the CPU by name is not told about the GPU."""
+    _, placement = open_session(model, "cpu")
+    assert (placement.device, placement.degraded) == ("cpu", None)
+
+
+@without_gpu
+def test_nothing_is_printed(model: Path, shown: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A device that does not load leaves stdout and stderr alone."""
+    open_session(model, "auto")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_runtime_that_is_not_installed_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the module of OpenVINO cannot be imported, the extra that brings it is."""
+    monkeypatch.setitem(sys.modules, "tocsin.detect.openvino", None)
+    with pytest.raises(
+        StartError, match=r"expected openvino, found .* cannot be imported: pip install 'tocsin\[openvino\]'$"
+    ):
+        open_session(model, "openvino")
+
+
+def test_openvino_is_opened_by_its_own_module(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`openvino` goes to the module of that name, with the path."""
+    opened = (object(), Placement("CPU", "openvino", None, 7, 7))
+    asked: list[Path] = []
+
+    def open_openvino(path: Path) -> object:
+        asked.append(path)
+        return opened
+
+    module = ModuleType("tocsin.detect.openvino")
+    module.open_openvino = open_openvino  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tocsin.detect.openvino", module)
+    assert open_session(model, "openvino") is opened
+    assert asked == [model]
