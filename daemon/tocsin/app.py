@@ -199,11 +199,14 @@ class App:
             raise ConfigError(*faults)
         seconds = detector.warm()
         self._metrics.detector_info(detector.model_name, detector.device, detector.provider)
+        self._metrics.detector_accelerated(detector.placement.ratio)
         self._metrics.detector_degraded(detector.degraded is not None)
         log.info(
             "the detector is warm",
             provider=detector.provider,
             device=detector.device,
+            nodes=detector.placement.nodes,
+            accelerated=detector.placement.accelerated,
             seconds=round(seconds, 2),
         )
         if detector.degraded:
@@ -275,7 +278,13 @@ class App:
         if not self._ready:
             return Health((PartHealth("daemon", False, "starting or stopping"),))
         detector = self._detector
-        facts = {"model": detector.model_name, "device": detector.device, "provider": detector.provider}
+        facts = {
+            "model": detector.model_name,
+            "device": detector.device,
+            "provider": detector.provider,
+            "nodes": str(detector.placement.nodes),
+            "accelerated": str(detector.placement.accelerated),
+        }
         return Health(
             (
                 PartHealth("configuration", True, "valid", {"digest": self._config.digest}),

@@ -13,6 +13,7 @@ from tocsin.config.places import fault_at
 from tocsin.config.secrets import secret_faults
 from tocsin.detect.detector import Detector, open_detector
 from tocsin.detect.model import check_classes
+from tocsin.detect.session import Placement
 from tocsin.detect.settings import DetectorSettings
 from tocsin.errors import ConfigError, ModelError, StartError, TocsinError
 from tocsin.fields import counted
@@ -21,12 +22,10 @@ from tocsin.yamlfile import Fault, KeyPath, read
 
 @dataclass(frozen=True, slots=True)
 class DetectorFacts:
-    """Which model it is and where it really runs; `degraded` says why not on the accelerator that is there."""
+    """Which model it is and where it really runs."""
 
     model: str
-    provider: str
-    device: str
-    degraded: str | None
+    placement: Placement
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class Checked:
             counted(len(config.rules), "rule"),
             counted(len(config.webhooks), "webhook"),
         )
-        return f"valid: {', '.join(parts)}; {detector.model} runs on {detector.provider}"
+        return f"valid: {', '.join(parts)}; {detector.model} runs on {detector.placement}"
 
 
 def check(path: str | os.PathLike[str]) -> Checked:
@@ -90,7 +89,8 @@ def _judge(reading: Reading, secrets: list[Fault]) -> Checked:
     config = reading.config
     assert config is not None, "a configuration that is none has faults"
     assert trial.facts is not None, "a detector that does not open is a fault, and so is a model of no sense"
-    return Checked(config, trial.facts, tuple(messages(config, [*notes(config), *_what_may_mend(config)])))
+    doubts = [*notes(config), *_degraded(trial.facts.placement), *_what_may_mend(config)]
+    return Checked(config, trial.facts, tuple(messages(config, doubts)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +119,17 @@ def _try_detector(parts: Parts) -> _Trial:
     except ModelError as error:
         faults.append(fault_at(("detector", "model"), str(error)))
         return _Trial(None, tuple(faults), tuple(missing))
-    facts = DetectorFacts(detector.model_name, detector.provider, detector.device, detector.degraded)
+    facts = DetectorFacts(detector.model_name, detector.placement)
     return _Trial(facts, tuple(faults), tuple(missing))
 
 
 def _open(settings: DetectorSettings) -> Detector:
     return open_detector(settings.model, settings.device, settings.max_batch, assembly.NOBODY_ASKS)
+
+
+def _degraded(placement: Placement) -> Iterator[Fault]:
+    if placement.degraded:
+        yield fault_at(("detector", "device"), placement.degraded)
 
 
 def _unknown_classes(parts: Parts, labels: tuple[str, ...]) -> Iterator[Fault]:

@@ -62,6 +62,16 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class DeviceName(StrEnum):
+    """The words of `detector.device`."""
+
+    AUTO = "auto"
+    CUDA = "cuda"
+    TENSORRT = "tensorrt"
+    OPENVINO = "openvino"
+    CPU = "cpu"
+
+
 class LogLevel(StrEnum):
     """The least urgent lines that are written."""
 
@@ -202,6 +212,9 @@ def check(
         typer.Option("--out", "-o", metavar="PNG", help="Where the picture with boxes is written."),
     ] = None,
     min_score: Annotated[float, typer.Option(min=0.01, max=1, help="With --image: what is shown.")] = 0.5,
+    device: Annotated[
+        DeviceName | None, typer.Option(help="With --model: where it shall run, or nowhere; auto by default.")
+    ] = None,
     probe_streams: Annotated[
         bool,
         typer.Option("--probe", help="Also open every stream of FILE for one picture, for 20 s at most."),
@@ -235,10 +248,10 @@ def check(
     if model is not None:
         if probe_streams:
             raise InputError("--probe: expected FILE beside it, found --model")
-        _check_model(model, image, out, min_score)
+        _check_model(model, image, out, min_score, device or DeviceName.AUTO)
         return
-    if image is not None or out is not None:
-        raise InputError("--image and --out: expected --model beside them, found none")
+    if image is not None or out is not None or device is not None:
+        raise InputError("--image, --out and --device: expected --model beside them, found none")
     assert file is not None, "there is either a file or a model"
     checked = checks.check(file)
     for warning in checked.warnings:
@@ -268,7 +281,9 @@ def _probe_streams(settings: "Config", lens: list[str], as_json: bool) -> None:
         _leave(TEMPORARY_FAILURE)
 
 
-def _check_model(model: str, image: Path | None, out: Path | None, min_score: float) -> None:
+def _check_model(
+    model: str, image: Path | None, out: Path | None, min_score: float, device: DeviceName
+) -> None:
     from tocsin import modelcheck
     from tocsin.footage.output import check_target, write
 
@@ -277,7 +292,7 @@ def _check_model(model: str, image: Path | None, out: Path | None, min_score: fl
     if image is not None and out is not None:
         check_target("--out", out, ".png", [image])
     picture = None if image is None else modelcheck.read_image(image)
-    examined = modelcheck.examine(model, "auto", picture, min_score)
+    examined = modelcheck.examine(model, device.value, picture, min_score)
     for line in modelcheck.lines(examined):
         print(line)
     if out is not None and picture is not None and examined.found is not None:
@@ -392,7 +407,9 @@ def _leave(code: int) -> NoReturn:
 
 def _show_status(console: Console, answer: dict[str, Any]) -> None:
     detector = answer["detector"]
-    console.print(f"detector  {detector['model']} on {detector['provider']} ({detector['device']})")
+    accelerated = detector["accelerated"]
+    share = f", {accelerated} of {detector['nodes']} nodes on it" if accelerated else ""
+    console.print(f"detector  {detector['model']} on {detector['provider']} ({detector['device']}{share})")
     if detector["degraded"]:
         console.print(f"          degraded: {detector['degraded']}")
     console.print(f"metrics   port {answer['port']}\n")

@@ -136,7 +136,7 @@ def _greet(console: Console, report: Report, receiver: Receiver) -> None:
     console.print(
         "Tocsin demo: a recorded street scene plays as a live camera, and persons at its right edge raise alarms."
     )
-    console.print(f"  detector  {detector.model_name} on {detector.provider} ({detector.device})")
+    console.print(f"  detector  {detector.model_name} on {detector.placement}")
     if detector.degraded:
         console.print(f"            degraded: {detector.degraded}")
     console.print(f"  metrics   http://127.0.0.1:{report.port}/metrics", highlight=False)

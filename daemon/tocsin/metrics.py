@@ -102,6 +102,7 @@ BATCH_BUCKETS = (1, 2, 3, 4, 6, 8, 16, 32, 64)
 GAUGES: tuple[tuple[str, Axis, str], ...] = (
     ("build_info", VERSION, "The running version; always 1."),
     ("detector_info", DETECTOR, "The model, and the device and provider it really runs on; always 1."),
+    ("detector_accelerated_ratio", DAEMON, "Share of the model's nodes that run on the accelerator; 0 on a CPU."),
     ("detector_degraded", DAEMON, "1 while the detector runs on less than the machine has, or fails."),
     ("stream_up", STREAM, "1 while the stream brings clean pictures."),
     ("stream_last_frame_age_seconds", STREAM, "Time since a clean frame came, or since the start when none did."),
@@ -248,6 +249,9 @@ class Metrics:
         """Say what the detector is now; what it was before is forgotten."""
         self._gauges["detector_info"].clear()
         self._gauges["detector_info"].labels(model, device, provider).set(1)
+
+    def detector_accelerated(self, ratio: float) -> None:
+        self._gauges["detector_accelerated_ratio"].set(ratio)
 
     def detector_degraded(self, degraded: bool) -> None:
         self._gauges["detector_degraded"].set(degraded)

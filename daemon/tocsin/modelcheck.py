@@ -16,7 +16,7 @@ from tocsin.detect.describe import Model, shape_text
 from tocsin.detect.detector import GPU_BATCH, Detector
 from tocsin.detect.manifest import Fit, InputFormat
 from tocsin.detect.model import open_model
-from tocsin.detect.session import Device, Placement, Signature, Tensor
+from tocsin.detect.session import DEADLINE, Device, Placement, Signature, Tensor
 from tocsin.errors import InputError
 from tocsin.fields import counted
 from tocsin.footage.pictures import image_files, pictures, to_rgb
@@ -55,11 +55,9 @@ def examine(word: str, device: Device, image: VideoFrame | None, min_score: floa
     InferenceError where its numbers are no result.
     """
     model, session, placement = open_model(word, device)
-    most = model.batch or GPU_BATCH
-    detector = Detector(model, session, placement, most, min_score)
-    detector.warm()
+    detector = Detector(model, session, placement, model.batch or GPU_BATCH, min_score)
     picture = _frame(image or _grey(), model.takes)
-    speeds = tuple(_time(detector, picture, count) for count in sorted({1, most}))
+    speeds = tuple(_speeds(detector, picture, model.batch))
     found = None if image is None else detector.detect([picture])[0]
     return Examined(model, session.signature, placement, speeds, found)
 
@@ -86,6 +84,21 @@ def _frame(image: VideoFrame, takes: InputFormat) -> Frame:
     return Frame("", 0, 0.0, 0.0, 0.0, image.width, image.height, (view,))
 
 
+def _speeds(detector: Detector, picture: Frame, fixed: int | None) -> Iterator[Speed]:
+    """The speed for one picture, and for as many as one call takes where they do not take too long together."""
+    most = detector.max_batch
+    if fixed is None:
+        detector.max_batch = 1
+    detector.warm()
+    alone = _time(detector, picture, 1)
+    yield alone
+    together = alone.infer if fixed else alone.infer * most  # all rows of a fixed batch are always computed
+    if most > 1 and together < DEADLINE / 2:
+        detector.max_batch = most
+        detector.warm()
+        yield _time(detector, picture, most)
+
+
 def _time(detector: Detector, picture: Frame, count: int) -> Speed:
     infer: list[float] = []
     rest: list[float] = []
@@ -107,7 +120,7 @@ def lines(examined: Examined) -> Iterator[str]:
     yield f"family    {model.family.name}"
     yield f"labels    {counted(len(model.labels), 'label')}: {_some(model.labels)}"
     yield f"pixels    {preparation(model.takes)}"
-    yield f"runs on   {placement.provider} ({placement.device})"
+    yield f"runs on   {placement}"
     if placement.degraded:
         yield f"          degraded: {placement.degraded}"
     for speed in examined.speeds:
@@ -115,6 +128,8 @@ def lines(examined: Examined) -> Iterator[str]:
             f"speed     {speed.infer * 1000:.1f} ms a frame, {speed.batch} at a time, "
             f"and {speed.rest * 1000:.1f} ms to read what it gives"
         )
+    if len(examined.speeds) == 1 and model.batch is None:
+        yield f"          {GPU_BATCH} at a time take too long to be tried here"
     if examined.found is not None:
         yield f"found     {counted(len(examined.found), 'object')}"
         yield from (f"          {words}" for words in _objects(examined.found))

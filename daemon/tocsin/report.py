@@ -50,6 +50,8 @@ class Report:
                 "device": self.detector.device,
                 "provider": self.detector.provider,
                 "degraded": self.detector.degraded,
+                "nodes": self.detector.placement.nodes,
+                "accelerated": self.detector.placement.accelerated,
             },
             "alarms": [
                 {**alarm.alarm.payload(), "opened": stamp(alarm.opened), "reported": stamp(alarm.reported)}

@@ -50,7 +50,7 @@ def test_a_good_configuration_is_said_to_be_valid(good: Path) -> None:
     checked = tocsin("check", str(good))
     assert (checked.returncode, checked.stderr) == (0, "")
     assert re.search(
-        r"valid: 1 stream, 1 rule, 1 webhook; nanodet-coco-416 runs on \w+Provider", checked.stdout
+        r"valid: 1 stream, 1 rule, 1 webhook; nanodet-coco-416 runs on \w+Provider \(\w+.*\)", checked.stdout
     )
 
 

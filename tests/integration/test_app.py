@@ -26,6 +26,7 @@ from tocsin.config.load import loads, resolve_secrets
 from tocsin.deliver.event import OpenAlarm
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
+from tocsin.detect import device
 
 
 class _Silent:
@@ -58,6 +59,25 @@ def _left_open(folder: Path, rule: str, reported: datetime) -> str:
     outbox.commit(Change(opened=(OpenAlarm(known, reported, reported),))).result(5)
     outbox.stop(time.monotonic() + 5)
     return known.alarm_id
+
+
+def test_an_accelerator_that_does_not_load_is_told_everywhere(
+    block_model: Path, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine that shows a GPU without a driver: readiness, status and metrics say where the model runs."""
+    (tmp_path / "root/dev").mkdir(parents=True)
+    (tmp_path / "root/dev/nvidia0").touch()
+    monkeypatch.setattr(device, "ROOT", tmp_path / "root")
+    monkeypatch.setattr(device.ort, "get_available_providers", lambda: [device.CPU])
+    with running(site(block_model, receiver, stream("yard", "/dev/video63")), tmp_path) as app:
+        told = app.report().as_json()["detector"]
+        assert told["degraded"].startswith("a GPU is visible, but the NVIDIA driver is not loaded")
+        assert (told["device"], told["accelerated"]) == ("cpu", 0)
+        assert told["nodes"] > 0
+        (facts,) = [part.facts for part in app._readiness().parts if part.name == "detector"]
+        assert (facts["nodes"], facts["accelerated"]) == (str(told["nodes"]), "0")
+        assert app._registry.get_sample_value("tocsin_detector_degraded") == 1
+        assert app._registry.get_sample_value("tocsin_detector_accelerated_ratio") == 0
 
 
 def test_a_part_that_fails_ends_the_daemon_with_its_sentence(

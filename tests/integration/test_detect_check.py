@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from support import blockmodel, exports
+from tocsin import modelcheck
+from tocsin.detect import device
 from tocsin.detect.manifest import Colour, Fit, InputFormat, Layout, Numbers
 from tocsin.modelcheck import preparation
 
@@ -55,6 +57,14 @@ def test_everything_that_matters_is_said(blocks: Path) -> None:
         assert re.search(f"^{line}$", done.stdout, re.MULTILINE), (line, done.stdout)
 
 
+def test_what_would_take_too_long_is_not_tried(blocks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow model is timed with one picture, since the deadline would end several of them, and that is said."""
+    monkeypatch.setattr(modelcheck, "DEADLINE", 0.0)
+    examined = modelcheck.examine(str(blocks), "cpu", None, 0.5)
+    assert [speed.batch for speed in examined.speeds] == [1]
+    assert "          8 at a time take too long to be tried here" in list(modelcheck.lines(examined))
+
+
 def test_what_it_sees_is_drawn_where_it_is(blocks: Path, photo: Path, tmp_path: Path) -> None:
     """The picture has a box around the one bright block, and the list has its place."""
     out = tmp_path / "seen.png"
@@ -74,11 +84,19 @@ def test_what_it_sees_is_drawn_where_it_is(blocks: Path, photo: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
+        pytest.param(["a.yaml", "--device", "cpu"], 2, "expected --model beside them", id="a device alone"),
         pytest.param([], 2, "expected either FILE or --model, found neither", id="nothing"),
         pytest.param(["a.yaml", "--model", "b"], 2, "found both", id="both"),
         pytest.param(["a.yaml", "--image", "b.png"], 2, "expected --model beside them", id="an image alone"),
         pytest.param(
             ["--model", "b", "--out", "c.png"], 2, "--out: expected --image beside it", id="no image"
+        ),
+        pytest.param(
+            ["--model", "nanodet-coco-416", "--device", "tensorrt"],
+            75,
+            "detector.device: expected tensorrt, found that ",
+            id="no such device",
+            marks=pytest.mark.skipif(device.visible(), reason="this machine has a GPU"),
         ),
         pytest.param(["--model", "nanodet"], 78, "expected nanodet-coco-416 or a path", id="no such model"),
         pytest.param(

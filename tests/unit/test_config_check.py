@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from tocsin.check import Checked, DetectorFacts, check, complete
 from tocsin.config.load import loads
 from tocsin.config.settings import Config
+from tocsin.detect.detector import Detector
+from tocsin.detect.session import Placement
 from tocsin.errors import ConfigError, ModelError, StartError
 from tocsin.resources import find
 
@@ -54,7 +57,9 @@ def faults(file: Path) -> list[str]:
 def test_a_sound_configuration_is_valid_and_leaves_no_trace(file: Path) -> None:
     """It comes back with the model, what that runs on, and no warning; the folder for the state is not made."""
     checked = check(file)
-    assert checked.detector == DetectorFacts("nanodet-coco-416", "CPUExecutionProvider", "cpu", None)
+    placement = checked.detector.placement
+    assert (checked.detector.model, str(placement)) == ("nanodet-coco-416", "CPUExecutionProvider (cpu)")
+    assert placement.nodes > 0
     assert checked.warnings == ()
     assert checked.config.streams[0].name == "yard"
     assert list(file.parent.iterdir()) == [file]
@@ -63,9 +68,23 @@ def test_a_sound_configuration_is_valid_and_leaves_no_trace(file: Path) -> None:
 def test_the_answer_counts_in_words() -> None:
     """One is a stream, two are streams."""
     text = SOUND.replace("\nrules:", "\n  - {name: gate, source: /dev/video1}\nrules:")
-    facts = DetectorFacts("m", "P", "cpu", None)
+    facts = DetectorFacts("m", Placement("P", "cpu", None))
     checked = Checked(loads(text.encode(), name="f", folder=Path("/")), facts, ())
-    assert str(checked) == "valid: 2 streams, 1 rule, 1 webhook; m runs on P"
+    assert str(checked) == "valid: 2 streams, 1 rule, 1 webhook; m runs on P (cpu)"
+
+
+def test_a_device_that_is_there_and_does_not_load_is_a_warning(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The configuration is valid, and its place comes with the reason why the detector runs on the CPU."""
+    opened = Detector.warm
+
+    def degrade(detector: Detector) -> float:
+        detector.placement = replace(detector.placement, degraded="a GPU is visible, but it sleeps")
+        return opened(detector)
+
+    monkeypatch.setattr(Detector, "warm", degrade)
+    assert check(file).warnings == (f"{file}:1: detector.device: a GPU is visible, but it sleeps",)
 
 
 def test_nothing_hides_anything(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

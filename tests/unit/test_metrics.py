@@ -144,6 +144,7 @@ CALLS: list[tuple[str, tuple[Any, ...], str, tuple[str, ...], float]] = [
         ("m", "cpu", "CPUExecutionProvider"),
         1,
     ),
+    ("detector_accelerated", (0.75,), "detector_accelerated_ratio", (), 0.75),
     ("detector_degraded", (True,), "detector_degraded", (), 1),
     ("rule_deaf", ("yard", "armed", True), "rule_deaf", ("yard", "armed"), 1),
     ("sighted", ("yard", "armed"), "sightings_total", ("yard", "armed"), 1),

@@ -8,12 +8,19 @@ from rich.console import Console
 
 from tocsin.capture.keeper import StreamState, StreamStatus
 from tocsin.cli import _show_status
+from tocsin.detect.session import Placement
 from tocsin.frame import Correction
 from tocsin.impairment import Impairment
 from tocsin.lights import LightStatus
 from tocsin.report import Report
 
-DETECTOR: Any = SimpleNamespace(model_name="persons", device="cpu", provider="CPU", degraded=None)
+DETECTOR: Any = SimpleNamespace(
+    model_name="persons",
+    device="cuda",
+    provider="CUDA",
+    degraded=None,
+    placement=Placement("CUDA", "cuda", None, nodes=108, accelerated=106),
+)
 
 
 def report(impaired: Impairment | None, message: str = "") -> Report:
@@ -29,6 +36,18 @@ def test_an_impaired_stream_fits_on_a_terminal() -> None:
     shown = out.getvalue()
     assert "too_dark" in shown
     assert max(map(len, shown.splitlines())) <= 90
+
+
+def test_where_the_model_runs_is_shown() -> None:
+    """The provider with its share of the nodes, which a program finds as numbers; on a CPU there is no share."""
+    answer = report(None).as_json()
+    assert (answer["detector"]["nodes"], answer["detector"]["accelerated"]) == (108, 106)
+    out = StringIO()
+    console = Console(file=out, width=160, highlight=False)
+    _show_status(console, answer)
+    assert "detector  persons on CUDA (cuda, 106 of 108 nodes on it)\n" in out.getvalue()
+    _show_status(console, {**answer, "detector": answer["detector"] | {"device": "cpu", "accelerated": 0}})
+    assert "detector  persons on CUDA (cpu)\n" in out.getvalue()
 
 
 def test_why_a_stream_waits_comes_first() -> None:

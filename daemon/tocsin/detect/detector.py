@@ -130,6 +130,7 @@ class Detector:
         self.provider = placement.provider
         self.device = placement.device
         self.degraded = placement.degraded
+        self.placement = placement
         self.max_batch = max_batch
         self._model = model
         self._session = session
