@@ -64,7 +64,7 @@ LACKS: list[tuple[str, Machine, Nvidia, str]] = [
         "cuda",
         (
             "the NVIDIA driver is too old: ONNX Runtime was built for CUDA 13, which needs driver 580 or newer, "
-            "found 535.183.01; for this driver: pip install 'onnxruntime-gpu[cuda,cudnn]==1.26.0'"
+            "found 535.183.01; for this driver: pip install 'tocsin[cuda]' onnxruntime-gpu==1.26.0"
         ),
     ),
     (

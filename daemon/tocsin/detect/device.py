@@ -40,7 +40,7 @@ _DRIVER_LIBRARY = "libcuda.so.1"
 # The first branch of the driver that runs programs of each CUDA:
 # https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
 _OLDEST_DRIVER = {12: 525, 13: 580}
-_CUDA_12_LINE = "pip install 'onnxruntime-gpu[cuda,cudnn]==1.26.0'"
+_CUDA_12_LINE = "pip install 'tocsin[cuda]' onnxruntime-gpu==1.26.0"
 
 _DRIVER = re.compile(r"Kernel Module.*?\s(\d+(?:\.\d+)+)\s")
 
