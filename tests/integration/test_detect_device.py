@@ -1,6 +1,7 @@
 """Devices on this machine, with the ONNX Runtime that is installed."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -57,6 +58,23 @@ def test_a_device_that_does_not_load_is_said(model: Path, shown: Path) -> None:
     assert placement.degraded == (
         "a GPU is visible, but the NVIDIA driver is not loaded: there is no /proc/driver/nvidia/version"
     )
+
+
+@without_gpu
+def test_a_provider_that_is_dropped_without_a_word_is_noticed(
+    model: Path, shown: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing is known to be missing and the session has another provider, the loader's words are told."""
+    whole = replace(device.survey("cuda"), seen=True, driver="590.1", absent=())
+    monkeypatch.setattr(device, "survey", lambda kind: whole)
+    assert device.missing(whole, "cuda") is None
+    with pytest.raises(
+        StartError, match=r"the CUDAExecutionProvider did not load: lib\w+\.so\S*: cannot open"
+    ):
+        open_session(model, "cuda")
+    _, placement = open_session(model, "auto")
+    assert placement.degraded is not None
+    assert placement.degraded.startswith("a GPU is visible, but the CUDAExecutionProvider did not load: lib")
 
 
 @without_gpu

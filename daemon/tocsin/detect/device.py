@@ -112,6 +112,20 @@ def missing(machine: Machine, device: Nvidia) -> str | None:
     )
 
 
+def refusal(device: Nvidia) -> str:
+    """Return why the system's loader refuses the provider's library, in its words, or nothing where it does not.
+
+    ONNX Runtime itself gives another provider without a word.
+    """
+    folder = Path(ort.__file__).parent / "capi"
+    try:
+        ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(folder / f"libonnxruntime_providers_{device}.so"))
+    except OSError as error:
+        return str(error).removeprefix(f"{folder}/")
+    return ""
+
+
 def _no_device(machine: Machine) -> str | None:
     if machine.seen:
         return None

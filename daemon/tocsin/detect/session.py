@@ -209,7 +209,7 @@ def _open_nvidia(path: Path, kind: Nvidia) -> tuple[Any | None, str]:
     provider, providers = _PROVIDERS[kind]
     device.preload(kind)
     machine = device.survey(kind)
-    reason = f"the {provider} did not load, and ONNX Runtime does not tell why"
+    reason = ""
     # cuDNN is not missed before the first convolution runs: so what is absent is refused here.
     if provider in machine.providers and not machine.absent:
         try:
@@ -221,7 +221,9 @@ def _open_nvidia(path: Path, kind: Nvidia) -> tuple[Any | None, str]:
         else:
             if session.get_providers()[0] == provider:  # else it was given another one without a word
                 return session, ""
-    return None, device.missing(machine, kind) or reason
+    if lack := device.missing(machine, kind) or reason:
+        return None, lack
+    return None, f"the {provider} did not load: {device.refusal(kind) or 'ONNX Runtime does not tell why'}"
 
 
 def _create(path: Path, providers: list[Any]) -> Any:
