@@ -101,6 +101,7 @@ def test_weights_beside_the_model_are_taken(tmp_path: Path) -> None:
         pytest.param("hardlink", "has another name too: copy the file", id="a hard link"),
         pytest.param("folder", "which is no file", id="a folder"),
         pytest.param("fifo", "which is no file", id="a pipe"),
+        pytest.param("*/_ORT_MEM_ADDR_/*", "no place in a file but one in memory", id="an address in memory"),
         pytest.param("missing", "No such file or directory", id="a file that is not there"),
         pytest.param("nul\0byte", "no name for a file", id="a name that is none"),
     ],
@@ -115,6 +116,8 @@ def test_a_model_that_reaches_out_of_its_folder_is_refused(
     elsewhere.mkdir()
     for secret in (elsewhere / "secret", tmp_path / "secret"):
         secret.write_bytes(bytes(16))
+    (folder / "*" / "_ORT_MEM_ADDR_").mkdir(parents=True)
+    (folder / "*" / "_ORT_MEM_ADDR_" / "*").write_bytes(bytes(16))
     (folder / "symlink").symlink_to(elsewhere / "secret")
     (folder / "linked").symlink_to(elsewhere)
     (folder / "hardlink").hardlink_to(elsewhere / "secret")

@@ -51,9 +51,16 @@ def _kind(first: bytes) -> str:
     return f"something else that begins with {first[:8].hex(' ')}"
 
 
+# A location such as "*/_ORT_MEM_ADDR_/*" names an address in memory: so runtimes hand models to one another.
+# OpenVINO believes it of a file too, and reads whatever the process has there.
+_MEMORY = "_MEM_ADDR_"
+
+
 def _check_external(path: Path, location: str) -> None:
     """ONNX Runtime refuses most of this by itself, with a sentence that is harder to read, but no hard link."""
     where = f"{path}: expected the weights beside the model, found them in {location!r}"
+    if _MEMORY in location:
+        raise ModelError(f"{where}, which is no place in a file but one in memory")
     if not location or location.startswith("/") or ".." in Path(location).parts:
         raise ModelError(f"{where}, outside its folder")
     folder = path.parent
