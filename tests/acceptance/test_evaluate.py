@@ -92,7 +92,11 @@ def test_help_says_what_the_figures_mean() -> None:
         ),
         (["--simulate", "viel0.5"], 2, "did you mean veil?"),
         (["--rules", "/nowhere.yaml"], 78, "/nowhere.yaml: expected a readable file"),
-        (["--model", "nanodet"], 78, "detector.model: expected nanodet-coco-416 or a path"),
+        (
+            ["--model", "nanodet"],
+            78,
+            "detector.model: expected nanodet-coco-416, nanodet-coco-416-int8 or a path",
+        ),
         (["--plot", "/nowhere/plot.png"], 2, "--plot: expected a name in a folder that is there, found"),
     ],
 )

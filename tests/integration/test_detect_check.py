@@ -98,7 +98,12 @@ def test_what_it_sees_is_drawn_where_it_is(blocks: Path, photo: Path, tmp_path: 
             id="no such device",
             marks=pytest.mark.skipif(device.visible(), reason="this machine has a GPU"),
         ),
-        pytest.param(["--model", "nanodet"], 78, "expected nanodet-coco-416 or a path", id="no such model"),
+        pytest.param(
+            ["--model", "nanodet"],
+            78,
+            "expected nanodet-coco-416, nanodet-coco-416-int8 or a path",
+            id="no such model",
+        ),
         pytest.param(
             ["--model", "nanodet-coco-416", "--image", "/nowhere.png"],
             2,

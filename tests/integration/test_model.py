@@ -46,11 +46,13 @@ def _persons(found: Detections) -> NDArray[np.float32]:
     return found.boxes[found.classes == found.labels.index("person")]
 
 
-def test_the_bundled_model_finds_the_persons(bundled: Detector) -> None:
+@pytest.mark.parametrize("model", ["nanodet-coco-416", "nanodet-coco-416-int8"])
+def test_the_bundled_model_finds_the_persons(model: str) -> None:
     """On frames of the bundled clip it finds nine in ten of the labelled persons and nobody who is not there."""
+    detector = open_detector(model, "cpu", "auto", floor=0.5)
     hits = persons = strangers = 0
-    for shot in clip(range(0, 201, 40), bundled.input_width, bundled.input_height):
-        boxes = _persons(bundled.detect([shot])[0])
+    for shot in clip(range(0, 201, 40), detector.input_width, detector.input_height):
+        boxes = _persons(detector.detect([shot])[0])
         labels = _labelled(shot.number, crowd=0)
         persons += len(labels)
         hits += sum(_overlap(boxes, label).max(initial=0) > 0.5 for label in labels)
@@ -96,7 +98,8 @@ def test_nothing_is_printed(
 def test_an_unknown_name_comes_with_the_known_ones() -> None:
     """A misspelt model is refused with what there is."""
     with pytest.raises(
-        ModelError, match=r"expected nanodet-coco-416 or a path .* \(did you mean nanodet-coco-416\?\)"
+        ModelError,
+        match=r"expected nanodet-coco-416, nanodet-coco-416-int8 or a path .* \(did you mean nanodet-coco-416\?\)",
     ):
         open_detector("nanodet-coco-461", "cpu", "auto", floor=0.5)
 

@@ -119,7 +119,9 @@ def test_nothing_hides_anything(file: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ),
         pytest.param("none.onnx", "{folder}/none.onnx: expected a model file, found: ", id="no file"),
         pytest.param(
-            "nanodet-coco-417", "expected nanodet-coco-416 or a path to an .onnx file", id="no name"
+            "nanodet-coco-417",
+            "expected nanodet-coco-416, nanodet-coco-416-int8 or a path to an .onnx file",
+            id="no name",
         ),
     ],
 )

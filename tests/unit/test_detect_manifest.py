@@ -18,10 +18,11 @@ models:
 """
 
 
-def test_the_shipped_manifest_describes_the_shipped_model() -> None:
-    """The bundled model's file stands beside its manifest, with digest, licence and origin."""
+@pytest.mark.parametrize("name", ["nanodet-coco-416", "nanodet-coco-416-int8"])
+def test_the_shipped_manifest_describes_the_shipped_models(name: str) -> None:
+    """A bundled model's file stands beside its manifest, with digest, licence and origin."""
     shipped = find("models/manifest.yaml")
-    entry = read(shipped)["nanodet-coco-416"]
+    entry = read(shipped)[name]
     assert (shipped.parent / entry.file).is_file()
     assert entry.sha256 is not None
     assert entry.licence

@@ -24,7 +24,13 @@ def _write(path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "relative", ["models/manifest.yaml", "models/nanodet-coco-416.onnx", "assets/pedestrians.mp4"]
+    "relative",
+    [
+        "models/manifest.yaml",
+        "models/nanodet-coco-416.onnx",
+        "models/nanodet-coco-416-int8.onnx",
+        "assets/pedestrians.mp4",
+    ],
 )
 def test_this_installation_has_what_it_needs(relative: str) -> None:
     """However the package under test is installed, its model and its clip are found."""
