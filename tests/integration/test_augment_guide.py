@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from support.pictures import frame, view
 from tocsin.detect.detector import open_detector
-from tocsin.footage.pictures import to_i420
+from tocsin.image import to_i420
 
 
 def exported(path: Path) -> Path:

@@ -15,9 +15,10 @@ from support.datasets import picture
 from tocsin.augment.develop import Negative, Recipe, SizeError
 from tocsin.capture.shrink import Shrinker
 from tocsin.errors import InputError
-from tocsin.footage.pictures import from_i420, to_i420
+from tocsin.footage.pictures import from_i420
 from tocsin.footage.simulate import AS_RECORDED, Condition, parse
 from tocsin.frame import Correction, fit
+from tocsin.image import to_i420
 from tocsin.light.correct import Corrector
 from tocsin.light.plan import Mode, Policy
 from tocsin.light.treat import Treatment

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from tocsin.capture.shrink import Shrinker
 from tocsin.errors import InputError
-from tocsin.footage.pictures import decode, from_i420, to_i420
+from tocsin.footage.pictures import from_i420
 from tocsin.footage.simulate import Condition
 from tocsin.frame import Correction, fit
+from tocsin.image import decode, to_i420
 from tocsin.light.correct import Corrector
 from tocsin.light.plan import Policy
 from tocsin.light.treat import Treated, Treatment

@@ -1,16 +1,11 @@
 """From a decoded picture to a small one in the colours and range that all that follows expects."""
 
-from functools import lru_cache
-
-import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
-from numpy.typing import NDArray
 
 from tocsin.capture.regions import Cut
-
-Plane = NDArray[np.uint8]
+from tocsin.capture.resize import Plane, Resizer, planes_of
 
 _HD_HEIGHT = 720
 """From this height on, a stream that does not say which colours it uses means BT.709, below it BT.601."""
@@ -26,7 +21,7 @@ class Shrinker:
     """
 
     def __init__(self, views: int = 1) -> None:
-        self._resizer = _Resizer(views)
+        self._resizer = Resizer(views)
         self._converter = VideoReformatter()
 
     def shrink(self, frame: VideoFrame, pixels: Plane, part: Cut | None = None) -> None:
@@ -44,7 +39,7 @@ class Shrinker:
         planes = _planes(frame)
         if part is not None:
             planes = [_part(plane, part, plane is not planes[0]) for plane in planes]
-        for source, target in zip(planes, _targets(pixels, width, height), strict=True):
+        for source, target in zip(planes, planes_of(pixels, width, height), strict=True):
             self._resizer.resize(source, target)
         if (colours, levels) != (Colorspace.ITU601, ColorRange.MPEG):
             small = VideoFrame.from_ndarray(pixels, format="yuv420p")
@@ -87,62 +82,8 @@ class Shrinker:
             interpolation=Interpolation.AREA,
             threads=1,
         )
-        for source, target in zip(_planes(small), _targets(pixels, width, height), strict=True):
+        for source, target in zip(_planes(small), planes_of(pixels, width, height), strict=True):
             target[:] = source
-
-
-class _Resizer:
-    """Shrinks planes by halving them as often as it goes, then by the rest; keeps the planes in between.
-
-    Every pixel of the source counts, as in a reduction by area, so that a thin bright blade is not stepped over and
-    noise is averaged; but halves are what OpenCV averages fastest: the three planes of a 1080p picture into 416x234
-    take 0.20 ms, a reduction by area 0.51 (FFmpeg's swscale, one core of an AMD EPYC).
-    """
-
-    def __init__(self, views: int) -> None:
-        self._kept: dict[tuple[Shape, Shape], list[tuple[Plane, int]]] = {}
-        self._most = 2 * views  # luma and chroma of each
-
-    def resize(self, source: Plane, target: Plane) -> None:
-        """Fill `target` with the picture of `source`, both uint8 [h, w]."""
-        key = source.shape, target.shape
-        if key not in self._kept:
-            between = [(np.empty(shape, np.uint8), way) for shape, way in _steps(*key)[:-1]]
-            if len(self._kept) >= self._most:  # the camera's pictures have another size now
-                self._kept.clear()
-            self._kept[key] = between
-        larger = source
-        for plane, way in [*self._kept[key], (target, _steps(*key)[-1][1])]:
-            cv2.resize(larger, plane.shape[::-1], dst=plane, interpolation=way)
-            larger = plane
-
-
-Shape = tuple[int, ...]
-
-_LINEAR_UP_TO = 1.6
-"""The rest by which a plane is shrunk linearly. A linear step looks at four pixels, whatever the factor: by 1.85 it
-leaves 0.67 of the noise where a reduction by area leaves 0.45, by 1.5 0.63 and 0.56. Measured at 768x576 into 416,
--5 EV with noise: 71 of 100 persons are found after the one and 81 after the other."""
-
-
-@lru_cache(maxsize=256)
-def _steps(source: Shape, target: Shape) -> list[tuple[Shape, int]]:
-    """Return the sizes on the way from a source to its target, the target's last, and how each is reached.
-
-    Where much is left after the halves, linear to twice the target and half of that is as good as a reduction by
-    area and takes a third of its time.
-    """
-    steps: list[tuple[Shape, int]] = []
-    height, width = source
-    while height // 2 >= target[0] and width // 2 >= target[1]:
-        height, width = height // 2, width // 2
-        steps.append(((height, width), cv2.INTER_AREA))
-    if (height, width) == target:
-        return steps or [(target, cv2.INTER_LINEAR)]
-    if max(height / target[0], width / target[1]) > _LINEAR_UP_TO:
-        steps.append(((2 * target[0], 2 * target[1]), cv2.INTER_LINEAR))
-        return [*steps, (target, cv2.INTER_AREA)]
-    return [*steps, (target, cv2.INTER_LINEAR)]
 
 
 def _planes(frame: VideoFrame) -> list[Plane]:
@@ -157,17 +98,6 @@ def _part(plane: Plane, part: Cut, chroma: bool) -> Plane:
     """Return the part of a luma plane, or of a chroma plane of half the size; no copy."""
     by = 2 if chroma else 1
     return plane[part.top // by : -(-part.bottom // by), part.left // by : -(-part.right // by)]
-
-
-def _targets(pixels: Plane, width: int, height: int) -> list[Plane]:
-    """Return the planes of an I420 picture in one array."""
-    flat = pixels.reshape(-1)
-    luma, chroma = width * height, width * height // 4
-    return [
-        flat[:luma].reshape(height, width),
-        flat[luma : luma + chroma].reshape(height // 2, width // 2),
-        flat[luma + chroma :].reshape(height // 2, width // 2),
-    ]
 
 
 def _colours(frame: VideoFrame) -> Colorspace:

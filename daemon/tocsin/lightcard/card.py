@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from tocsin.capture.shrink import Plane
+from tocsin.capture.resize import Plane
 from tocsin.frame import Correction, Light
 from tocsin.light.measure import BLACK, LEVELS, WHITE
 from tocsin.lightcard.facts import Exhibit, Facts

@@ -9,7 +9,8 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from tocsin.capture.shrink import Plane, Shrinker
+from tocsin.capture.resize import Plane
+from tocsin.capture.shrink import Shrinker
 from tocsin.footage.camera import InputSize
 from tocsin.frame import Correction, Light, fit
 from tocsin.impairment import Impairment

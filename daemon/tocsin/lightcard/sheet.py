@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from tocsin.capture.shrink import Plane
+from tocsin.capture.resize import Plane
 from tocsin.frame import Correction, Reason
 from tocsin.lightcard.facts import Exhibit
 from tocsin.lightcard.timeline import Moment
