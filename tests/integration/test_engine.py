@@ -385,3 +385,16 @@ def test_the_silence_before_a_frame_that_failed_counts_for_the_next(
         feed.put("yard", number, silence=0.1)
         ledger.wait_for(("yard", number))
     assert ledger.silences == [9.0, 0.1]
+
+
+def test_the_time_in_which_inference_failed_is_a_silence(
+    engine: Engine, feed: Mailbox, detector: Scripted, ledger: Ledger
+) -> None:
+    """Nobody looked from the last frame with a result to the next one, however fast the frames came."""
+    detector.fault = lambda given: InferenceFault.NONFINITE if 2 <= given.number < 8 else None
+    for number in range(10):
+        feed.put("yard", number, at=float(number), silence=0.1)
+        feed.wait_for_take(or_until=lambda: False)
+    ledger.wait_for(("yard", 9))
+    assert ledger.faults == {InferenceFault.NONFINITE: 6}
+    assert ledger.silences == [0.1, 0.1, 7.0, 0.1]

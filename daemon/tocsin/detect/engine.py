@@ -100,6 +100,7 @@ class Engine:
         self._pulse = clock()
         self._last_success: float | None = None
         self._silences: dict[str, float] = {}  # before frames whose inference failed, by stream
+        self._seen: dict[str, float] = {}  # the time of the last frame with a result, by stream
         self._unsaid = 0
         self._said = -_SUMMARY
 
@@ -169,9 +170,11 @@ class Engine:
 
     def _hand_on(self, frame: Frame, found: Detections) -> None:
         # what nobody saw because inference failed belongs to the silence before the next frame that counts
-        unseen = self._silences.pop(frame.stream, 0.0)
-        if unseen > frame.silence:
-            frame = replace(frame, silence=unseen)
+        silence = self._silences.pop(frame.stream, None)
+        if silence is not None:
+            unseen = frame.at - self._seen.get(frame.stream, frame.at)
+            frame = replace(frame, silence=max(frame.silence, silence, unseen))
+        self._seen[frame.stream] = frame.at
         self._observe.analysed(frame.stream, max(0.0, self._clock() - frame.at))
         for index, count in Counter(found.classes.tolist()).items():
             self._observe.detected(frame.stream, found.labels[index], count)
