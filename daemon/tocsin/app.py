@@ -11,22 +11,24 @@ from threading import Event as Flag
 import structlog
 from prometheus_client import CollectorRegistry
 
-from tocsin import __version__, assembly
+from tocsin import __version__, assembly, reference
 from tocsin.alarms import Alarms, Origin
 from tocsin.capture.keeper import StreamState
 from tocsin.capture.supervisor import Supervisor
 from tocsin.check import state_dir_fault
 from tocsin.config.load import Config, Secrets, place, placed
 from tocsin.control import ControlServer
+from tocsin.degradations import Degradations
 from tocsin.deliver.dispatch import Dispatcher
-from tocsin.deliver.event import Data, DetectorData, Event, EventType, OpenAlarm, new_id
+from tocsin.deliver.event import Data, Event, EventType, OpenAlarm, new_id
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
 from tocsin.deliver.webhook import Webhook
 from tocsin.detect.detector import Detector, open_detector
 from tocsin.detect.engine import Engine
-from tocsin.detect.strikes import Strikes
-from tocsin.errors import ConfigError, ModelError, StartError
+from tocsin.detect.keeper import Keeper, Kept
+from tocsin.detect.session import Device
+from tocsin.errors import ConfigError, Degradation, ModelError, StartError
 from tocsin.frame import Detections, Frame
 from tocsin.http import Endpoint, Health, PartHealth
 from tocsin.lifecycle import Lifecycle, Pulses
@@ -71,6 +73,7 @@ class App:
         self._pulses = Pulses()
         self._notifier = Notifier.from_environment()
         self._stream_vigil = StreamVigil()
+        self._degradations = Degradations(self._say, self._metrics)
         self._rate_vigil = RateVigil(assembly.rules_by_stream(config))
         self._ready = False
         self._failure: str | None = None
@@ -136,6 +139,7 @@ class App:
             dict(self._analysed),
             self._lights.statuses(),
             self._detector,
+            self._degradations.standing(),
             tuple(self._alarms.open()),
             self._outbox.counts(),
             self._endpoint.port,
@@ -145,7 +149,8 @@ class App:
         self._start_foundation()
         where = ("detector", "device"), ("detector", "model")
         with placed(self._config, where[0], StartError), placed(self._config, where[1], ModelError):
-            self._detector = self._open_detector()
+            self._keeper = self._open_detector()
+        self._keeper.introduce()
         self._alarms = self._open_alarms()
         self._lights = Lights(self._outbox.commit, self._metrics)
         self._start_road()
@@ -154,7 +159,7 @@ class App:
         for name, moved in (
             ("outbox", self._outbox.pulse),
             ("dispatcher", self._dispatcher.pulse),
-            ("engine", self._engine.pulse),
+            ("engine", lambda: max(self._engine.pulse(), min(self._keeper.alive_until, time.monotonic()))),
             ("supervisor", self._supervisor.pulse),
         ):
             self._pulses.watch(name, moved, _PULSE_LIMIT)
@@ -183,24 +188,28 @@ class App:
         self._lifecycle.add("dispatcher", lambda deadline: self._dispatcher.stop(deadline - _OUTBOX_RESERVE))
         orders = [assembly.order(config, stream, self._secrets, self._detector) for stream in config.streams]
         self._supervisor = Supervisor(orders, self._metrics, self._fail)
-        self._engine = Engine(
-            Strikes(self._detector), self._supervisor, self._seen, self._metrics, self._fail
-        )
+        self._engine = Engine(self._keeper, self._supervisor, self._seen, self._metrics, self._fail)
         self._lifecycle.start("engine", self._engine)
         self._lifecycle.start("supervisor", self._supervisor)
 
-    def _open_detector(self) -> Detector:
-        settings = self._config.detector
-        detector = open_detector(
-            settings.model, settings.device, settings.max_batch, assembly.score_floor(self._config)
-        )
+    @property
+    def _detector(self) -> Detector:
+        """The detector that is at work now."""
+        return self._keeper.detector
+
+    def _open_detector(self) -> Keeper:
+        asked, model = self._config.detector.device, self._config.detector.model
+        detector = self._warm_detector(asked)
         faults = assembly.unknown_classes(self._config, detector.labels)
         if faults:
             raise ConfigError(*faults)
+        kept = Kept(detector, asked, self._warm_detector, reference.canary(model, detector))
+        return Keeper(kept, self._metrics, self._degradations)
+
+    def _warm_detector(self, device: Device) -> Detector:
+        settings, floor = self._config.detector, assembly.score_floor(self._config)
+        detector = open_detector(settings.model, device, settings.max_batch, floor)
         seconds = detector.warm()
-        self._metrics.detector_info(detector.model_name, detector.device, detector.provider)
-        self._metrics.detector_accelerated(detector.placement.ratio)
-        self._metrics.detector_degraded(detector.degraded is not None)
         log.info(
             "the detector is warm",
             provider=detector.provider,
@@ -209,11 +218,6 @@ class App:
             accelerated=detector.placement.accelerated,
             seconds=round(seconds, 2),
         )
-        if detector.degraded:
-            log.warning("the detector does not run on the accelerator", why=detector.degraded)
-            self._say(
-                EventType.DETECTOR_DEGRADED, DetectorData("provider", detector.model_name, detector.provider)
-            )
         return detector
 
     def _open_alarms(self) -> Alarms:
@@ -254,14 +258,11 @@ class App:
                 self._tell_deaf(judged)
 
     def _tell_deaf(self, judged: Deafness) -> None:
-        kind = EventType.DETECTOR_DEGRADED if judged.deaf else EventType.DETECTOR_RESTORED
-        sentence = (
-            "too few frames are analysed for a rule" if judged.deaf else "enough frames are analysed again"
-        )
-        log.warning(sentence, stream=judged.stream, rule=judged.rule)
-        detector = self._detector
-        about = DetectorData("too_slow", detector.model_name, detector.provider, judged.stream, judged.rule)
-        self._say(kind, about)
+        if judged.deaf:
+            why = "too few frames are analysed for the rule's hits to fit into its time"
+            self._degradations.degraded(Degradation.TOO_SLOW, why, judged.stream, judged.rule)
+        else:
+            self._degradations.restored(Degradation.TOO_SLOW, judged.stream, judged.rule)
 
     def _say(self, kind: EventType, data: Data) -> None:
         now = datetime.now(UTC)

@@ -410,8 +410,9 @@ def _show_status(console: Console, answer: dict[str, Any]) -> None:
     accelerated = detector["accelerated"]
     share = f", {accelerated} of {detector['nodes']} nodes on it" if accelerated else ""
     console.print(f"detector  {detector['model']} on {detector['provider']} ({detector['device']}{share})")
-    if detector["degraded"]:
-        console.print(f"          degraded: {detector['degraded']}")
+    for one in detector["degraded"]:
+        where = "".join(f", {one[word]}" for word in ("stream", "rule") if one[word])
+        console.print(f"          degraded ({one['reason']}{where}): {one['why']}")
     console.print(f"metrics   port {answer['port']}\n")
     for title, columns in _STATUS_TABLES.items():
         if answer[title]:

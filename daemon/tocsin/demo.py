@@ -137,8 +137,8 @@ def _greet(console: Console, report: Report, receiver: Receiver) -> None:
         "Tocsin demo: a recorded street scene plays as a live camera, and persons at its right edge raise alarms."
     )
     console.print(f"  detector  {detector.model_name} on {detector.placement}")
-    if detector.degraded:
-        console.print(f"            degraded: {detector.degraded}")
+    for one in report.degradations:
+        console.print(f"            degraded ({one.reason}): {one.why}")
     console.print(f"  metrics   http://127.0.0.1:{report.port}/metrics", highlight=False)
     console.print(f"  receiver  {receiver.url} (verifies the signature of each webhook)", highlight=False)
     console.print("Ctrl-C ends it. The first alarm comes within seconds.\n")

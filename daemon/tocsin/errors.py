@@ -88,6 +88,21 @@ class InferenceFault(StrEnum):
     DEADLINE = "deadline"
 
 
+class Degradation(StrEnum):
+    """Why the detector is less than it should be: the word in logs, events and the status.
+
+    An accelerator that is there is not in use, or was left while running; batches fail; a stream's pictures give
+    numbers that are no result; the reference picture is not seen as it should be; a rule gets too few frames.
+    """
+
+    PROVIDER = "provider"
+    LOST = "lost"
+    FAILING = "failing"
+    OUTPUT = "output"
+    CANARY = "canary"
+    TOO_SLOW = "too_slow"
+
+
 class InferenceError(TocsinError):
     """The detector failed on a batch."""
 

@@ -103,7 +103,8 @@ GAUGES: tuple[tuple[str, Axis, str], ...] = (
     ("build_info", VERSION, "The running version; always 1."),
     ("detector_info", DETECTOR, "The model, and the device and provider it really runs on; always 1."),
     ("detector_accelerated_ratio", DAEMON, "Share of the model's nodes that run on the accelerator; 0 on a CPU."),
-    ("detector_degraded", DAEMON, "1 while the detector runs on less than the machine has, or fails."),
+    ("detector_degraded", DAEMON, "1 while any reason of detector.degraded stands."),
+    ("model_canary_ok", DAEMON, "1 while the detector sees in the reference picture what it should."),
     ("stream_up", STREAM, "1 while the stream brings clean pictures."),
     ("stream_last_frame_age_seconds", STREAM, "Time since a clean frame came, or since the start when none did."),
     ("stream_impaired", STREAM, "1 while the stream's pictures are too dark, bright or flat to be seen reliably."),
@@ -132,6 +133,9 @@ COUNTERS: tuple[tuple[str, Axis, str], ...] = (
     ("sightings_total", STREAM_RULE, "Analysed frames that hold a detection which qualifies for the rule."),
     ("alarms_total", ALARM, "Alarms that were raised."),
     ("inference_errors_total", DAEMON.by("kind", InferenceFault), "Batches on which the detector failed."),
+    ("detector_reopens_total", DAEMON, "Times in which the detector was opened anew on its device."),
+    ("provider_fallbacks_total", DAEMON, "Times in which the accelerator was left for the CPU."),
+    ("model_reload_failures_total", DAEMON, "New detectors that were refused or taken back."),
     ("delivery_attempts_total", WEBHOOK.by("outcome", Outcome), "Requests that were made, by their outcome."),
     ("deliveries_total", WEBHOOK.by("outcome", Settlement), "Deliveries that came to an end, by how."),
     ("outbox_dropped_total", DAEMON.by("reason", OutboxLoss), "Events and deliveries that the outbox lost."),
@@ -244,6 +248,21 @@ class Metrics:
 
     def inference_failed(self, fault: InferenceFault) -> None:
         self._counters["inference_errors_total"].labels(fault).inc()
+
+    def frame_failed(self, stream: str) -> None:
+        self.dropped(stream, DropReason.FAILED, 1)
+
+    def detector_reopened(self) -> None:
+        self._counters["detector_reopens_total"].inc()
+
+    def provider_fell_back(self) -> None:
+        self._counters["provider_fallbacks_total"].inc()
+
+    def model_reload_failed(self) -> None:
+        self._counters["model_reload_failures_total"].inc()
+
+    def model_canary(self, ok: bool) -> None:
+        self._gauges["model_canary_ok"].set(ok)
 
     def detector_info(self, model: str, device: str, provider: str) -> None:
         """Say what the detector is now; what it was before is forgotten."""

@@ -20,11 +20,11 @@ from tocsin.detect.session import DEADLINE, Device, Placement, Signature, Tensor
 from tocsin.errors import InputError
 from tocsin.fields import counted
 from tocsin.footage.pictures import image_files, pictures, to_rgb
-from tocsin.frame import WHOLE, Correction, Detections, Frame, Light, Reason, View, fit
+from tocsin.frame import Detections, Frame, fit
+from tocsin.reference import still
 
 _RUNS, _SECONDS = 20, 2.0  # as many runs, or as long, as it takes to know a median
 _SHOWN = 12  # labels on one line
-_DARK = Light(mean=0.0, p1=0.0, p50=0.0, p99=0.0, clipped_low=0.0, clipped_high=0.0)
 _INK, _PAPER = (255, 255, 255), (200, 40, 40)
 
 
@@ -75,13 +75,12 @@ def _grey() -> VideoFrame:
 
 
 def _frame(image: VideoFrame, takes: InputFormat) -> Frame:
-    """The picture as a view of the whole frame, with the light that it has."""
+    """The picture as the workers shrink it, with the light that it has."""
     keep_aspect = takes.fit is Fit.LETTERBOX
     width, height = fit(image.width, image.height, takes.width, takes.height, keep_aspect)
     pixels = np.empty((height * 3 // 2, width), np.uint8)
     Shrinker().shrink(image, pixels)
-    view = View(WHOLE, width, height, _DARK, Correction.NONE, Reason.OFF, pixels)
-    return Frame("", 0, 0.0, 0.0, 0.0, image.width, image.height, (view,))
+    return still(pixels, image.width, image.height)
 
 
 def _speeds(detector: Detector, picture: Frame, fixed: int | None) -> Iterator[Speed]:

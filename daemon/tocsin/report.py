@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tocsin.capture.keeper import StreamState, StreamStatus
+from tocsin.degradations import Standing
 from tocsin.deliver.event import OpenAlarm, stamp
 from tocsin.deliver.store import QueueCount
 from tocsin.detect.detector import Detector
@@ -24,6 +25,7 @@ class Report:
     analysed: Mapping[str, int]
     lights: Mapping[str, LightStatus]
     detector: Detector
+    degradations: tuple[Standing, ...]
     alarms: tuple[OpenAlarm, ...]
     queues: tuple[QueueCount, ...]
     port: int
@@ -49,7 +51,10 @@ class Report:
                 "model": self.detector.model_name,
                 "device": self.detector.device,
                 "provider": self.detector.provider,
-                "degraded": self.detector.degraded,
+                "degraded": [
+                    {"reason": one.reason, "why": one.why, "stream": one.stream, "rule": one.rule}
+                    for one in self.degradations
+                ],
                 "nodes": self.detector.placement.nodes,
                 "accelerated": self.detector.placement.accelerated,
             },

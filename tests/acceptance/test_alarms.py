@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from support.blockmodel import build_slow
+from support.blockmodel import build, build_slow
 from support.camera import FakeCamera
 from support.daemon import Daemon
 from support.receiver import Receiver
@@ -150,6 +150,29 @@ def test_a_detector_that_is_too_slow_says_so_and_keeps_frames_fresh(
                 if name == "tocsin_frame_age_seconds_bucket"
             }
             assert ages[1.0] >= 0.95 * ages[float("inf")]
+
+
+def test_garbage_is_neither_an_alarm_nor_the_end(receiver: Receiver, tmp_path: Path) -> None:
+    """A model that gives no numbers for a visitor raises nothing, is said once, and goes on where it can."""
+    model = build(tmp_path / "nan.onnx", nan_when_bright=True)
+    with FakeCamera() as camera:
+        config = site(model, receiver, stream("yard", camera.url), events=("alarm.*", "detector.*"))
+        with Daemon(config, tmp_path) as daemon:
+            daemon.wait_metric("tocsin_frames_analysed_total", at_least=3, stream="yard")
+            camera.show(Scene(blocks=visits((0, 3))))
+            daemon.wait_metric("tocsin_inference_errors_total", at_least=10, kind="nonfinite")
+            until(lambda: len(receiver.accepted) == 2, 10, "both events")
+            before = daemon.metric("tocsin_frames_analysed_total", stream="yard")
+            daemon.wait_metric("tocsin_frames_analysed_total", at_least=before + 5, stream="yard")
+            assert daemon.metric("tocsin_frames_dropped_total", stream="yard", reason="failed") >= 10
+            assert daemon.metric("tocsin_detector_degraded") == 1
+            assert "degraded (output, yard)" in daemon.status()
+            assert daemon.terminate() == 0
+    told = [(message.type, message.data["reason"], message.data["stream"]) for message in receiver.accepted]
+    assert sorted(told) == [  # there is white in the reference picture, too
+        ("detector.degraded", "canary", None),
+        ("detector.degraded", "output", "yard"),
+    ]
 
 
 def test_people_at_a_gate_raise_alarms_through_real_counterparts(

@@ -27,6 +27,8 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from tocsin.detect.strikes import Strikes
+
 from support.pictures import clip
 from tocsin.detect.bound import CUDA_GRAPHS, bind
 from tocsin.detect.detector import Detector
@@ -34,7 +36,6 @@ from tocsin.detect.engine import Engine
 from tocsin.detect.model import Model, open_model
 from tocsin.detect.prepare import Canvas
 from tocsin.detect.session import LocalSession, Outputs, Placement, Session
-from tocsin.detect.strikes import Strikes
 from tocsin.errors import InferenceFault
 from tocsin.frame import Detections, Frame
 

@@ -12,6 +12,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
+from tocsin.detect.strikes import Strikes
 
 from support.pictures import clip
 from support.wait import SCALE, until
@@ -21,7 +22,6 @@ from tocsin.detect.engine import Engine
 from tocsin.detect.model import Model, open_model
 from tocsin.detect.prepare import Canvas
 from tocsin.detect.session import LocalSession, Placement
-from tocsin.detect.strikes import Strikes
 from tocsin.errors import InferenceFault
 from tocsin.frame import Detections, Frame
 from tocsin.resources import find

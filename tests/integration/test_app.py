@@ -71,7 +71,9 @@ def test_an_accelerator_that_does_not_load_is_told_everywhere(
     monkeypatch.setattr(device.ort, "get_available_providers", lambda: [device.CPU])
     with running(site(block_model, receiver, stream("yard", "/dev/video63")), tmp_path) as app:
         told = app.report().as_json()["detector"]
-        assert told["degraded"].startswith("a GPU is visible, but the NVIDIA driver is not loaded")
+        (lack,) = told["degraded"]
+        assert lack["reason"] == "provider"
+        assert lack["why"].startswith("a GPU is visible, but the NVIDIA driver is not loaded")
         assert (told["device"], told["accelerated"]) == ("cpu", 0)
         assert told["nodes"] > 0
         (facts,) = [part.facts for part in app._readiness().parts if part.name == "detector"]
@@ -150,3 +152,24 @@ def test_a_resumed_alarm_is_repeated_when_its_time_has_come(
             stored = until(lambda: app._outbox.open_alarms().result(5), 5.0, "the open alarm")
             assert (datetime.now(UTC) - stored[0].reported).total_seconds() < 5.0
     assert [message.type for message in receiver.accepted] == ["alarm.repeated"]
+
+
+def test_the_canary_is_shown_at_the_start(block_model: Path, receiver: Receiver, tmp_path: Path) -> None:
+    """A daemon that is ready has looked at the reference picture, and lacks nothing."""
+    with running(site(block_model, receiver, stream("yard", "/dev/video63")), tmp_path) as app:
+        assert app._registry.get_sample_value("tocsin_model_canary_ok") == 1
+        assert app._registry.get_sample_value("tocsin_detector_degraded") == 0
+        assert app.report().as_json()["detector"]["degraded"] == []
+
+
+def test_an_engine_that_opens_its_session_is_not_stuck(
+    block_model: Path, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A promise to be busy stands in for a turn of the engine, as long as it lasts."""
+    with running(site(block_model, receiver, stream("yard", "/dev/video63")), tmp_path) as app:
+        now = time.monotonic()
+        monkeypatch.setattr(app._engine, "pulse", lambda: now - 60.0)
+        monkeypatch.setattr(app._keeper, "_alive_until", now - 50.0)
+        assert [part.name for part in app._pulses.overdue(now)] == ["engine"]
+        monkeypatch.setattr(app._keeper, "_alive_until", now + 120.0)
+        assert app._pulses.overdue(time.monotonic()) == []

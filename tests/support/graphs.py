@@ -26,7 +26,8 @@ def save(
     """Write a model with two anchors and two classes; class 0 of anchor 1 scores what `score` says.
 
     `mean` is the picture's brightness, 0 to 1; `root` the square root of what it exceeds one half by, no number
-    for a dark picture; `logit` six times that without the root.
+    for a dark picture; `logit` six times that without the root; `lookup` is `mean`, with a table looked up in which
+    pictures above three quarters have no place.
     """
     shape = [batch, *size, 3] if nhwc else [batch, 3, *size]
     mean = [helper.make_node("ReduceMean", ["images", "axes"], ["bright"], keepdims=0)]
@@ -40,6 +41,12 @@ def save(
             helper.make_node("Sub", ["bright", "half"], ["above"]),
             helper.make_node("Mul", ["above", "six"], ["answer"]),
         ],
+        "lookup": [
+            helper.make_node("Add", ["bright", "quarter"], ["place"]),
+            helper.make_node("Cast", ["place"], ["row"], to=TensorProto.INT64),
+            helper.make_node("Gather", ["table", "row"], ["found"]),
+            helper.make_node("Add", ["bright", "found"], ["answer"]),
+        ],
     }[score]
     spread = [
         helper.make_node("Reshape", ["answer", "column"], ["cube"]),
@@ -51,10 +58,12 @@ def save(
     constants = {
         "axes": np.array([1, 2, 3], np.int64),
         "half": np.array(0.5, np.float32),
+        "quarter": np.array(0.25, np.float32),
         "six": np.array(6.0, np.float32),
         "zero": np.array(0.0, np.float32),
         "column": np.array([-1, 1, 1], np.int64),
         "mask": np.array([[[0, 0], [1, 0]]], np.float32),
+        "table": np.zeros(1, np.float32),
         "corners": np.array([[[0, 0, 4, 4], BOX]], np.float32),
     }
     graph = helper.make_graph(

@@ -24,9 +24,11 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
                 "assembly",
                 "check",
                 "corrections",
+                "degradations",
                 "impairment",
                 "lights",
                 "optics",
+                "reference",
                 "report",
                 "vigil",
             }

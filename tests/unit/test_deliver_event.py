@@ -21,6 +21,7 @@ from tocsin.deliver.event import (
     make_id,
     new_id,
 )
+from tocsin.errors import Degradation
 
 
 def body_of(event: Event, seq: int = 17) -> dict[str, object]:
@@ -142,7 +143,10 @@ def test_events_tell_what_they_are_about():
     about = [
         (Event("m", EventType.ALARM_RAISED, NOON, ALARM), ("entrance", "alarm_1")),
         (Event("m", EventType.STREAM_DOWN, NOON, StreamData("yard", "stall")), ("yard", None)),
-        (Event("m", EventType.DETECTOR_DEGRADED, NOON, DetectorData("no_gpu", "m", "CPU")), (None, None)),
+        (
+            Event("m", EventType.DETECTOR_DEGRADED, NOON, DetectorData(Degradation.PROVIDER, "m", "CPU")),
+            (None, None),
+        ),
     ]
     for event, expected in about:
         assert (event.stream, event.alarm_id) == expected
@@ -150,15 +154,15 @@ def test_events_tell_what_they_are_about():
 
 def test_news_of_the_detector_name_whom_they_concern():
     """A body about the detector holds the stream and the rule that it concerns, null where it concerns all."""
-    data = DetectorData("deaf", "m", "CPU", "yard", rule="intruder")
+    data = DetectorData(Degradation.TOO_SLOW, "m", "CPU", "yard", rule="intruder")
     assert data.payload() == {
-        "reason": "deaf",
+        "reason": "too_slow",
         "model": "m",
         "provider": "CPU",
         "stream": "yard",
         "rule": "intruder",
     }
-    everybody = DetectorData("no_gpu", "m", "CPU").payload()
+    everybody = DetectorData(Degradation.PROVIDER, "m", "CPU").payload()
     assert (everybody["stream"], everybody["rule"]) == (None, None)
 
 

@@ -294,3 +294,40 @@ def test_an_accelerator_is_warm_for_each_size_of_batch(session: Bright) -> None:
     detector.warm()
     detector.close()
     assert sorted(session.rows) == [1, 2, 4, 6]
+
+
+def test_an_inspection_has_a_floor_of_its_own(session: Bright) -> None:
+    """One view is seen below the detector's floor, beside the numbers themselves, whatever else is under way."""
+    detector = _detector(session, floor=0.9)
+    ticket = detector.begin([_shot(WHITE)])
+    found, outputs = detector.inspect(_shot(160), 0.3)
+    assert len(found) == 1
+    assert found.boxes[0] == pytest.approx([0.25, 0.25, 0.75, 0.75])
+    assert float(outputs["scores"].max()) == pytest.approx(float(found.scores[0]))
+    assert len(detector.finish(ticket).results) == 1
+    assert len(detector.detect([_shot(160)])[0]) == 0
+
+
+@pytest.mark.parametrize("fault", ["the run fails", "the view is none"])
+def test_an_inspection_that_fails_raises(session: Bright, fault: str) -> None:
+    """No answer is an InferenceError, and the detector goes on."""
+    detector = _detector(session)
+    session.broken = {0} if fault == "the run fails" else set()
+    shown = _shot(WHITE) if session.broken else frame(view(grey(33, 32)))
+    with pytest.raises(InferenceError):
+        detector.inspect(shown, 0.3)
+    assert len(detector.detect([_shot(WHITE)])[0]) == 1
+
+
+@pytest.mark.parametrize("overlaps", [False, True])
+def test_a_closed_detector_refuses(session: Bright, overlaps: bool) -> None:
+    """What comes after the end fails at once, with a sentence, and its frames are released."""
+    detector = _detector(session)
+    detector.overlaps = overlaps
+    detector.detect([_shot(WHITE)])
+    detector.close()
+    released: list[Frame] = []
+    (result,) = detector.attempt([_shot(WHITE)], released.append).results
+    assert isinstance(result, InferenceError)
+    assert str(result) == "expected an open detector, found a closed one"
+    assert len(released) == 1

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tocsin.detect.manifest import Colour, Fit, InputKeys, Layout, read
+from tocsin.detect.manifest import CanaryKeys, Colour, Fit, InputKeys, KnownObject, Layout, read
 from tocsin.errors import ModelError
 from tocsin.resources import find
 
@@ -15,6 +15,7 @@ models:
     family: boxes+scores
     input: {width: 640, height: 384, layout: nhwc, colour: bgr, scale: 1, mean: [1, 2, 3], fit: stretch, pad: 0}
     labels: [knife, gun]
+    canary: {picture: desk.jpg, objects: [{class: knife, box: [0.1, 0.2, 0.3, 0.4], score: 0.7}]}
 """
 
 
@@ -36,6 +37,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     path.write_text(SMALL)
     entry = read(path)["blades"]
     assert entry.labels == ("knife", "gun")
+    known = KnownObject(class_name="knife", box=(0.1, 0.2, 0.3, 0.4), score=0.7)
+    assert entry.canary == CanaryKeys(picture="desk.jpg", objects=(known,))
     assert entry.input == InputKeys(
         width=640,
         height=384,
@@ -56,6 +59,10 @@ def test_every_key_is_read(tmp_path: Path) -> None:
             "layout: nchv",
             r"models\.blades\.input\.layout: input should be",
             id="a wrong word",
+        ),
+        pytest.param("picture: desk", "picture: ../desk", r"canary\.picture", id="a picture elsewhere"),
+        pytest.param(
+            "class: knife", "clazz: knife", r"canary\.objects\.0\.class", id="an object without a class"
         ),
         pytest.param("file: blades", "fiel: blades", r"models\.blades\.file: ", id="a missing key"),
         pytest.param(

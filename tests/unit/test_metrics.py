@@ -9,11 +9,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from support.pictures import light
-from tocsin import __version__, alarms, lights, metrics
+from tocsin import __version__, alarms, degradations, lights, metrics
 from tocsin.capture import keeper, wire
 from tocsin.deliver import dispatch, outbox
 from tocsin.deliver.schedule import Outcome, Settlement
 from tocsin.detect import engine
+from tocsin.detect import keeper as detector_keeper
 from tocsin.errors import InferenceFault, SourceFault
 from tocsin.frame import Correction
 from tocsin.metrics import Metrics, Names, Stage
@@ -146,6 +147,11 @@ CALLS: list[tuple[str, tuple[Any, ...], str, tuple[str, ...], float]] = [
     ),
     ("detector_accelerated", (0.75,), "detector_accelerated_ratio", (), 0.75),
     ("detector_degraded", (True,), "detector_degraded", (), 1),
+    ("frame_failed", ("yard",), "frames_dropped_total", ("yard", "failed"), 1),
+    ("model_canary", (True,), "model_canary_ok", (), 1),
+    ("detector_reopened", (), "detector_reopens_total", (), 1),
+    ("provider_fell_back", (), "provider_fallbacks_total", (), 1),
+    ("model_reload_failed", (), "model_reload_failures_total", (), 1),
     ("rule_deaf", ("yard", "armed", True), "rule_deaf", ("yard", "armed"), 1),
     ("sighted", ("yard", "armed"), "sightings_total", ("yard", "armed"), 1),
     ("alarm_raised", ("yard", "armed", "knife", 0.4), "alarms_total", ("yard", "armed", "knife"), 1),
@@ -250,7 +256,16 @@ def test_the_process_reports_itself(observed: Metrics, registry: CollectorRegist
 
 @pytest.mark.parametrize(
     "protocol",
-    [alarms.Observer, lights.Observer, keeper.Observer, engine.Observer, dispatch.Observer, outbox.Observer],
+    [
+        alarms.Observer,
+        degradations.Observer,
+        lights.Observer,
+        keeper.Observer,
+        detector_keeper.Observer,
+        engine.Observer,
+        dispatch.Observer,
+        outbox.Observer,
+    ],
 )
 def test_the_observers_of_the_packages_are_met(protocol: type) -> None:
     """Every call that a package makes on its observer is there with the same parameters."""

@@ -8,7 +8,9 @@ from rich.console import Console
 
 from tocsin.capture.keeper import StreamState, StreamStatus
 from tocsin.cli import _show_status
+from tocsin.degradations import Standing
 from tocsin.detect.session import Placement
+from tocsin.errors import Degradation
 from tocsin.frame import Correction
 from tocsin.impairment import Impairment
 from tocsin.lights import LightStatus
@@ -18,15 +20,18 @@ DETECTOR: Any = SimpleNamespace(
     model_name="persons",
     device="cuda",
     provider="CUDA",
-    degraded=None,
     placement=Placement("CUDA", "cuda", None, nodes=108, accelerated=106),
+)
+DEGRADED = (
+    Standing(Degradation.LOST, "CUDA was left for the CPU", None, None),
+    Standing(Degradation.TOO_SLOW, "too few frames", "entrance", "intruder"),
 )
 
 
 def report(impaired: Impairment | None, message: str = "") -> Report:
     status = StreamStatus("entrance", StreamState.LIVE, 0.0, None, message, 1.0)
     light = LightStatus(2.0, 4.0, Correction.NONE, impaired)
-    return Report(True, (status,), {"entrance": 7}, {"entrance": light}, DETECTOR, (), (), 9100)
+    return Report(True, (status,), {"entrance": 7}, {"entrance": light}, DETECTOR, DEGRADED, (), (), 9100)
 
 
 def test_an_impaired_stream_fits_on_a_terminal() -> None:
@@ -56,3 +61,13 @@ def test_why_a_stream_waits_comes_first() -> None:
     assert (row["why"], row["impaired"]) == ("connection refused", "too_dark")
     (row,) = report(None).as_json()["streams"]
     assert row["why"] == ""
+
+
+def test_all_that_the_detector_lacks_is_shown() -> None:
+    """Each reason has its line, with the stream and the rule that are concerned, and its object for programs."""
+    answer = report(None).as_json()
+    assert [one["reason"] for one in answer["detector"]["degraded"]] == ["lost", "too_slow"]
+    out = StringIO()
+    _show_status(Console(file=out, width=160, highlight=False), answer)
+    assert "degraded (lost): CUDA was left for the CPU" in out.getvalue()
+    assert "degraded (too_slow, entrance, intruder): too few frames" in out.getvalue()

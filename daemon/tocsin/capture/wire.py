@@ -23,6 +23,7 @@ class DropReason(StrEnum):
     RATE = "rate"
     SUPERSEDED = "superseded"
     BUSY = "busy"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol, Self
 
+from tocsin.errors import Degradation
 from tocsin.frame import Box, Correction
 
 Json = Mapping[str, Any]
@@ -201,9 +202,12 @@ class ImpairmentData:
 
 @dataclass(frozen=True, slots=True)
 class DetectorData:
-    """The data of `detector.*` events; `stream`, and `rule`, are set where only that one is concerned."""
+    """The data of `detector.*` events; `stream`, and `rule`, are set where only that one is concerned.
 
-    reason: str
+    `reason` is the same in both.
+    """
+
+    reason: Degradation
     model: str
     provider: str
     stream: str | None = None

@@ -9,10 +9,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from tocsin.detect.families import Objects
 from tocsin.detect.geometry import Place, to_frame
@@ -20,14 +21,15 @@ from tocsin.detect.manifest import Fit
 from tocsin.detect.merge import merge
 from tocsin.detect.model import Model, open_model
 from tocsin.detect.prepare import Canvas
-from tocsin.detect.session import Device, Outputs, Placement, Session
+from tocsin.detect.session import Device, Outputs, Placement, Session, Signature
 from tocsin.detect.worker import Worker
 from tocsin.errors import InferenceError, InferenceFault, ModelError
 from tocsin.frame import WHOLE, Correction, Detections, Frame, Light, Reason, View
 
 GPU_BATCH = 8
 
-_ACCELERATORS = {"cuda", "tensorrt"}
+ACCELERATORS = frozenset({"cuda", "tensorrt"})
+"""The devices that work while the processor does something else."""
 _CANVASES = 2  # one that the model reads and one that is painted meanwhile
 
 
@@ -69,7 +71,9 @@ class Ticket:
     detector: "Detector"
     frames: Sequence[Frame]
     release: Release | None
+    floor: float = 0.0
     due: int = 0  # calls that are not read yet
+    numbers: list[Outputs] | None = None  # copies of what the model said, where somebody wants them
     parts: list[list[Detections]] = field(default_factory=list)  # what was seen so far in each frame
     failed: dict[int, InferenceError] = field(default_factory=dict)
     rows: list[int] = field(default_factory=list)
@@ -112,6 +116,17 @@ def _batch(model: Model, placement: Placement, asked: int | Literal["auto"]) -> 
     return asked
 
 
+class _Closed:
+    """The place of a session that is gone."""
+
+    def __init__(self, signature: Signature) -> None:
+        self.signature = signature
+
+    def infer(self, batch: NDArray[Any]) -> Outputs:  # noqa: ARG002 - as every session
+        """Raise InferenceError."""
+        raise InferenceError(InferenceFault.RUNTIME, "expected an open detector, found a closed one")
+
+
 class Detector:
     """A model that is ready to run. For one thread at a time.
 
@@ -135,7 +150,8 @@ class Detector:
         self._model = model
         self._session = session
         self._floor = floor
-        self.overlaps = placement.device in _ACCELERATORS
+        self.overlaps = placement.device in ACCELERATORS
+        self.fixed_batch = model.batch is not None
         self._fixed = model.batch  # a graph of fixed batch always gets all its rows
         self._worker = Worker("inference")  # idle, and without a thread, unless batches overlap
         slots = max(max_batch, model.batch or 1)
@@ -179,7 +195,11 @@ class Detector:
         `release` is called once for each frame, here or in a later call of the detector, as soon as its pixels are
         not needed any more: before the model runs on its last view.
         """
-        ticket = Ticket(self, frames, release, parts=[[] for _ in frames])
+        return self._begin(Ticket(self, frames, release, self._floor))
+
+    def _begin(self, ticket: Ticket) -> Ticket:
+        frames = ticket.frames
+        ticket.parts = [[] for _ in frames]
         jobs = [
             _Job(number, index, view, index == len(frame.views) - 1)
             for number, frame in enumerate(frames)
@@ -205,9 +225,23 @@ class Detector:
         postprocess = ticket.postprocess + time.monotonic() - begun
         return Attempt(results, ticket.infer, postprocess, tuple(ticket.rows))
 
+    def inspect(self, frame: Frame, floor: float) -> tuple[Detections, Outputs]:
+        """Return what is seen in the one view of a frame from the score `floor` on, and the model's own numbers.
+
+        Raises InferenceError. Other batches may be under way.
+        """
+        ticket = self._begin(Ticket(self, [frame], None, floor, numbers=[]))
+        (result,) = self.finish(ticket).results
+        if isinstance(result, InferenceError):
+            raise result
+        assert ticket.numbers, "the model ran on the view"
+        return result, ticket.numbers[0]
+
     def close(self) -> None:
-        """End the detector's thread once what was begun is done, without waiting for it; nothing may follow."""
+        """Let the model and its memory go; nothing may be under way. Whatever follows fails."""
+        self.overlaps = False  # the thread ends: what may still come is refused in the calling one
         self._worker.close()
+        self._session = _Closed(self._session.signature)
 
     def _start(self) -> None:
         """Paint and run what waits, oldest first, while there are canvases for it."""
@@ -234,6 +268,8 @@ class Detector:
         if isinstance(outputs, InferenceError):
             call.ticket.failed.update((job.frame, outputs) for job, _ in call.painted)
         else:
+            if call.ticket.numbers is not None:
+                call.ticket.numbers.append({name: np.array(values) for name, values in outputs.items()})
             self._decode(call, outputs)
         call.ticket.due -= 1
         call.ticket.infer += seconds
@@ -280,7 +316,7 @@ class Detector:
     def _decode(self, call: _Call, outputs: Outputs) -> None:
         for row, (job, place) in enumerate(call.painted):
             try:
-                objects = self._model.family.decode(outputs, row, self._floor)
+                objects = self._model.family.decode(outputs, row, call.ticket.floor)
             except InferenceError as error:
                 call.ticket.failed[job.frame] = error
             else:

@@ -41,7 +41,7 @@ class Observer(Protocol):
 
     def detected(self, stream: str, label: str, count: int) -> None: ...
 
-    def inference_failed(self, fault: InferenceFault) -> None: ...
+    def frame_failed(self, stream: str) -> None: ...
 
 
 class Analyst(Protocol):
@@ -181,7 +181,7 @@ class Engine:
         self._sink(frame, found)
 
     def _fail(self, frame: Frame, error: InferenceError) -> None:
-        self._observe.inference_failed(error.fault)
+        self._observe.frame_failed(frame.stream)
         self._silences[frame.stream] = max(frame.silence, self._silences.get(frame.stream, 0.0))
         self._unsaid += 1
         now = self._clock()

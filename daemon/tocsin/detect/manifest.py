@@ -103,6 +103,30 @@ class InputKeys:
         }
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownObject:
+    """An object in a reference picture: its box relative to the picture, x1 y1 x2 y2, and the score it has."""
+
+    __pydantic_config__ = _STRICT
+
+    class_name: Annotated[str, Field(alias="class")]
+    box: tuple[Share, Share, Share, Share]
+    score: Share
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryKeys:
+    """A reference picture, a file in the folder of the manifest, and every object that the model sees in it."""
+
+    __pydantic_config__ = _STRICT
+
+    picture: Annotated[str, Field(pattern=r"^[^/]+$")]
+    objects: tuple[KnownObject, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One model of a manifest; `labels` are the classes in order, or stand in the file's metadata.
@@ -118,6 +142,7 @@ class Entry:
     input: InputKeys = InputKeys()
     labels: Literal["metadata"] | Annotated[tuple[str, ...], Field(min_length=1)] = "metadata"
     scores: Scores | None = None
+    canary: CanaryKeys | None = None
     licence: str = ""
     origin: str = ""
 

@@ -65,7 +65,7 @@ def open_model(word: str, device: Device) -> tuple[Model, Session, Placement]:
     Raises ModelError for a file that is none or whose meaning is not clear, StartError for a device that cannot
     be had.
     """
-    name, path, entry = _locate(word)
+    name, path, entry = locate(word)
     check_file(path, entry.sha256 if entry else None)
     session, placement = open_session(path, device)
     model = describe(name, path, entry, session.signature)
@@ -73,7 +73,11 @@ def open_model(word: str, device: Device) -> tuple[Model, Session, Placement]:
     return model, session if plain else Fitted(session, model), placement
 
 
-def _locate(word: str) -> tuple[str, Path, Entry | None]:
+def locate(word: str) -> tuple[str, Path, Entry | None]:
+    """Return the name and the file of what `detector.model` names, and what a manifest says about it.
+
+    Raises ModelError where there is no such name, or a manifest that cannot be read.
+    """
     if "/" in word or word.endswith(".onnx"):
         return _own(Path(word))
     shipped = find("models/manifest.yaml")

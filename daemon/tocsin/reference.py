@@ -1,0 +1,63 @@
+"""The reference picture of a model, as a camera would have brought it."""
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tocsin.capture.resize import Resizer, planes_of
+from tocsin.detect.canary import Canary, Reference
+from tocsin.detect.model import locate
+from tocsin.errors import InputError, ModelError
+from tocsin.frame import WHOLE, Correction, Frame, Light, Reason, View, fit
+from tocsin.image import decode, to_i420
+from tocsin.resources import find
+
+SHIPPED = "models/reference.jpg"
+"""For models that have no picture of their own."""
+
+_UNMEASURED = Light(mean=0.0, p1=0.0, p50=0.0, p99=0.0, clipped_low=0.0, clipped_high=0.0)
+
+
+class Input(Protocol):
+    """The part of the detector that views are made for."""
+
+    input_width: int
+    input_height: int
+    keep_aspect: bool
+
+
+def canary(model: str, takes: Input) -> Canary:
+    """Return the canary for what `detector.model` names, with the objects that its manifest knows.
+
+    Raises ModelError for a picture that cannot be read.
+    """
+    _, path, entry = locate(model)
+    keys = entry.canary if entry else None
+    picture = path.parent / keys.picture if keys else find(SHIPPED)
+    return Canary(Reference(_shrunk(picture, takes), keys.objects if keys else None))
+
+
+def still(pixels: NDArray[np.uint8], width: int, height: int) -> Frame:
+    """Return a frame that no stream brought: I420 pixels, as one view of a picture of that size."""
+    rows, columns = pixels.shape[0] * 2 // 3, pixels.shape[1]
+    view = View(WHOLE, columns, rows, _UNMEASURED, Correction.NONE, Reason.OFF, pixels)
+    return Frame("", 0, 0.0, 0.0, 0.0, width, height, (view,))
+
+
+def _shrunk(picture: Path, takes: Input) -> Frame:
+    """Read a picture and shrink it as the workers shrink what a camera brings."""
+    try:
+        whole = to_i420(decode(picture.read_bytes())[:, :, ::-1])
+    except OSError as error:
+        raise ModelError(f"{picture}: expected a reference picture, found: {error.strerror}") from error
+    except InputError as error:
+        raise ModelError(f"{picture}: {error}") from error
+    width, height = whole.shape[1], whole.shape[0] * 2 // 3
+    columns, rows = fit(width, height, takes.input_width, takes.input_height, takes.keep_aspect)
+    pixels = np.empty((rows * 3 // 2, columns), np.uint8)
+    resizer = Resizer(1)
+    for source, target in zip(planes_of(whole, width, height), planes_of(pixels, columns, rows), strict=True):
+        resizer.resize(source, target)
+    return still(pixels, width, height)
