@@ -1,6 +1,7 @@
 """A rule sees what it is about, and nothing else."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,3 +153,20 @@ def test_any_numbers(objects: list[Object]) -> None:
         assert finding.best.score >= np.float32(0.7)
         assert all(math.isfinite(number) for number in (*finding.best.box, finding.best.score))
         assert finding.best.zone in ("door", "yard")
+
+
+def test_a_model_with_other_labels_is_understood_from_its_first_frame() -> None:
+    """The classes of a rule are found by name in the labels that detections carry; what was counted stays."""
+    watch = Watch("entrance", rule(hits=2), ZONES, LABELS)
+    assert watch.update(1.0, 0.1, 0.1, found(("knife", 0.8, LEFT))).decision is Decision.QUIET
+    others = ("dog", "knife", "tree", "person")
+    car = replace(found(("car", 0.8, LEFT)), labels=others)  # index 1, which is the knife of these labels
+    raised = watch.update(1.1, 0.1, 0.1, car)
+    assert raised.decision is Decision.RAISED
+    assert raised.best is not None
+    assert raised.best.class_name == "knife"
+    dog = replace(found(("person", 0.8, LEFT)), labels=others)
+    assert watch.update(1.2, 0.1, 0.1, dog).best is None
+    back = watch.update(1.3, 0.1, 0.1, found(("person", 0.8, LEFT)))
+    assert back.best is not None
+    assert watch.active

@@ -97,7 +97,10 @@ class Watch:
     def __init__(
         self, stream: str, rule: Rule, zones: Zones, labels: tuple[str, ...], resumed: Resumed | None = None
     ) -> None:
-        """Raise ConfigError for a class that is not in `labels`, the model's in order, or an unknown zone."""
+        """Raise ConfigError for a class that is not in `labels`, the model's in order, or an unknown zone.
+
+        Detections may come with other labels later, when the model was exchanged: they are read by their own.
+        """
         unknown = [("class of the model", name) for name in rule.classes if name not in labels]
         unknown += [(f"zone of stream {stream}", name) for name in rule.zones if name not in zones.names]
         if unknown:
@@ -107,8 +110,8 @@ class Watch:
         self._stream = stream
         self._rule = rule
         self._zones = zones
-        self._labels = labels
-        self._classes = np.array([labels.index(name) for name in rule.classes], dtype=np.int64)
+        self._labels: tuple[str, ...] = ()
+        self._classes = np.array([], dtype=np.int64)
         self._episode = Episode(
             Confirmation(rule.hits, rule.of, rule.within), rule.end_after, rule.repeat_every, resumed
         )
@@ -141,7 +144,7 @@ class Watch:
         x1, y1, x2, y2 = (float(edge) for edge in detections.boxes[index])
         width, height = (float(length) for length in detections.pixels[index])
         return Best(
-            class_name=self._labels[detections.classes[index]],
+            class_name=detections.labels[detections.classes[index]],
             score=float(detections.scores[index]),
             box=(x1, y1, x2, y2),
             zone=self._rule.zones[zone[index]] if self._rule.zones else None,
@@ -159,4 +162,13 @@ class Watch:
         # compared as float32, which a score is, so that 0.7 reported is not below 0.7 asked for
         enough = detections.scores >= np.float32(self._rule.min_score)
         finite = np.isfinite(detections.scores) & np.isfinite(detections.boxes).all(axis=1)
-        return np.isin(detections.classes, self._classes) & enough & finite & (zone >= 0)
+        return np.isin(detections.classes, self._wanted(detections.labels)) & enough & finite & (zone >= 0)
+
+    def _wanted(self, labels: tuple[str, ...]) -> NDArray[np.int64]:
+        """Return the index of each of the rule's classes in the labels; kept for as long as these are the same."""
+        if labels is not self._labels:
+            self._labels = labels
+            self._classes = np.array(
+                [labels.index(name) for name in self._rule.classes if name in labels], dtype=np.int64
+            )
+        return self._classes
