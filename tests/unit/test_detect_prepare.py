@@ -54,12 +54,12 @@ def test_the_margin_follows_the_view() -> None:
 
 
 def test_a_refused_view_leaves_the_slot_usable() -> None:
-    """After a view that does not fit the next one of the old size is painted whole."""
+    """After a view that is none the next one of the old size is painted whole."""
     canvas = Canvas(InputFormat(width=64, height=64), 1)
     canvas.put(0, view(grey(64, 32, 235)))
     before = canvas.values(1).copy()
     with pytest.raises(InferenceError):
-        canvas.put(0, view(grey(128, 32)))
+        canvas.put(0, view(np.zeros((40, 64), np.uint8)))
     canvas.put(0, view(grey(64, 32, 235)))
     assert (canvas.values(1) == before).all()
 
@@ -74,7 +74,7 @@ def test_stretched_pictures_fill_the_input() -> None:
 @pytest.mark.parametrize(
     ("pixels", "sentence"),
     [
-        pytest.param(grey(128, 32), "expected a view of at most 64x64, found 128x32", id="too wide"),
+        pytest.param(np.zeros((49, 128), np.uint8), "expected I420 pixels of 128x32", id="and too wide"),
         pytest.param(np.zeros((40, 64), np.uint8), "expected I420 pixels of 64x26", id="not two thirds luma"),
         pytest.param(np.zeros((48, 33), np.uint8), "expected I420 pixels of 33x32", id="an odd width"),
     ],
@@ -114,3 +114,38 @@ def test_every_kind_of_number_holds_the_same_picture(
     else:
         assert (picture == exact).all()
     assert (canvas.values(2)[0] == 0).all(), "the other slot is untouched"
+
+
+@pytest.mark.parametrize("fit", Fit)
+@pytest.mark.parametrize(
+    "size",
+    [
+        pytest.param((128, 96), id="made for a larger input"),
+        pytest.param((32, 24), id="made for a smaller one"),
+        pytest.param((64, 128), id="too tall alone"),
+    ],
+)
+def test_a_view_made_for_another_model_is_painted_in_this_one_s_size(size: tuple[int, int], fit: Fit) -> None:
+    """Frames that are on their way while the model is exchanged lose no part of their picture, nor its colours."""
+    takes = InputFormat(width=64, height=64, scale=1.0, fit=fit, pad=0)
+    width, height = size
+    pixels = grey(width, height, 40)
+    pixels[: height // 2] = 200  # the upper half is bright
+    pixels[height : height * 5 // 4] = 90  # and all of it yellow
+    canvas = Canvas(takes, 1)
+    place = canvas.put(0, view(pixels))
+    whole = (64, 64) if fit is Fit.STRETCH else (min(64, 64 * width // height), min(64, 64 * height // width))
+    assert (place.width, place.height) == whole
+    painted = canvas.values(1)[0][
+        :, place.top : place.top + place.height, place.left : place.left + place.width
+    ]
+    expected = cv2.cvtColor(pixels, cv2.COLOR_YUV2RGB_I420)
+    upper, lower = np.split(painted.transpose(1, 2, 0), [place.height // 2])
+    assert np.abs(upper[:-2] - expected[0, 0]).max() <= 1
+    assert np.abs(lower[2:] - expected[-1, 0]).max() <= 1
+
+
+def test_a_view_of_an_odd_input_is_left_as_it_is() -> None:
+    """An even picture never fills an odd side, and is not resized for that on every frame."""
+    canvas = Canvas(InputFormat(width=65, height=97, scale=1.0), 1)
+    assert canvas.put(0, view(grey(64, 48))).width == 64

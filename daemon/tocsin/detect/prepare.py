@@ -1,5 +1,6 @@
 """Fills a model's input with the pixels of views."""
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -7,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tocsin.detect.geometry import Place, centre
-from tocsin.detect.manifest import Colour, InputFormat, Layout, Numbers
+from tocsin.detect.manifest import Colour, Fit, InputFormat, Layout, Numbers
 from tocsin.errors import InferenceError, InferenceFault
-from tocsin.frame import View
+from tocsin.frame import View, fit
 
 _CODES = {Colour.RGB: cv2.COLOR_YUV2RGB_I420, Colour.BGR: cv2.COLOR_YUV2BGR_I420}
 
@@ -49,8 +50,9 @@ class Canvas:
         """Paint a view into a slot and return where it lies there.
 
         The view's pixels are not needed any more afterwards. The margin is painted only where the place is new.
-        Raises InferenceError for a view that is larger than the input or not what its size says.
+        Raises InferenceError for a view that is not what its size says.
         """
+        view = self._sized(view)
         place = self._place(view)
         known, self._painted[slot] = self._painted[slot], place
         if known is None or (known.width, known.height) != (place.width, place.height):
@@ -71,11 +73,6 @@ class Canvas:
 
     def _place(self, view: View) -> Place:
         takes = self._takes
-        if view.width > takes.width or view.height > takes.height:
-            raise InferenceError(
-                InferenceFault.SHAPE,
-                f"expected a view of at most {takes.width}x{takes.height}, found {view.width}x{view.height}",
-            )
         even = view.width % 2 == 0 and view.height % 2 == 0
         if not even or view.pixels.shape != (view.height * 3 // 2, view.width):
             raise InferenceError(
@@ -83,6 +80,29 @@ class Canvas:
                 f"expected I420 pixels of {view.width}x{view.height}, found an array of {view.pixels.shape}",
             )
         return centre(view.width, view.height, view.region, takes.width, takes.height)
+
+    def _sized(self, view: View) -> View:
+        """Return a view as large as the model takes it: one that was made for another is resized.
+
+        Such views come only while frames are on their way that were ordered before an exchange of the model.
+        """
+        takes, room, shape = self._takes, view.width * view.height, view.pixels.shape
+        # an even picture never fills an odd side to the last pixel
+        fills = view.width >= takes.width - 1, view.height >= takes.height - 1
+        fits = view.width <= takes.width and view.height <= takes.height
+        letterbox = takes.fit is Fit.LETTERBOX
+        if fits and (any(fills) if letterbox else all(fills)):
+            return view
+        if view.width % 2 or view.height % 2 or shape != (view.height * 3 // 2, view.width):
+            return view  # no picture of any size
+        width, height = fit(view.width, view.height, takes.width, takes.height, letterbox)
+        way = cv2.INTER_AREA if width < view.width else cv2.INTER_LINEAR
+        flat = view.pixels.reshape(-1)
+        luma, chroma = flat[:room], flat[room:].reshape(2, view.height // 2, view.width // 2)
+        planes = [cv2.resize(luma.reshape(view.height, view.width), (width, height), interpolation=way)]
+        planes += [cv2.resize(plane, (width // 2, height // 2), interpolation=way) for plane in chroma]
+        pixels = np.concatenate([plane.reshape(-1) for plane in planes]).reshape(height * 3 // 2, width)
+        return replace(view, width=width, height=height, pixels=pixels)
 
     def _convert(self, view: View, picture: NDArray[np.uint8]) -> None:
         cv2.cvtColor(view.pixels, _CODES[self._takes.colour], dst=picture)
