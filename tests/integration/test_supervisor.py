@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from support.camera import FakeCamera
-from support.capturing import Tally, capturing, order
+from support.capturing import Capture, Tally, capturing, order
 from support.h264 import record
 from support.pictures import light
 from support.process import is_alive
@@ -19,6 +19,7 @@ from support.scene import Scene
 from support.wait import SCALE, until
 from tocsin.capture import mailbox
 from tocsin.capture.keeper import Keeper, StreamState, _check
+from tocsin.capture.order import ViewOrder
 from tocsin.capture.supervisor import Supervisor
 from tocsin.capture.wire import FrameRecord, ViewRecord
 from tocsin.errors import SourceFault, WorkerError
@@ -127,3 +128,66 @@ def test_many_hung_workers_are_ended_together() -> None:
             capture.supervisor.stop(began + 5.0)
             assert time.monotonic() - began < 2.0 * SCALE
         assert not any(is_alive(worker) for worker in workers)
+
+
+def _shown(capture: Capture, width: int) -> list[int]:
+    """Take frames until one has a view of this width; return how wide they all were."""
+    widths: list[int] = []
+    until(
+        lambda: widths.extend(f.views[0].width for f in capture.frames(1)) or width in widths,
+        10.0,
+        "its frame",
+    )
+    return widths
+
+
+def test_a_worker_shows_other_views_without_a_pause() -> None:
+    """The stream stays up in the same process, every frame in between is of the old size or of the new one."""
+    with FakeCamera(Scene(fps=10)) as camera, capturing(order(camera.url)) as capture:
+        _shown(capture, 320)
+        worker = _pid(capture.supervisor)
+        capture.supervisor.show({"yard": (ViewOrder(1280, 1280, keep_aspect=True),), "gone": ()})
+        assert set(_shown(capture, 1280)) <= {320, 1280}
+        capture.supervisor.show({"yard": (ViewOrder(64, 64, keep_aspect=True),)})
+        assert set(_shown(capture, 64)) <= {1280, 64}
+        assert _pid(capture.supervisor) == worker
+        told = ("connected", "worker_restarted", "disconnected")
+        assert [capture.tally[one] for one in told] == [1, 0, 0]
+
+
+def test_a_worker_whose_memory_is_too_small_for_new_views_is_replaced() -> None:
+    """What does not fit into a slot is never written there: a new worker has the memory for it."""
+    large = ViewOrder(1600, 1600, keep_aspect=True)
+    assert large.capacity > order("").slot_bytes
+    with FakeCamera(Scene(fps=10)) as camera, capturing(order(camera.url)) as capture:
+        _shown(capture, 320)
+        worker = _pid(capture.supervisor)
+        capture.supervisor.show({"yard": (large,)})
+        assert set(_shown(capture, 1600)) <= {320, 1600}
+        assert _pid(capture.supervisor) != worker
+        assert capture.tally["worker_restarted"] == 1
+
+
+def test_views_that_are_ordered_before_a_worker_is_there_are_what_it_starts_with() -> None:
+    """An order is not lost between the death of one worker and the start of the next."""
+    with FakeCamera(Scene(fps=10)) as camera, capturing(order(camera.url)) as capture:
+        _shown(capture, 320)
+        capture.supervisor.show({"yard": (ViewOrder(64, 64, keep_aspect=True),)})
+        _shown(capture, 64)
+        os.kill(_pid(capture.supervisor), signal.SIGKILL)
+        capture.wait_count("worker_restarted")
+        capture.wait_count("connected", at_least=2)
+        assert set(_shown(capture, 64)) == {64}
+
+
+def test_room_for_a_larger_input_costs_no_memory_until_it_is_used() -> None:
+    """Of the 56 MiB for eight views in a mailbox, a worker that shows small ones holds next to nothing."""
+    views = (ViewOrder(64, 64, keep_aspect=True),) * 8
+    with FakeCamera(Scene(fps=10)) as camera, capturing(replace(order(camera.url), views=views)) as capture:
+        _shown(capture, 64)
+        pid = _pid(capture.supervisor)
+        room = mailbox.SLOTS * replace(order(""), views=views).slot_bytes
+        lines = Path(f"/proc/{pid}/smaps").read_text().split("tocsin-mailbox", 1)[1].splitlines()
+        measured = {key: int(rest.split()[0]) for key, _, rest in (one.partition(":") for one in lines[1:7])}
+        assert measured["Size"] * 1024 >= room > 50 << 20
+        assert measured["Pss"] < 1024, "in KiB"

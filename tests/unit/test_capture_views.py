@@ -205,3 +205,35 @@ def test_a_camera_may_change_the_size_of_its_pictures() -> None:
         shown.append([(record.region, record.offset) for record in found])
     assert [len(found) for found in shown] == [2, 1, 2, 2]
     assert shown[0] == shown[3] != shown[2]
+
+
+def test_other_views_may_be_ordered_between_two_frames() -> None:
+    """The next frame is shown in the new sizes, and the light of a part goes on from what it was."""
+    part = (0.5, 0.0, 1.0, 1.0)
+    small, large = (
+        (ViewOrder(side, side, keep_aspect=True), ViewOrder(side, side, keep_aspect=True, region=part))
+        for side in (64, 96)
+    )
+    policy, flat, wide = Policy(mode=Mode.GUIDED), _ramp(100, 120), _ramp(90, 130)
+    views, box = Views(small, policy), _mailbox(*large)
+    views.fill(flat, 0.0, box, 0)
+    views.show(large)
+    told = _all_filled(views, wide, box)
+    assert [(one.width, one.height, one.offset) for one, _ in told] == [
+        (96, 48, 0),
+        (96, 96, 96 * 96 * 3 // 2),
+    ]
+    fresh = _all_filled(Views(large, policy), wide, _mailbox(*large))
+    for (record, pixels), (other, others) in zip(told, fresh, strict=True):
+        assert record.light == other.light, "what is measured is this picture's"
+        assert record.correction is other.correction is Correction.STRETCH
+        assert (pixels != others).any(), "what is planned for remembers the picture before"
+
+
+def _ramp(low: int, high: int) -> VideoFrame:
+    frame = VideoFrame(800, 400, "yuv420p")
+    luma = np.tile(np.linspace(low, high, frame.planes[0].line_size), (400, 1)).astype(np.uint8)
+    frame.planes[0].update(luma.tobytes())
+    for plane in frame.planes[1:]:
+        plane.update(bytes([128]) * plane.buffer_size)
+    return frame

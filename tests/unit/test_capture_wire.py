@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tocsin.capture.order import ViewOrder
 from tocsin.capture.wire import (
     PACKET,
     Broken,
+    Command,
     Connected,
     Counts,
     Crashed,
@@ -19,6 +21,7 @@ from tocsin.capture.wire import (
     FrameRecord,
     Free,
     Report,
+    Show,
     Stop,
     ViewRecord,
     decode_command,
@@ -69,10 +72,21 @@ def test_as_many_views_as_a_stream_may_have_fit_into_a_packet() -> None:
     assert len(encode(replace(_RECORD, at=long, views=(view,) * 65))) < PACKET
 
 
-@pytest.mark.parametrize("command", [Free(2), Stop()], ids=lambda command: type(command).__name__)
-def test_a_command_survives_the_wire(command: Free | Stop) -> None:
+_VIEWS = (ViewOrder(416, 416, True), ViewOrder(640, 384, False, region=(0.1, 0.2, 1 / 3, 1.0), grow=True))
+
+
+@pytest.mark.parametrize(
+    "command", [Free(2), Show(_VIEWS), Stop()], ids=lambda command: type(command).__name__
+)
+def test_a_command_survives_the_wire(command: Command) -> None:
     """What the daemon says is what the worker hears."""
     assert decode_command(encode(command)) == command
+
+
+def test_an_order_of_as_many_views_as_a_stream_may_have_fits_into_a_packet() -> None:
+    """The whole frame and 64 parts of it, with numbers as long as they get."""
+    view = ViewOrder(100_000, 100_000, keep_aspect=False, region=(math.pi * 1e-300,) * 4, grow=True)
+    assert len(encode(Show((view,) * 65))) < PACKET
 
 
 _JSON = st.recursive(

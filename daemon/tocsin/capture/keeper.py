@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from tocsin.capture.newest import Newest
-from tocsin.capture.order import Order
+from tocsin.capture.order import Order, ViewOrder, needed
 from tocsin.capture.process import WorkerProcess
 from tocsin.capture.wire import (
     PACKET,
@@ -24,6 +24,7 @@ from tocsin.capture.wire import (
     FrameRecord,
     Free,
     Report,
+    Show,
     Stop,
     decode_report,
 )
@@ -103,6 +104,9 @@ class Keeper:
         self._started_at = 0.0
         self._restart_at = 0.0
         self._deaths = 0
+        self._most_views = len(
+            order.views
+        )  # that a frame of the worker may have, the last ones it was told of too
         self._number = 0
         self._told: SourceFault | None = None
         self._excused_until = 0.0
@@ -126,6 +130,24 @@ class Keeper:
     def excuse(self, until: float) -> None:
         """Let no promise be broken before `until`: this process itself stood still, and so may the worker have."""
         self._excused_until = until
+
+    def show(self, views: tuple[ViewOrder, ...]) -> None:
+        """Let the worker show other views from its next frame on; one whose memory is too small is replaced."""
+        self._order = replace(self._order, views=views)
+        worker = self._worker
+        if worker is None:
+            return
+        self._most_views = max(self._most_views, len(views))
+        if needed(views) <= worker.mailbox.slot_bytes:
+            worker.send(Show(views))
+            return
+        log.warning(
+            "a capture worker is replaced, for its memory is too small for the new views",
+            stream=self._order.stream,
+            expected=needed(views),
+            found=worker.mailbox.slot_bytes,
+        )
+        self._lost("the worker's memory was too small for the new views", time.monotonic())
 
     def ask_to_stop(self) -> None:
         """Tell the worker to end by itself."""
@@ -160,6 +182,7 @@ class Keeper:
             log.error("a capture worker did not start", stream=self._order.stream, error=str(error))
             return
         self._started_at = time.monotonic()
+        self._most_views = len(self._order.views)
         self._selector.register(worker.channel, selectors.EVENT_READ, self._read)
         self._selector.register(worker.pidfd, selectors.EVENT_READ, self._died)
 
@@ -231,7 +254,7 @@ class Keeper:
                 )
 
     def _frame(self, record: FrameRecord, worker: WorkerProcess) -> None:
-        _check(record, len(self._order.views))
+        _check(record, self._most_views)
         self._number += 1
         stream = self._order.stream
         frame = Frame(

@@ -1,4 +1,4 @@
-"""What a capture worker is told once, at its start."""
+"""What a capture worker is told at its start; its views may be ordered anew later."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -7,6 +7,12 @@ from tocsin.frame import WHOLE, Box
 from tocsin.light.plan import Policy
 
 Transport = Literal["tcp", "udp"]
+
+ROOM = 1280 * 1280 * 3 // 2
+"""The bytes that a slot has for each view at least, so that a detector with a larger input needs no new worker.
+
+1280 is the side of the largest input in common use (YOLO's P6 models), and has room for torchvision's 1333x800.
+Memory that is never written costs nothing: a worker's proportional set size is the same with and without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,5 +66,10 @@ class Order:
 
     @property
     def slot_bytes(self) -> int:
-        """The bytes that the pixels of all views of a frame take at most."""
-        return sum(view.capacity for view in self.views)
+        """The bytes of a slot: what the pixels of all views of a frame take at most, or more."""
+        return sum(max(view.capacity, ROOM) for view in self.views)
+
+
+def needed(views: tuple[ViewOrder, ...]) -> int:
+    """Return the bytes that the pixels of all these views of a frame take at most."""
+    return sum(view.capacity for view in views)

@@ -67,7 +67,8 @@ class WorkerProcess:
     def send(self, command: Command) -> None:
         """Send a message, from any thread; a worker that is gone misses nothing.
 
-        It never waits: at most three slots can be outstanding, far fewer messages than the socket holds.
+        It never waits: at most three slots can be outstanding, and new views come seconds apart at least, far
+        fewer messages than the socket holds.
         """
         with self._sending, contextlib.suppress(OSError):
             self.channel.send(encode(command))

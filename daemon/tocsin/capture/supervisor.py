@@ -1,14 +1,16 @@
 """One thread that keeps a worker running for every stream and passes their frames on."""
 
+import contextlib
 import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 
 from tocsin.capture.keeper import Keeper, Observer, StreamStatus
 from tocsin.capture.newest import Newest
-from tocsin.capture.order import Order
+from tocsin.capture.order import Order, ViewOrder
 from tocsin.capture.process import prepare_fork_server
 from tocsin.errors import WorkerError
 from tocsin.thread import guarded
@@ -35,16 +37,18 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._keepers = [Keeper(order, self._newest, observe, self._selector) for order in orders]
         # The only thread that starts, reads and kills workers; it waits in the selector, half a second at most, and
-        # `stop` wakes it by a byte.
+        # `stop` and `show` wake it by a byte.
         self._thread = guarded("supervisor", self._run, on_failure)
         self._stopping = threading.Event()
         self._bell, self._rope = socket.socketpair()
+        # Filled by `show`, emptied by the thread; both ends of a deque are safe without a lock.
+        self._shows: deque[Mapping[str, tuple[ViewOrder, ...]]] = deque()
         self._pulse = time.monotonic()
 
     def start(self) -> None:
         """Start the workers."""
         prepare_fork_server()
-        self._selector.register(self._bell, selectors.EVENT_READ, None)
+        self._selector.register(self._bell, selectors.EVENT_READ, lambda: self._bell.recv(64))
         self._thread.start()
 
     def stop(self, deadline: float) -> None:
@@ -66,6 +70,12 @@ class Supervisor:
         self._bell.close()
         self._rope.close()
 
+    def show(self, views: Mapping[str, tuple[ViewOrder, ...]]) -> None:
+        """Let streams show other views, at once and without a pause; from any thread, and never waits."""
+        self._shows.append(views)
+        with contextlib.suppress(OSError):  # stopped, or woken so often already that the pair is full
+            self._rope.send(b"show", socket.MSG_DONTWAIT)
+
     def pulse(self) -> float:
         """Return the monotonic time of the thread's last turn."""
         return self._pulse
@@ -81,12 +91,18 @@ class Supervisor:
                 for keeper in self._keepers:
                     keeper.excuse(now + _STOOD_STILL)
             self._pulse = now
+            while self._shows:
+                self._order_views(self._shows.popleft())
             for keeper in self._keepers:
                 keeper.tend(now)
             for key, _ in self._selector.select(_TICK):
-                if key.data is not None:
-                    key.data()
+                key.data()
         self._end_workers()
+
+    def _order_views(self, views: Mapping[str, tuple[ViewOrder, ...]]) -> None:
+        for keeper in self._keepers:
+            if keeper.status.stream in views:
+                keeper.show(views[keeper.status.stream])
 
     def _end_workers(self) -> None:
         """Let all end by themselves at the same time, then kill those that did not."""

@@ -27,10 +27,19 @@ class Views:
     """Fills slots with the views of one stream's frames, each with a treatment of its own; for one thread."""
 
     def __init__(self, orders: tuple[ViewOrder, ...], policy: Policy) -> None:
+        self._policy = policy
         self._lanes: list[_Lane] = []
+        self.show(orders)
+
+    def show(self, orders: tuple[ViewOrder, ...]) -> None:
+        """Fill slots with other views from now on; one of the same part of the frame keeps its treatment."""
+        known = {lane.order.region: lane.treatment for lane in self._lanes}
+        self.orders = orders
+        self._lanes = []
         offset = 0
         for order in orders:
-            self._lanes.append(_Lane(order, offset, Treatment(policy)))
+            treatment = known.pop(order.region, None) or Treatment(self._policy)
+            self._lanes.append(_Lane(order, offset, treatment))
             offset += order.capacity
         self._shrinker = Shrinker(len(orders))
         self._size = (0, 0)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from tocsin.capture.order import ViewOrder
 from tocsin.errors import SourceFault, WorkerError
 from tocsin.frame import Box, Correction, Light, Reason
 
@@ -112,7 +113,14 @@ class Stop:
     """The worker shall end."""
 
 
-Command = Free | Stop
+@dataclass(frozen=True, slots=True)
+class Show:
+    """From its next frame on the worker shall show these views; they fit into a slot."""
+
+    views: tuple[ViewOrder, ...]
+
+
+Command = Free | Show | Stop
 """What the daemon says."""
 
 
@@ -124,7 +132,13 @@ def encode(message: Report | Command) -> bytes:
 def decode_command(packet: bytes) -> Command:
     """Return the daemon's message, which is trusted."""
     body = json.loads(packet)
-    return Free(body["slot"]) if body["kind"] == "Free" else Stop()
+    match body["kind"]:
+        case "Free":
+            return Free(body["slot"])
+        case "Show":
+            return Show(tuple(_view_order(view) for view in body["views"]))
+        case _:
+            return Stop()
 
 
 def decode_report(packet: bytes) -> Report:
@@ -138,6 +152,11 @@ def decode_report(packet: bytes) -> Report:
     except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         found = f"{len(packet)} bytes of something else"
         raise WorkerError(f"expected a report from the capture worker, found {found}") from error
+
+
+def _view_order(body: dict[str, Any]) -> ViewOrder:
+    left, top, right, bottom = body["region"]
+    return ViewOrder(**{**body, "region": (left, top, right, bottom)})
 
 
 def _frame_record(body: dict[str, Any]) -> FrameRecord:

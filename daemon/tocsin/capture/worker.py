@@ -36,6 +36,8 @@ from tocsin.capture.wire import (
     FrameRecord,
     Free,
     Report,
+    Show,
+    Stop,
     decode_command,
     encode,
 )
@@ -100,6 +102,8 @@ class Worker:
         self._pace = Pace(order.max_fps)
         self._silence = Silence()
         self._views = Views(order.views, order.light)
+        # Replaced whole by `listen`; taken by the main thread between two frames.
+        self._ordered = order.views
         self._rate = Rate(order.max_fps)
         self._drought = Drought()
         self._live = False
@@ -175,6 +179,8 @@ class Worker:
 
     def _hand_over(self, slot: int, frame: VideoFrame, picture: Picture) -> None:
         began = time.perf_counter()
+        if (ordered := self._ordered) is not self._views.orders:
+            self._views.show(ordered)
         views = self._views.fill(frame, picture.at, self._mailbox, slot)
         record = FrameRecord(
             slot=slot,
@@ -221,12 +227,14 @@ class Worker:
     def _listen(self) -> None:
         while packet := self._receive_packet():
             command = decode_command(packet)
-            if isinstance(command, Free):
-                self._free.append(command.slot)
-                self._freed.set()
-            else:
-                self._stop.set()
-                self._freed.set()
+            match command:
+                case Free():
+                    self._free.append(command.slot)
+                case Show():
+                    self._ordered = command.views
+                case Stop():
+                    self._stop.set()
+            self._freed.set()
         os._exit(0)  # the daemon is gone; the main thread may be stuck where nothing else reaches it
 
     def _receive_packet(self) -> bytes:
