@@ -1,9 +1,7 @@
 """Devices on this machine, with the ONNX Runtime that is installed."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -104,28 +102,3 @@ def test_nothing_is_printed(model: Path, shown: Path, capfd: pytest.CaptureFixtu
     """A device that does not load leaves stdout and stderr alone."""
     open_session(model, "auto")
     assert capfd.readouterr() == ("", "")
-
-
-def test_a_runtime_that_is_not_installed_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the module of OpenVINO cannot be imported, the extra that brings it is."""
-    monkeypatch.setitem(sys.modules, "tocsin.detect.openvino", None)
-    with pytest.raises(
-        StartError, match=r"expected openvino, found .* cannot be imported: pip install 'tocsin\[openvino\]'$"
-    ):
-        open_session(model, "openvino")
-
-
-def test_openvino_is_opened_by_its_own_module(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`openvino` goes to the module of that name, with the path."""
-    opened = (object(), Placement("CPU", "openvino", None, 7, 7))
-    asked: list[Path] = []
-
-    def open_openvino(path: Path) -> object:
-        asked.append(path)
-        return opened
-
-    module = ModuleType("tocsin.detect.openvino")
-    module.open_openvino = open_openvino  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "tocsin.detect.openvino", module)
-    assert open_session(model, "openvino") is opened
-    assert asked == [model]

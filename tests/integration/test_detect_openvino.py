@@ -238,9 +238,10 @@ def test_without_the_package_it_says_what_brings_it(monkeypatch: pytest.MonkeyPa
     """The device that is asked for cannot be had, and the sentence holds the command."""
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(
-        StartError, match=r"^detector\.device: expected openvino, .*pip install 'tocsin\[openvino\]'"
+        StartError,
+        match=r"^detector\.device: expected openvino, .* not installed: pip install 'tocsin\[openvino\]'$",
     ):
-        open_openvino(BUNDLED)
+        open_session(BUNDLED, "openvino")
 
 
 SILENT = """

@@ -106,8 +106,8 @@ def open_detector(model: str, device: Device, max_batch: int | Literal["auto"], 
 
 def _batch(model: Model, placement: Placement, asked: int | Literal["auto"]) -> int:
     if asked == "auto":
-        # more than one frame in a call gains nothing on a CPU and delays the first
-        return model.batch or (1 if placement.device == "cpu" else GPU_BATCH)
+        # more than one view in a call gains nothing on a CPU and delays the first
+        return model.batch or (GPU_BATCH if placement.device in ACCELERATORS else 1)
     if model.batch is not None and asked > model.batch:
         raise ModelError(
             f"{model.path}: its graph takes {model.batch} pictures at a time: "

@@ -1,6 +1,5 @@
 """The adapter to OpenVINO's own runtime: opens a model on Intel's GPU or on the CPU, and runs it."""
 
-import os
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -10,11 +9,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tocsin.detect.session import Outputs, Placement, Signature, Tensor
+from tocsin.detect import cores
+from tocsin.detect.session import DEADLINE, Outputs, Placement, Signature, Tensor
 from tocsin.errors import InferenceError, InferenceFault, ModelError, StartError
-
-DEADLINE = 4.0
-"""Seconds that a run may take before it is told to end."""
 
 _GRACE = 0.5
 """Seconds for a run to end in that was told to: OpenVINO looks between two nodes of the graph."""
@@ -99,7 +96,7 @@ def open_openvino(path: Path) -> tuple[OpenvinoSession, Placement]:
     # Threads bound to cores would take turns with the workers that decode on them.
     properties = {
         "INFERENCE_PRECISION_HINT": "f32",
-        "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)),
+        "INFERENCE_NUM_THREADS": cores.threads(),
         "ENABLE_CPU_PINNING": False,
     }
     try:
@@ -116,8 +113,8 @@ def _runtime() -> Any:
         return import_module("openvino")
     except ImportError as error:
         raise StartError(
-            "detector.device: expected openvino, found that openvino is not installed "
-            "(pip install 'tocsin[openvino]' brings it)"
+            "detector.device: expected openvino, found that its runtime is not installed: "
+            "pip install 'tocsin[openvino]'"
         ) from error
 
 

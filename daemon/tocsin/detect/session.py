@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -10,6 +9,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from tocsin.detect import cores, device, failure
+from tocsin.detect.bound import CUDA_GRAPHS, bind
 from tocsin.detect.deadline import Deadline
 from tocsin.detect.device import CPU, CUDA, TENSORRT, Nvidia
 from tocsin.errors import InferenceError, InferenceFault, ModelError, StartError
@@ -28,9 +28,10 @@ _FIRST_RUN: Mapping[str, float] = {"cuda": 120.0, "tensorrt": 900.0}
 _CUDA_OPTIONS = {"arena_extend_strategy": "kSameAsRequested", "cudnn_conv_algo_search": "HEURISTIC"}
 
 # Named one by one: what ONNX Runtime would take by itself depends on what is installed.
-_PROVIDERS: Mapping[Nvidia, tuple[str, list[Any]]] = {
-    "cuda": (CUDA, [(CUDA, _CUDA_OPTIONS), CPU]),
-    "tensorrt": (TENSORRT, [TENSORRT, (CUDA, _CUDA_OPTIONS), CPU]),
+# With each kind what is tried in turn: a graph that cannot be recorded, with nodes left on the CPU say, is refused.
+_PROVIDERS: Mapping[Nvidia, tuple[str, list[list[Any]]]] = {
+    "cuda": (CUDA, [[(CUDA, {**_CUDA_OPTIONS, **CUDA_GRAPHS}), CPU], [(CUDA, _CUDA_OPTIONS), CPU]]),
+    "tensorrt": (TENSORRT, [[TENSORRT, (CUDA, _CUDA_OPTIONS), CPU]]),
 }
 
 # The operators that take the time in a detector. A share of all nodes would accuse the innocent: what computes
@@ -95,7 +96,10 @@ class Session(Protocol):
     def signature(self) -> Signature: ...
 
     def infer(self, batch: NDArray[Any]) -> Outputs:
-        """Return each output by name; its first axis is the batch's. Raises InferenceError."""
+        """Return each output by name; its first axis is the batch's. Raises InferenceError.
+
+        The arrays may be written again by the third run after.
+        """
 
 
 class FlexibleSession(Session, Protocol):
@@ -154,13 +158,15 @@ def open_session(path: Path, wanted: Device) -> tuple[FlexibleSession, Placement
     # Everything worth saying comes back as an exception or from get_providers; the native log adds only noise.
     ort.set_default_logger_severity(4)
     if wanted == "openvino":
-        return _open_openvino(path)
+        from tocsin.detect.openvino import open_openvino  # which builds on this module
+
+        return open_openvino(path)
     if wanted == "cpu" or (wanted == "auto" and not device.visible()):
         return _open_cpu(path, None)
     kind: Nvidia = "cuda" if wanted == "auto" else wanted
     session, reason = _open_nvidia(path, kind)
     if session is not None:
-        return LocalSession(session, _FIRST_RUN[kind]), place(_assigned(session), kind)
+        return LocalSession(bind(session, "cuda"), _FIRST_RUN[kind]), place(_assigned(session), kind)
     if wanted == "auto":
         return _open_cpu(path, f"a GPU is visible, but {reason}")
     raise StartError(f"detector.device: expected {wanted}, found that {reason}")
@@ -191,36 +197,24 @@ def _open_cpu(path: Path, degraded: str | None) -> tuple[LocalSession, Placement
     return LocalSession(session), Placement(CPU, "cpu", degraded, len(_assigned(session)))
 
 
-def _open_openvino(path: Path) -> tuple[FlexibleSession, Placement]:
-    """Leave it to the adapter of that runtime, which need not be installed."""
-    try:
-        adapter = import_module("tocsin.detect.openvino")
-    except ImportError as error:
-        raise StartError(
-            f"detector.device: expected openvino, found that {error.name} cannot be imported: "
-            "pip install 'tocsin[openvino]'"
-        ) from error
-    opened: tuple[FlexibleSession, Placement] = adapter.open_openvino(path)
-    return opened
-
-
 def _open_nvidia(path: Path, kind: Nvidia) -> tuple[Any | None, str]:
     """Return a session that has the provider of the device, or None and what is missing."""
-    provider, providers = _PROVIDERS[kind]
+    provider, choices = _PROVIDERS[kind]
     device.preload(kind)
     machine = device.survey(kind)
     reason = ""
     # cuDNN is not missed before the first convolution runs: so what is absent is refused here.
     if provider in machine.providers and not machine.absent:
-        try:
-            session = _create(path, providers)
-        except failure.UNREADABLE as error:
-            raise _unreadable(path, error) from error
-        except failure.RAISED as error:
-            reason = f"the {provider} failed: {failure.line(error)}"
-        else:
-            if session.get_providers()[0] == provider:  # else it was given another one without a word
-                return session, ""
+        for choice in choices:
+            try:
+                session = _create(path, choice)
+            except failure.RAISED as error:
+                if choice is choices[-1] and isinstance(error, failure.UNREADABLE):
+                    raise _unreadable(path, error) from error
+                reason = f"the {provider} failed: {failure.line(error)}"
+            else:
+                if session.get_providers()[0] == provider:  # else it was given another one without a word
+                    return session, ""
     if lack := device.missing(machine, kind) or reason:
         return None, lack
     return None, f"the {provider} did not load: {device.refusal(kind) or 'ONNX Runtime does not tell why'}"

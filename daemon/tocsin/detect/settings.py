@@ -26,5 +26,5 @@ class DetectorSettings(Section):
         description="auto takes an NVIDIA GPU where there is one; what is named must be had, or nothing starts",
     )
     max_batch: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
-        default="auto", description="frames in one call of the detector: 1 on a CPU, 8 on a GPU when auto"
+        default="auto", description="views in one call of the detector: 1 on a CPU, 8 on a GPU when auto"
     )
