@@ -45,9 +45,10 @@ class Origin:
 
 
 class Alarms:
-    """The engine's sink; used by the engine's thread alone, but for `open`.
+    """The engine's sink; used by the engine's thread alone, but for `open` and `origin`.
 
-    `commit` hands a change to the outbox and returns at once.
+    `commit` hands a change to the outbox and returns at once. `origin` is what alarms tell that are raised from now
+    on; it may be replaced, whole, at any time.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Alarms:
         self._watched = watched
         self._commit = commit
         self._observe = observe
-        self._origin = origin
+        self.origin = origin
         self._open = {(alarm.alarm.stream, alarm.alarm.rule): alarm for alarm in resumed}
         for stream, rule in self._open:
             observe.alarms_active(stream, rule, 1)
@@ -117,9 +118,9 @@ class Alarms:
             light_mean=frame.views[best.view].light.mean,
             contrast=frame.views[best.view].light.contrast,
             correction=frame.views[best.view].correction,
-            model=self._origin.model,
-            config=self._origin.config,
-            test=self._origin.test,
+            model=self.origin.model,
+            config=self.origin.config,
+            test=self.origin.test,
             clock_synchronized=synchronized(),
         )
         opened = OpenAlarm(alarm, opened=at, reported=at)

@@ -4,6 +4,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event as Flag
@@ -11,7 +12,7 @@ from threading import Event as Flag
 import structlog
 from prometheus_client import CollectorRegistry
 
-from tocsin import __version__, assembly, reference
+from tocsin import __version__, assembly
 from tocsin.alarms import Alarms, Origin
 from tocsin.capture.keeper import StreamState
 from tocsin.capture.supervisor import Supervisor
@@ -24,19 +25,21 @@ from tocsin.deliver.event import Data, Event, EventType, OpenAlarm, new_id
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
 from tocsin.deliver.webhook import Webhook
-from tocsin.detect.detector import Detector, open_detector
+from tocsin.detect.detector import Detector
 from tocsin.detect.engine import Engine
-from tocsin.detect.keeper import Keeper, Kept
-from tocsin.detect.session import Device
-from tocsin.errors import ConfigError, Degradation, ModelError, StartError
+from tocsin.detect.keeper import Keeper
+from tocsin.detect.stamp import Stamp, stamp
+from tocsin.errors import ConfigError, Degradation, StartError
 from tocsin.frame import Detections, Frame
 from tocsin.http import Endpoint, Health, PartHealth
 from tocsin.lifecycle import Lifecycle, Pulses
 from tocsin.lights import Lights
 from tocsin.metrics import Metrics
+from tocsin.reload import Reloader, Running
 from tocsin.report import Report
 from tocsin.sdnotify import Notifier, watchdog_seconds
 from tocsin.vigil import Deafness, RateVigil, StreamVigil
+from tocsin.warming import warm_detector
 
 log = structlog.get_logger(__name__)
 
@@ -60,10 +63,15 @@ _OUTBOX_RESERVE = 2.0
 class App:
     """One running daemon: `start`, `run`, `stop`, all from one thread.
 
-    `test` marks every alarm as one that is not meant.
+    `test` marks every alarm as one that is not meant. `file` is where the configuration came from; `ask_reload` has
+    it read again.
     """
 
-    def __init__(self, config: Config, secrets: Secrets, *, test: bool = False) -> None:
+    def __init__(
+        self, config: Config, secrets: Secrets, *, test: bool = False, file: Path | None = None
+    ) -> None:
+        self._file = file
+        # Replaced whole by a reload, from whatever thread; all parts but the detector are made of the first.
         self._config = config
         self._secrets = secrets
         self._test = test
@@ -77,6 +85,7 @@ class App:
         self._rate_vigil = RateVigil(assembly.rules_by_stream(config))
         self._ready = False
         self._failure: str | None = None
+        self._reload_asked = False  # set by a signal handler, taken by `run`
         # Written by the engine's thread, read by the main one: numbers are replaced whole.
         self._analysed: Counter[str] = Counter()
 
@@ -107,6 +116,8 @@ class App:
         kicked = told = -_PULSE_LIMIT
         while not stop.wait(_TURN) and self._failure is None:
             now = time.monotonic()
+            if self._reload_asked and self._reloader.begin():
+                self._reload_asked = False
             self._look(now)
             stuck = self._pulses.overdue(now)
             if stuck and stuck[0].seconds > _STUCK_LIMIT:
@@ -120,6 +131,13 @@ class App:
                 self._notifier.watchdog()
                 self._notifier.status(self.report().line())
         return self._failure
+
+    def ask_reload(self) -> None:
+        """Have the configuration read again soon; may be called by a signal handler.
+
+        However often it is called while a reload is under way, one more follows.
+        """
+        self._reload_asked = self._file is not None
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Stop every part within so many seconds, together; a second call does nothing."""
@@ -147,13 +165,16 @@ class App:
 
     def _start(self) -> None:
         self._start_foundation()
-        where = ("detector", "device"), ("detector", "model")
-        with placed(self._config, where[0], StartError), placed(self._config, where[1], ModelError):
-            self._keeper = self._open_detector()
+        # before it is opened: a file that changes meanwhile is another
+        files = stamp(self._config.detector.model)
+        self._keeper = Keeper(warm_detector(self._config), self._metrics, self._degradations)
         self._keeper.introduce()
+        self._metrics.config_applied(time.time())
         self._alarms = self._open_alarms()
         self._lights = Lights(self._outbox.commit, self._metrics)
         self._start_road()
+        if self._file is not None:
+            self._start_reloader(self._file, files)
         socket = Path(self._config.state_dir) / CONTROL_SOCKET
         self._lifecycle.start("control", ControlServer(socket, {"status": lambda _: self.report().as_json()}))
         for name, moved in (
@@ -197,32 +218,26 @@ class App:
         """The detector that is at work now."""
         return self._keeper.detector
 
-    def _open_detector(self) -> Keeper:
-        asked, model = self._config.detector.device, self._config.detector.model
-        detector = self._warm_detector(asked)
-        faults = assembly.unknown_classes(self._config, detector.labels)
-        if faults:
-            raise ConfigError(*faults)
-        kept = Kept(detector, asked, self._warm_detector, reference.canary(model, detector))
-        return Keeper(kept, self._metrics, self._degradations)
-
-    def _warm_detector(self, device: Device) -> Detector:
-        settings, floor = self._config.detector, assembly.score_floor(self._config)
-        detector = open_detector(settings.model, device, settings.max_batch, floor)
-        seconds = detector.warm()
-        log.info(
-            "the detector is warm",
-            provider=detector.provider,
-            device=detector.device,
-            nodes=detector.placement.nodes,
-            accelerated=detector.placement.accelerated,
-            seconds=round(seconds, 2),
+    def _start_reloader(self, file: Path, files: Stamp) -> None:
+        running = Running(self._config, files)
+        told = self._metrics, self._notifier
+        self._reloader = Reloader(
+            file, running, self._keeper, self._adopt, *told, lambda: self.report().line()
         )
-        return detector
+        self._lifecycle.add("reload", lambda _: self._reloader.stop())
+
+    def _adopt(self, config: Config, detector: Detector | None) -> None:
+        """Go on with another configuration and detector; called by a reload, or the engine that takes one back."""
+        self._config = config
+        if detector is None:
+            self._alarms.origin = replace(self._alarms.origin, config=config.digest)
+            return
+        self._alarms.origin = Origin(detector.model_name, config.digest, self._test)
+        self._supervisor.show(assembly.shown(config, detector))
 
     def _open_alarms(self) -> Alarms:
         known: Sequence[OpenAlarm] = self._outbox.open_alarms().result()
-        watched, orphans = assembly.watched(self._config, self._detector.labels, known)
+        watched, orphans = assembly.watched(self._config, self._keeper.detector.labels, known)
         now = datetime.now(UTC)
         for alarm in known:
             about = {"stream": alarm.alarm.stream, "rule": alarm.alarm.rule, "alarm_id": alarm.alarm.alarm_id}
@@ -232,7 +247,7 @@ class App:
                 self._outbox.commit(Change(events=(event,), closed=(alarm.alarm.alarm_id,)))
             else:
                 log.info("an alarm goes on", **about)
-        origin = Origin(self._detector.model_name, self._config.digest, self._test)
+        origin = Origin(self._keeper.detector.model_name, self._config.digest, self._test)
         carried = [alarm for alarm in known if alarm not in orphans]
         return Alarms(watched, carried, self._outbox.commit, self._metrics, origin)
 

@@ -124,7 +124,7 @@ def run_daemon(
     log_format: Annotated[LogFormat, typer.Option(help="How log lines look.")] = LogFormat.AUTO,
     log_level: Annotated[LogLevel, typer.Option(help="The least urgent lines to write.")] = LogLevel.INFO,
 ) -> None:
-    """Run the daemon until SIGTERM or Ctrl-C.
+    """Run the daemon until SIGTERM or Ctrl-C. SIGHUP lets it read its configuration again.
 
     Example: tocsin run --config /etc/tocsin/tocsin.yaml
     """
@@ -147,8 +147,8 @@ def run_daemon(
     threading.excepthook = _log_uncaught
     _forget_environment(settings)
     stop = _stop_on_signals()
-    signal.signal(signal.SIGHUP, lambda *_: _log_hangup())
-    app = App(settings, secrets)
+    app = App(settings, secrets, file=config)
+    signal.signal(signal.SIGHUP, lambda *_: app.ask_reload())
     try:
         app.start()
     except (ConfigError, ModelError, StartError) as error:
@@ -159,7 +159,13 @@ def run_daemon(
         app.stop()
     if failure:
         print(f"tocsin: {failure}", file=sys.stderr)
-        _leave(TEMPORARY_FAILURE)
+    code = TEMPORARY_FAILURE if failure else 0
+    if (
+        threading.active_count() > 1
+    ):  # a model that loads or runs: its library aborts where it is torn down under it
+        sys.stdout.flush()
+        os._exit(code)
+    _leave(code)
 
 
 @commands.command()
@@ -374,12 +380,6 @@ def _stop_on_signals(*others: int) -> threading.Event:
     for number in (signal.SIGINT, signal.SIGTERM, *others):
         signal.signal(number, ask)
     return stop
-
-
-def _log_hangup() -> None:
-    import structlog
-
-    structlog.get_logger(__name__).warning("SIGHUP changes nothing: restart to read the configuration again")
 
 
 def _forget_environment(settings: "Config") -> None:

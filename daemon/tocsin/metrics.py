@@ -44,6 +44,15 @@ class Stage(StrEnum):
     POSTPROCESS = "postprocess"
 
 
+class Reload(StrEnum):
+    """What became of a configuration that was read again."""
+
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"
+    ROLLED_BACK = "rolled_back"
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """What the configuration calls things: the rules of each stream, the classes of each rule, the webhooks."""
@@ -115,6 +124,8 @@ GAUGES: tuple[tuple[str, Axis, str], ...] = (
     ("alarms_active", STREAM_RULE, "Alarms that were raised and have not ended."),
     ("outbox_depth", WEBHOOK, "Deliveries that wait."),
     ("outbox_oldest_age_seconds", WEBHOOK, "Age of the oldest delivery that waits; 0 when none does."),
+    ("config_last_reload_successful", DAEMON, "0 when what was last read is not what runs."),
+    ("config_last_reload_success_timestamp_seconds", DAEMON, "When what runs was read, in Unix time."),
     ("outbox_degraded", DAEMON, "1 while the outbox cannot be written, and events are sent from memory."),
 )
 COUNTERS: tuple[tuple[str, Axis, str], ...] = (
@@ -136,6 +147,7 @@ COUNTERS: tuple[tuple[str, Axis, str], ...] = (
     ("detector_reopens_total", DAEMON, "Times in which the detector was opened anew on its device."),
     ("provider_fallbacks_total", DAEMON, "Times in which the accelerator was left for the CPU."),
     ("model_reload_failures_total", DAEMON, "New detectors that were refused or taken back."),
+    ("config_reloads_total", DAEMON.by("result", Reload), "Times that the configuration was read again."),
     ("delivery_attempts_total", WEBHOOK.by("outcome", Outcome), "Requests that were made, by their outcome."),
     ("deliveries_total", WEBHOOK.by("outcome", Settlement), "Deliveries that came to an end, by how."),
     ("outbox_dropped_total", DAEMON.by("reason", OutboxLoss), "Events and deliveries that the outbox lost."),
@@ -274,6 +286,19 @@ class Metrics:
 
     def detector_degraded(self, degraded: bool) -> None:
         self._gauges["detector_degraded"].set(degraded)
+
+    def reloaded(self, result: Reload, at: float) -> None:
+        """Count a reload that came to its end at that Unix time."""
+        self._counters["config_reloads_total"].labels(result).inc()
+        if result in (Reload.REFUSED, Reload.ROLLED_BACK):
+            self._gauges["config_last_reload_successful"].set(0)
+        else:
+            self.config_applied(at)
+
+    def config_applied(self, at: float) -> None:
+        """Say that the configuration that was last read runs, since `at` in Unix time."""
+        self._gauges["config_last_reload_successful"].set(1)
+        self._gauges["config_last_reload_success_timestamp_seconds"].set(at)
 
     def rule_deaf(self, stream: str, rule: str, deaf: bool) -> None:
         self._gauges["rule_deaf"].labels(stream, rule).set(deaf)

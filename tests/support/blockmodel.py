@@ -22,18 +22,26 @@ _MATRIX = 256
 
 
 def build(
-    path: Path, *, size: int = SIZE, cells: int = CELLS, work: int = 0, nan_when_bright: bool = False
+    path: Path,
+    *,
+    size: int = SIZE,
+    cells: int = CELLS,
+    work: int = 0,
+    nan_when_bright: bool = False,
+    labels: Sequence[str] = LABELS,
+    block: int = 0,
 ) -> Path:
     """Write a detector to `path` and return it.
 
     Input `images` float32 [N, 3, size, size], RGB, 0 to 1. Outputs `boxes` float32 [N, cells * cells, 4],
-    x1 y1 x2 y2 in input pixels, and `scores` float32 [N, cells * cells, 2] for LABELS: a cell's "block" score is
-    HIGH when its mean brightness lies clearly above BRIGHT and LOW when it lies clearly below; "other" is 0.
+    x1 y1 x2 y2 in input pixels, and `scores` float32 [N, cells * cells, 2] for the two labels: a cell's score for
+    the label `block` is HIGH when its mean brightness lies clearly above BRIGHT and LOW when it lies clearly below;
+    that for the other is 0.
     Cells come row by row. `work` is a number of matrix products that do nothing but take time. With
     `nan_when_bright` every score of a picture that holds a bright cell is not a number.
     """
     assert size % cells == 0, "cells are whole pixels"
-    nodes = [*_brightness(size // cells), *_scores(cells), *_boxes()]
+    nodes = [*_brightness(size // cells), *_scores(cells, block), *_boxes()]
     if work:
         nodes += _work()
     nodes += _nan() if nan_when_bright else [helper.make_node("Identity", ["clean_scores"], ["scores"])]
@@ -53,7 +61,7 @@ def build(
         ir_version=_IR_VERSION,
         producer_name="tocsin-tests",
     )
-    helper.set_model_props(model, {"names": json.dumps({str(i): name for i, name in enumerate(LABELS)})})
+    helper.set_model_props(model, {"names": json.dumps({str(i): name for i, name in enumerate(labels)})})
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
     return path
@@ -86,7 +94,7 @@ def _brightness(pixels: int) -> list[onnx.NodeProto]:
     ]
 
 
-def _scores(cells: int) -> list[onnx.NodeProto]:
+def _scores(cells: int, block: int) -> list[onnx.NodeProto]:
     return [
         helper.make_node("Reshape", ["cells", "as_list"], ["listed"]),
         helper.make_node("Sub", ["listed", "bright"], ["above"]),
@@ -95,7 +103,9 @@ def _scores(cells: int) -> list[onnx.NodeProto]:
         helper.make_node("Mul", ["is_bright", "span"], ["spread"]),
         helper.make_node("Add", ["spread", "low"], ["block"]),
         helper.make_node("Mul", ["block", "zero"], ["other"]),
-        helper.make_node("Concat", ["block", "other"], ["clean_scores"], axis=2),
+        helper.make_node(
+            "Concat", ["other", "block"] if block else ["block", "other"], ["clean_scores"], axis=2
+        ),
     ]
 
 

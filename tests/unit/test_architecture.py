@@ -29,8 +29,10 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
                 "lights",
                 "optics",
                 "reference",
+                "reload",
                 "report",
                 "vigil",
+                "warming",
             }
         ),
     ),

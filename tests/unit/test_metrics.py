@@ -17,7 +17,7 @@ from tocsin.detect import engine
 from tocsin.detect import keeper as detector_keeper
 from tocsin.errors import InferenceFault, SourceFault
 from tocsin.frame import Correction
-from tocsin.metrics import Metrics, Names, Stage
+from tocsin.metrics import Metrics, Names, Reload, Stage
 
 NAMES = Names(
     streams={"yard": ["armed", "anyone"], "gate": ["anyone"]},
@@ -98,6 +98,7 @@ def labelled(registry: CollectorRegistry, name: str) -> set[tuple[str, ...]]:
         ("delivery_attempts_total", set(product(NAMES.webhooks, Outcome))),
         ("deliveries_total", set(product(NAMES.webhooks, Settlement))),
         ("outbox_depth", {("desk",), ("phone",)}),
+        ("config_reloads_total", {(result,) for result in Reload}),
         ("outbox_dropped_total", {(reason,) for reason in outbox.DropReason}),
     ],
 )
@@ -152,6 +153,9 @@ CALLS: list[tuple[str, tuple[Any, ...], str, tuple[str, ...], float]] = [
     ("detector_reopened", (), "detector_reopens_total", (), 1),
     ("provider_fell_back", (), "provider_fallbacks_total", (), 1),
     ("model_reload_failed", (), "model_reload_failures_total", (), 1),
+    ("config_applied", (12.5,), "config_last_reload_successful", (), 1),
+    ("reloaded", (Reload.REFUSED, 13.5), "config_reloads_total", ("refused",), 1),
+    ("reloaded", (Reload.APPLIED, 13.5), "config_last_reload_success_timestamp_seconds", (), 13.5),
     ("rule_deaf", ("yard", "armed", True), "rule_deaf", ("yard", "armed"), 1),
     ("sighted", ("yard", "armed"), "sightings_total", ("yard", "armed"), 1),
     ("alarm_raised", ("yard", "armed", "knife", 0.4), "alarms_total", ("yard", "armed", "knife"), 1),
@@ -277,3 +281,15 @@ def test_the_observers_of_the_packages_are_met(protocol: type) -> None:
         assert list(inspect.signature(getattr(Metrics, name)).parameters) == list(
             inspect.signature(call).parameters
         )
+
+
+@pytest.mark.parametrize("result", Reload)
+def test_a_reload_that_failed_shows_until_one_succeeds(
+    observed: Metrics, registry: CollectorRegistry, result: Reload
+) -> None:
+    """What runs keeps the time at which it was read."""
+    observed.config_applied(1.0)
+    observed.reloaded(result, 2.0)
+    good = result in (Reload.APPLIED, Reload.UNCHANGED)
+    assert series(registry)["config_last_reload_successful", ()] == good
+    assert series(registry)["config_last_reload_success_timestamp_seconds", ()] == (2.0 if good else 1.0)

@@ -13,7 +13,7 @@ from tocsin.detect.canary import Canary
 from tocsin.detect.detector import ACCELERATORS, Attempt, Detector, Ticket
 from tocsin.detect.recovery import GARBAGE, IN_A_ROW, Recovery, Remedy, Seat, Spell
 from tocsin.detect.session import Device
-from tocsin.errors import Degradation, InferenceError, InferenceFault, ModelError, StartError
+from tocsin.errors import Degradation, InferenceError, InferenceFault, TocsinError
 from tocsin.frame import Frame
 
 CANARY_EVERY = 300.0
@@ -58,7 +58,7 @@ class Herald(Protocol):
 class Kept:
     """A detector that is warm, and how to have another like it.
 
-    `open` opens the same model on a device and warms it; it raises ModelError or StartError. `asked` is the device
+    `open` opens the same model on a device and warms it; it raises a TocsinError. `asked` is the device
     of the configuration.
     """
 
@@ -75,6 +75,7 @@ class _Post:
     kept: Kept
     recovery: Recovery = field(default_factory=Recovery)
     out: int = 0
+    fell: bool = False  # it left the accelerator that it was opened on
     dropped: bool = False
 
     @property
@@ -130,6 +131,11 @@ class Keeper:
     def detector(self) -> Detector:
         """The detector that gets the next batch."""
         return self._live.kept.detector
+
+    @property
+    def makeshift(self) -> bool:
+        """Whether the detector runs on less than what was asked for: one opened anew may be better off."""
+        return self._live.fell or self.detector.degraded is not None
 
     @property
     def alive_until(self) -> float:
@@ -252,7 +258,7 @@ class Keeper:
             before.close()  # or its memory is missing
         try:
             detector = post.kept.open(device)
-        except (ModelError, StartError) as error:
+        except TocsinError as error:
             self._why = f"{self._why}; opened anew: {error}"
             _log.error("the detector cannot be opened", device=device, error=str(error))
             fell = remedy is Remedy.FALL_BACK
@@ -269,6 +275,7 @@ class Keeper:
         if not detector.fixed_batch:
             detector.max_batch = min(detector.max_batch, before.max_batch)  # it may have been halved
         if remedy is Remedy.FALL_BACK:
+            post.fell = True
             canary = canary.afresh()  # another device's numbers differ more than a device drifts
             self._observe.provider_fell_back()
         else:

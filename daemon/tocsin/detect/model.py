@@ -18,7 +18,7 @@ from tocsin.detect.session import Device, FlexibleSession, Outputs, Placement, S
 from tocsin.errors import ModelError
 from tocsin.resources import find
 
-__all__ = ["Model", "UnknownClass", "check_classes", "open_model"]
+__all__ = ["Model", "UnknownClass", "check_classes", "locate", "open_model"]
 
 
 @dataclass(frozen=True, slots=True)
