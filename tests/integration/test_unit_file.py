@@ -66,6 +66,7 @@ def test_the_service_is_little_exposed(analysed: Path) -> None:
         pytest.param("Type", "notify", id="the daemon says itself that it is ready"),
         pytest.param("NotifyAccess", "main", id="no worker speaks for the daemon"),
         pytest.param("KillMode", "mixed", id="the daemon ends its workers"),
+        pytest.param("ExecReload", "/bin/kill -HUP $MAINPID", id="the configuration can be read again"),
         pytest.param("WatchdogSec", "30s", id="a daemon that hangs is restarted"),
         pytest.param("Restart", "always", id="a daemon that dies is restarted"),
         pytest.param("RestartPreventExitStatus", "78", id="a wrong configuration is not tried again"),
