@@ -118,6 +118,8 @@ class App:
             now = time.monotonic()
             if self._reload_asked and self._reloader.begin():
                 self._reload_asked = False
+            if self._file is not None:
+                self._reloader.tidy()
             self._look(now)
             stuck = self._pulses.overdue(now)
             if stuck and stuck[0].seconds > _STUCK_LIMIT:

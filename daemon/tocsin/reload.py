@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import structlog
 
@@ -20,6 +20,7 @@ from tocsin.detect.detector import Detector
 from tocsin.detect.keeper import Kept
 from tocsin.detect.stamp import Stamp, stamp
 from tocsin.errors import ConfigError, ModelError, StartError, TocsinError
+from tocsin.memory import trim
 from tocsin.metrics import Reload
 from tocsin.thread import guarded
 from tocsin.warming import warm_detector
@@ -127,6 +128,7 @@ class Reloader:
         # Reads, loads and warms beside the detector that works. It waits for the disk and the device, and nobody
         # for it: nothing can interrupt a model that loads.
         self._thread: threading.Thread | None = None
+        self._leaving: ReferenceType[Detector] | None = None  # the one that is replaced, until it is let go
         self._stopping = False  # set once by `stop`; read by the thread before it changes anything
 
     def begin(self) -> bool:
@@ -136,6 +138,12 @@ class Reloader:
         self._thread = guarded("reload", self._turn, self._broke)
         self._thread.start()
         return True
+
+    def tidy(self) -> None:
+        """Give back the memory of a detector that was replaced, once it is let go. Called now and then."""
+        if self._leaving is not None and self._leaving() is None:
+            self._leaving = None
+            trim()
 
     def stop(self) -> None:
         """Let a reload that is under way change nothing any more; its thread may go on while a model loads."""
@@ -152,6 +160,7 @@ class Reloader:
                 log.error("the reload is refused and changes nothing", place=place, why=sentence)
             self._observe.reloaded(Reload.REFUSED, time.time())
         finally:
+            trim()
             if not self._stopping:
                 self._manager.ready(self._line())
 
@@ -217,6 +226,7 @@ class Reloader:
             self._adopt(running.config, kept.detector)
         self._observe.reloaded(Reload.APPLIED, time.time())
         log.info("the detector is exchanged", **_about(kept.detector), config=running.config.digest)
+        self._leaving = ref(self._seat.detector)
         self._seat.replace(kept, roll_back)  # the last: it may be taken back at once
 
 

@@ -11,7 +11,10 @@ PACKAGE = Path(__file__).parents[2] / "daemon" / "tocsin"
 
 # Each part may import itself and those of lower layers. Parts of one layer may import each other where it says so.
 LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
-    (True, frozenset({"", "errors", "frame", "fields", "image", "resources", "thread", "yamlfile"})),
+    (
+        True,
+        frozenset({"", "errors", "frame", "fields", "image", "memory", "resources", "thread", "yamlfile"}),
+    ),
     (False, frozenset({"capture", "light", "detect", "alarm", "deliver"})),
     (True, frozenset({"config"})),
     (True, frozenset({"clock", "control", "http", "lifecycle", "logs", "metrics", "sdnotify"})),

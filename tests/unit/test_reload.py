@@ -260,3 +260,22 @@ def test_a_stop_lets_what_loads_change_nothing(rig: Rig) -> None:
     rig.opened = [Stub("second")]
     rig.reloader.stop()
     assert rig.ask() == ["reloading"]
+
+
+def test_the_memory_of_a_detector_is_given_back_when_it_is_let_go(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not before: until the new one has proved itself the old one is kept."""
+    trims: list[float] = []
+    monkeypatch.setattr(reload, "trim", lambda: trims.append(time.monotonic()))
+    kept = rig.detector
+    rig.write(max_batch=2)
+    rig.opened = [Stub("second")]
+    rig.ask()
+    assert len(trims) == 1, "what it took to load"
+    rig.reloader.tidy()
+    assert len(trims) == 1
+    del kept
+    rig.reloader.tidy()
+    rig.reloader.tidy()
+    assert len(trims) == 2
