@@ -27,10 +27,9 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tocsin.detect.strikes import Strikes
-
+from support.keeping import keep
 from support.pictures import clip
-from tocsin.detect.bound import CUDA_GRAPHS, bind
+from tocsin.detect.bound import CUDA_GRAPHS, Bound, bind
 from tocsin.detect.detector import Detector
 from tocsin.detect.engine import Engine
 from tocsin.detect.model import Model, open_model
@@ -171,7 +170,7 @@ def _calls(session: Session, batches: Iterable[NDArray[Any]]) -> list[float]:
 def _run(detector: Detector, feed: Endless, seconds: float) -> None:
     failed = threading.Event()
     feed.rest()
-    engine = Engine(Strikes(detector), feed, feed.sink, feed, lambda _: failed.set())
+    engine = Engine(keep(detector), feed, feed.sink, feed, lambda _: failed.set())
     engine.start()
     assert not failed.wait(seconds), "the engine runs"
     engine.stop(time.monotonic() + 10)
@@ -191,7 +190,7 @@ def ways(model: Model, session: Session, placement: Placement) -> Iterator[tuple
     """The session as it was opened, and in its other ways."""
     device = placement.device
     yield device, session
-    if isinstance(session, LocalSession):
+    if isinstance(session, LocalSession) and not isinstance(session._session, Bound):
         yield f"{device} bound", LocalSession(bind(session._session, device))
     if device == "cuda":
         providers = [(placement.provider, {"cudnn_conv_algo_search": "HEURISTIC", **CUDA_GRAPHS})]

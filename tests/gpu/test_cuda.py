@@ -12,8 +12,8 @@ import onnx
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
-from tocsin.detect.strikes import Strikes
 
+from support.keeping import keep
 from support.pictures import clip
 from support.wait import SCALE, until
 from tocsin.detect.bound import CUDA_GRAPHS, Way, bind
@@ -186,7 +186,7 @@ def test_streams_go_through_the_engine_in_batches(
 ) -> None:
     """Two batches overlap, each frame is released once, and each stream gets what is in its own picture."""
     streams, sentences = _Streams(frames), list[str]()
-    engine = Engine(Strikes(detector), streams, streams.sink, streams, sentences.append)
+    engine = Engine(keep(detector), streams, streams.sink, streams, sentences.append)
     assert detector.overlaps
     engine.start()
     until(lambda: len(streams.found) == len(frames), 10, "all results")
