@@ -1,7 +1,7 @@
 """The detector: frames in, detections out.
 
-On a CPU everything happens in the calling thread. On an accelerator the model runs in a thread of the detector's
-own, so that the next frames are painted, and those before are decoded, while it is at work.
+On an accelerator, and on a CPU where it is quick, the model runs in a thread of the detector's own, so that the next
+frames are painted, and those before are decoded, while it is at work. Else everything happens in the calling thread.
 """
 
 import time
@@ -30,7 +30,11 @@ GPU_BATCH = 8
 
 ACCELERATORS = frozenset({"cuda", "tensorrt"})
 """The devices that work while the processor does something else."""
-_CANVASES = 2  # one that the model reads and one that is painted meanwhile
+_QUICK = 0.05
+"""Seconds of a call on a CPU below which the work around it is worth hiding behind it: about 0.8 ms for each view.
+
+What is painted meanwhile is as much older when its turn comes, which a slower model would not be worth.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,31 +154,46 @@ class Detector:
         self._model = model
         self._session = session
         self._floor = floor
-        self.overlaps = placement.device in ACCELERATORS
+        self._accelerated = placement.device in ACCELERATORS
+        self.overlaps = False
         self.fixed_batch = model.batch is not None
         self._fixed = model.batch  # a graph of fixed batch always gets all its rows
         self._worker = Worker("inference")  # idle, and without a thread, unless batches overlap
         slots = max(max_batch, model.batch or 1)
-        self._free = [Canvas(model.takes, slots) for _ in range(_CANVASES if self.overlaps else 1)]
+        self._free = [Canvas(model.takes, slots)]
         # the calls in the order of their tickets: those that have no canvas yet, and those that have one
         self._waiting: deque[tuple[Ticket, Sequence[_Job]]] = deque()
         self._running: deque[_Call] = deque()
+        if self._accelerated:
+            self._overlap()
 
     def warm(self) -> float:
         """Run the model on grey pictures in each size of batch that it prepares for, and return the seconds.
 
-        On a CPU, which prepares nothing, these are the smallest and the largest.
-
-        Raises ModelError where the model cannot do it or gives what its family does not.
+        On a CPU, which prepares nothing, these are the smallest and the largest; where the model is quick, it runs
+        in a thread of its own from then on. Raises ModelError where the model cannot do it or gives what its family
+        does not.
         """
         begun = time.monotonic()
-        grey = _grey(self.input_width, self.input_height)
-        counts = range(1, self.max_batch + 1) if self.overlaps else (1, self.max_batch)
-        for count in {min(self._rows(count), self.max_batch) for count in counts}:
-            for result in self.attempt([grey] * count).results:
-                if isinstance(result, InferenceError):
-                    raise ModelError(f"{self._model.path}: its first run failed: {result}") from result
+        prepared = range(1, self.max_batch + 1) if self._accelerated else (1, self.max_batch)
+        for count in {min(self._rows(count), self.max_batch) for count in prepared}:
+            self._try(count)
+        if not self.overlaps and self._try(self.max_batch) < _QUICK:
+            self._overlap()
         return time.monotonic() - begun
+
+    def _overlap(self) -> None:
+        """Have one canvas painted while the model reads the other, from the next batch on."""
+        self.overlaps = True
+        self._free.append(self._free[0].twin())
+
+    def _try(self, count: int) -> float:
+        """Run the model on so many grey pictures and return the seconds that it took."""
+        attempt = self.attempt([_grey(self.input_width, self.input_height)] * count)
+        for result in attempt.results:
+            if isinstance(result, InferenceError):
+                raise ModelError(f"{self._model.path}: its first run failed: {result}") from result
+        return attempt.infer
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """Return what is seen in each frame, in their order. Raises the first InferenceError."""
@@ -258,7 +277,7 @@ class Detector:
             self._running.append(_Call(ticket, canvas, painted, answer))
 
     def _end_oldest(self) -> None:
-        """Read the call that has had its canvas longest; an accelerator gets the next one first."""
+        """Read the call that has had its canvas longest; where they overlap, the model gets the next one first."""
         call = self._running.popleft()
         outputs, seconds = call.answer()
         self._free.append(call.canvas)
@@ -294,7 +313,7 @@ class Detector:
         """
         if views == 0:
             return 0
-        if self._fixed is not None or not self.overlaps:
+        if self._fixed is not None or not self._accelerated:
             return self._fixed or views
         return min(1 << (views - 1).bit_length(), max(views, self.max_batch))
 

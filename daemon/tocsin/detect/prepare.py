@@ -46,6 +46,10 @@ class Canvas:
         self._planes = np.empty((3, min(high, _STRIPE), wide), np.uint8)
         self._painted: list[Place | None] = [None] * slots
 
+    def twin(self) -> "Canvas":
+        """Return another canvas of the same kind and size."""
+        return Canvas(self._takes, len(self._values))
+
     def put(self, slot: int, view: View) -> Place:
         """Paint a view into a slot and return where it lies there.
 
