@@ -1,7 +1,7 @@
 """The detector: frames in, detections out.
 
-On an accelerator, and on a CPU where it is quick, the model runs in a thread of the detector's own, so that the next
-frames are painted, and those before are decoded, while it is at work. Else everything happens in the calling thread.
+On an accelerator, and on a CPU where it is quick, the model runs in a thread of the detector's own: the next frames
+are painted, and those before are decoded, while it is at work. Else everything happens in the calling thread.
 """
 
 import time

@@ -107,21 +107,22 @@ class Decoder:
                 f"expected classes below {self.labels}, one for each label, found {int(objects.classes.max())}",
             )
         boxes = objects.boxes
-        if boxes.max() <= _RELATIVE and min(self.width, self.height) > _RELATIVE * 8:
+        relative = len(boxes) >= _FEW and boxes.max() <= _RELATIVE
+        if relative and min(self.width, self.height) > _RELATIVE * 8:
             raise _implausible(
                 "boxes in pixels", f"all of them between {boxes.min():.3g} and {boxes.max():.3g}"
             )
         size = np.array([self.width, self.height], np.float32)
         inside = (boxes[:, 2:] > boxes[:, :2]) & (boxes[:, 2:] > 0) & (boxes[:, :2] < size)
         lost = int(np.count_nonzero(~inside.all(axis=1)))
-        if lost > len(boxes) / 2 and lost >= _STRAYS:
+        if lost > len(boxes) / 2 and lost >= _FEW:
             raise _implausible(
                 f"boxes inside the input of {self.width}x{self.height}", f"{lost} of {len(boxes)} outside"
             )
 
 
 _RELATIVE = 2.0  # pixels: boxes from 0 to 1 that are taken for pixels lie within this of the corner
-_STRAYS = 3  # a good detector puts one or two boxes on the margin of a letterbox
+_FEW = 3  # a good detector puts one or two boxes on the margin of a letterbox, or slivers into the corner of a view
 
 
 def named(signature: Signature) -> dict[str, Tensor]:
