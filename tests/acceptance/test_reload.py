@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
+import numpy as np
 import onnx
 import pytest
 from onnx.external_data_helper import convert_model_to_external_data
@@ -257,6 +259,9 @@ def test_a_model_that_fails_at_once_is_taken_back(
 ) -> None:
     """One that passes every check and then has no result for what the cameras see gives way to the old one."""
     blockmodel.build(model.with_name("poisoned.onnx"), size=128, nan_when_bright=True)
+    cv2.imwrite(str(model.with_name("dark.png")), np.zeros((96, 128, 3), np.uint8))
+    entry = {"file": "poisoned.onnx", "canary": {"picture": "dark.png", "objects": []}}
+    model.with_name("manifest.yaml").write_text(json.dumps({"models": {"poisoned": entry}}))
     with Daemon(site(model, receiver, stream("yard", camera.url)), tmp_path) as daemon:
         receiver.wait_for("alarm.raised")
         began, file = look_on(daemon, 1), digest(daemon)
