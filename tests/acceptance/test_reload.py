@@ -268,6 +268,8 @@ def test_a_model_that_fails_at_once_is_taken_back(
         use(daemon, "blocks.onnx", "poisoned.onnx")
         hang_up(daemon)
         reloaded(daemon, "rolled_back")
+        daemon.wait_log("the reload is taken back")
+        assert sum("batches in a row" in line for line in daemon.lines) == 1, "it is said once"
         ended = look_on(daemon, 2 * FPS)
         assert ended["errors"] > 0, "it failed on pictures"
         assert told(daemon) == {"blocks"}

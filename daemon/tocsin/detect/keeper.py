@@ -317,7 +317,6 @@ class Keeper:
         self._live, self._probation = probation.old, None
         self._drop(new)
         self._observe.model_reload_failed()
-        _log.error("the detector of before is back", why=why)
         self._present()
         probation.on_rollback(why)
 
