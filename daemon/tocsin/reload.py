@@ -4,6 +4,7 @@ What may change while the daemon runs is `detector` and the files of its model. 
 anything is done: a reload is taken as a whole, or refused as a whole and then all goes on as it was.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -232,10 +233,9 @@ class Reloader:
 
 def _split(message: str, file: Path) -> tuple[str | None, str]:
     """The place in the file and the rest: in a log line both together may be cut before their end."""
-    if not message.startswith(f"{file}:"):
+    if not (found := re.match(rf"({re.escape(str(file))}(?::\d+)?): (.*)", message, re.DOTALL)):
         return None, message
-    line, _, sentence = message.removeprefix(f"{file}:").partition(": ")
-    return f"{file}:{line}", sentence
+    return found[1], found[2]
 
 
 def _about(detector: Detector) -> dict[str, str]:

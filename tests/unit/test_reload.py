@@ -74,6 +74,21 @@ def test_the_refusal_names_all_that_needs_a_restart() -> None:
     refuse_what_needs_a_restart(config(), config(detector={"device": "auto"}))
 
 
+@pytest.mark.parametrize(
+    ("message", "place", "sentence"),
+    [
+        pytest.param("/a/b.yaml:6: x: y", "/a/b.yaml:6", "x: y", id="a line"),
+        pytest.param("/a/b.yaml: found: nothing", "/a/b.yaml", "found: nothing", id="the file as a whole"),
+        pytest.param("reload: x", None, "reload: x", id="elsewhere"),
+    ],
+)
+def test_a_place_is_told_apart_from_what_is_wrong_there(
+    message: str, place: str | None, sentence: str
+) -> None:
+    """A file that cannot be read has no line, and its sentence stays whole."""
+    assert reload._split(message, Path("/a/b.yaml")) == (place, sentence)
+
+
 @dataclass(eq=False)
 class Stub:
     """A detector by its facts."""
