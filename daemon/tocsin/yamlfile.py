@@ -103,8 +103,8 @@ def read(path: Path) -> bytes:
     return content
 
 
-def parse(content: bytes, name: str) -> Document:
-    """Return the one document in `content`; `name` stands for the file in messages.
+def parse(content: bytes, name: str, keys: str = "keys such as streams: and webhooks:") -> Document:
+    """Return the one document in `content`; `name` stands for the file in messages, `keys` for what it holds.
 
     Raises ConfigError for anything that is not one strict YAML mapping.
     """
@@ -125,7 +125,7 @@ def parse(content: bytes, name: str) -> Document:
         raise ConfigError(f"{name}: expected YAML, found characters that it does not allow") from error
     if not isinstance(value, dict):
         found = "nothing" if value is None else "a list" if isinstance(value, list) else "a single value"
-        raise ConfigError(f"{name}: expected keys such as streams: and webhooks:, found {found}")
+        raise ConfigError(f"{name}: expected {keys}, found {found}")
     return Document(name, value, reader.lines, tuple(reader.repeated))
 
 

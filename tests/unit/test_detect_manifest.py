@@ -62,7 +62,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ),
         pytest.param("picture: desk", "picture: ../desk", r"canary\.picture", id="a picture elsewhere"),
         pytest.param(
-            "class: knife", "clazz: knife", r"canary\.objects\.0\.class", id="an object without a class"
+            "class: knife", "clazz: knife", r"canary\.objects\[0\]\.class", id="an object without a class"
         ),
         pytest.param("file: blades", "fiel: blades", r"models\.blades\.file: ", id="a missing key"),
         pytest.param(
@@ -70,6 +70,18 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ),
         pytest.param("file: blades", "file: ../blades", r"models\.blades\.file: ", id="a file elsewhere"),
         pytest.param("models:", "detectors:", "expected the one key models at the top", id="another top"),
+        pytest.param("class: knife, box", "class: [], box", r":8: .*: expected text$", id="no text"),
+        pytest.param("[1, 2, 3]", "1", r":6: models\.blades\.input\.mean: expected a list$", id="no list"),
+        pytest.param(
+            "[knife, gun]", "knife", r":7: models\.blades\.labels: expected a list$", id="a label alone"
+        ),
+        pytest.param(
+            "pad: 0}",
+            "pad: 0}\n    file: x",
+            r":7: models\.blades\.file: .* found it on line 4 too",
+            id="twice",
+        ),
+        pytest.param(SMALL, "", "expected the one key models at the top, found nothing", id="an empty file"),
         pytest.param("pad: 0}", "pad: 0", r"manifest\.yaml:\d+: expected YAML", id="no YAML"),
     ],
 )
@@ -84,5 +96,5 @@ def test_a_fault_is_named_with_its_key(tmp_path: Path, old: str, new: str, sente
 
 def test_a_manifest_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A folder in its place is a model error too."""
-    with pytest.raises(ModelError, match="expected a readable manifest, found IsADirectoryError"):
+    with pytest.raises(ModelError, match="expected a readable file, found: is a directory"):
         read(tmp_path)

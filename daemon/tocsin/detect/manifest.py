@@ -5,10 +5,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from tocsin.errors import ModelError
+from tocsin import yamlfile
+from tocsin.errors import ConfigError, ModelError
+from tocsin.yamlfile import Fault
 
 Triple = tuple[float, float, float]
 
@@ -140,37 +141,48 @@ class Entry:
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     family: str | None = None
     input: InputKeys = InputKeys()
-    labels: Literal["metadata"] | Annotated[tuple[str, ...], Field(min_length=1)] = "metadata"
+    labels: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["metadata"] = "metadata"
     scores: Scores | None = None
     canary: CanaryKeys | None = None
     licence: str = ""
     origin: str = ""
 
 
+_TOP = "the one key models at the top"
+_WORDS = {
+    "dataclass_type": "expected keys and values",
+    "dict_type": "expected keys and values",
+    "missing": "expected a value, found none",
+    "string_type": "expected text",
+    "too_short": "expected one or more items",
+    "tuple_type": "expected a list",
+    "unexpected_keyword_argument": "unknown key",
+}
+"""What is said in place of pydantic's own words, by its type of error."""
 _ENTRIES = TypeAdapter(dict[str, Entry])
 
 
 def read(path: Path) -> dict[str, Entry]:
     """Return the models of a manifest by name.
 
-    Raises ModelError, which names the file, the first faulty key and what was expected there.
+    Raises ModelError, which names the file, the line and the first faulty key, and what was expected there.
     """
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path}: expected a readable manifest, found {type(error).__name__}") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise ModelError(f"{path}{line}: expected YAML, found {getattr(error, 'problem', None)}") from error
-    if not isinstance(content, dict) or set(content) != {"models"}:
-        raise ModelError(f"{path}: expected the one key models at the top")
+        document = yamlfile.parse(yamlfile.read(path), str(path), _TOP)
+    except ConfigError as error:
+        raise ModelError(str(error)) from error
+    if document.repeated:
+        raise ModelError(document.messages(document.repeated)[0])
+    if set(document.content) != {"models"}:
+        raise ModelError(f"{path}: expected {_TOP}, found {', '.join(document.content)}")
     try:
-        return _ENTRIES.validate_python(content["models"])
+        return _ENTRIES.validate_python(document.content["models"])
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        key = ".".join(str(step) for step in ("models", *first["loc"]))
-        raise ModelError(f"{path}: {key}: {_lower(first['msg'])}") from error
+        # without the branches of unions, which stand in the error but not in the file: no key has a bracket
+        steps = ("models", *(step for step in first["loc"] if "[" not in str(step)))
+        sentence = _WORDS.get(first["type"]) or _lower(first["msg"])
+        raise ModelError(*document.messages([Fault(steps, sentence)])) from error
 
 
 def _lower(message: str) -> str:
