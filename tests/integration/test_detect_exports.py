@@ -340,8 +340,13 @@ def test_a_classifier_marks_the_whole_view(tmp_path: Path, scores: str, values: 
 def test_a_classifier_says_every_key_that_it_needs(tmp_path: Path) -> None:
     """Nobody has to start three times to learn what to write."""
     case = Case("classifier", lambda: {"output": np.zeros((1, 3), np.float32)}, names=None)
-    with pytest.raises(ModelError, match=r"set family: classifier and scores; labels; input\.mean"):
+    with pytest.raises(ModelError, match=r"set family: classifier; scores: .*; labels; input\.mean"):
         _open(tmp_path, case, None)
+    told = {"family": "classifier", "labels": ["a", "b", "c"], "input": {"mean": [0, 0, 0]}}
+    with pytest.raises(
+        ModelError, match=r"what its scores are: set scores: probabilities, softmax or sigmoid,"
+    ):
+        _open(tmp_path, case, told)
 
 
 def test_a_model_of_another_time_is_refused(tmp_path: Path) -> None:

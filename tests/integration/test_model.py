@@ -156,9 +156,8 @@ def test_a_bright_block_is_found_where_it_is(tmp_path: Path) -> None:
 def test_a_manifest_beside_it_says_what_the_file_does_not(tmp_path: Path) -> None:
     """A file without names and sizes runs with the description that stands beside it."""
     path = graphs.save(tmp_path / "own.onnx", labels=None, size=("H", "W"))
-    with pytest.raises(
-        ModelError, match=r"set input\.width and input\.height for it in a manifest\.yaml beside it"
-    ):
+    wanted = r"set input\.width and input\.height; labels, in a manifest\.yaml beside it"
+    with pytest.raises(ModelError, match=wanted):
         open_detector(str(path), "cpu", "auto", floor=0.5)
     (tmp_path / "manifest.yaml").write_text(
         "models: {blades: {file: own.onnx, family: boxes+scores, "

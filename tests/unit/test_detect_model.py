@@ -86,8 +86,13 @@ def test_a_file_tells_enough_by_itself(signature: Signature, layout: Layout) -> 
         ),
         pytest.param(
             _signature((None, None, None, 3), {}),
-            "size of the input .*: set input.width and input.height",
-            id="an open size, channels last",
+            "size of the input .* names of its classes: set input.width and input.height; labels, in a manifest",
+            id="an open size, channels last, and no names",
+        ),
+        pytest.param(
+            _signature((None, 3, None, None), scores="logits"),
+            "tell the size of the input .*: set input.width and input.height, in a manifest",
+            id="an open size and perhaps another family",
         ),
         pytest.param(
             _signature((32, 32)), r"expected one input of three or four dimensions", id="two dimensions"
@@ -182,9 +187,9 @@ def test_the_family_is_known_by_shapes_and_metadata(signature: Signature, family
         pytest.param(
             _one_output((1, CELLS, 7)), "those of yolox or yolox-decoded: set family", id="a row to a cell"
         ),
-        pytest.param(_one_output((1, 2)), "set family: classifier and scores; input.mean", id="a vector"),
+        pytest.param(_one_output((1, 2)), "set family: classifier; scores: .*; input.mean", id="a vector"),
         pytest.param(
-            _one_output((1, 2), {}), "set family: classifier and scores; labels; input.mean", id="bare"
+            _one_output((1, 2), {}), "set family: classifier; scores: .*; labels; input.mean", id="bare"
         ),
         pytest.param(
             _one_output((1, 3 * CELLS + 1, 7)),

@@ -3,13 +3,13 @@
 import ast
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tocsin.detect.families import FAMILIES, Decoder, Hints, Reading
 from tocsin.detect.families.detr import SIZES
-from tocsin.detect.manifest import Entry, InputFormat, InputKeys, Layout, Numbers
+from tocsin.detect.manifest import Entry, InputFormat, InputKeys, Layout, Numbers, Scores
 from tocsin.detect.session import Signature, Tensor
 from tocsin.errors import ModelError
 
@@ -44,13 +44,21 @@ def describe(name: str, path: Path, entry: Entry | None, signature: Signature) -
     picture = _picture(path, signature)
     layout, width, height = _size(path, entry.input, picture, signature)
     labels = _labels(path, entry, signature)
-    hints = Hints(width, height, None if labels is None else len(labels), signature.metadata, entry.scores)
+    classes = None if labels is None else len(labels)
+    hints = Hints(width or _ANY, height or _ANY, classes, signature.metadata, entry.scores)
     gaps = [] if labels else [("the names of its classes", "labels")]
-    family, reading = _family(path, entry, signature, hints, gaps)
+    unsized = (f"the size of the input {shape_text(picture.shape)}", "input.width and input.height")
+    if width is None or height is None:
+        gaps.insert(0, unsized)
+    try:
+        family, reading = _family(path, entry, signature, hints, gaps)
+    except _UnreadError as error:
+        # that it is of no family is certain only once the size is known
+        raise (_gaps(path, [unsized]) if unsized in gaps else error) from error
     said = entry.input.over(reading.takes.over(FAMILIES[family].takes))
     if said.mean is None:
         gaps.append(_UNPREPARED)
-    if labels is None or gaps:
+    if labels is None or width is None or height is None or gaps:
         raise _gaps(path, gaps)
     takes = _format(path, said, picture, (layout, width, height))
     if reading.classes is not None and reading.classes != len(labels):
@@ -84,8 +92,10 @@ def _picture(path: Path, signature: Signature) -> Tensor:
     return first
 
 
-def _size(path: Path, keys: InputKeys, picture: Tensor, signature: Signature) -> tuple[Layout, int, int]:
-    """The order of the axes, the width and the height."""
+def _size(
+    path: Path, keys: InputKeys, picture: Tensor, signature: Signature
+) -> tuple[Layout, int | None, int | None]:
+    """The order of the axes, the width and the height, None where nobody tells it."""
     shape = picture.shape[-3:]
     layout = keys.layout or _layout(path, picture)
     channels, *sides = shape if layout is Layout.NCHW else (shape[2], *shape[:2])
@@ -93,8 +103,6 @@ def _size(path: Path, keys: InputKeys, picture: Tensor, signature: Signature) ->
     if isinstance(written, list) and len(written) == 2 and all(type(side) is int for side in written):
         sides = [side or told for side, told in zip(sides, written, strict=True)]
     height, width = (said or side for said, side in zip((keys.height, keys.width), sides, strict=True))
-    if height is None or width is None:
-        raise _gap(path, f"the size of the input {shape_text(picture.shape)}", "input.width and input.height")
     wanted = (3, height, width)
     fixed = (channels, *(shape[1:] if layout is Layout.NCHW else shape[:2]))
     if any(has not in (None, want) for has, want in zip(fixed, wanted, strict=True)):
@@ -117,6 +125,15 @@ def _layout(path: Path, picture: Tensor) -> Layout:
 _Gap = tuple[str, str]
 """What a file does not tell, and the keys that would."""
 
+_ANY = 640
+"""The side with which the families are asked while a size is open, to tell what else is."""
+
+
+class _UnreadError(ModelError):
+    """No family, or not the one that was asked for, can read the outputs."""
+
+
+_SCORES = "scores: probabilities, softmax or sigmoid"
 _UNPREPARED = ("how its pixels are prepared", "input.mean, input.std and what else of input is no default")
 
 
@@ -125,7 +142,8 @@ def _family(
 ) -> tuple[str, Reading]:
     """The one family that can read the outputs; a manifest decides between several.
 
-    Where none or several can, the error tells the other `gaps` too: they are filled in one go.
+    Where none or several can, the error tells the other `gaps` too: they are filled in one go. What a family
+    that somebody asked for leaves open is added to them.
     """
     found = ", ".join(f"{tensor.name} {shape_text(tensor.shape)}" for tensor in signature.outputs)
     if entry.family is not None:
@@ -135,8 +153,11 @@ def _family(
         family = FAMILIES[entry.family]
         asked = Hints(hints.width, hints.height, hints.classes, hints.metadata, hints.scores, asked=True)
         reading = family.read(signature, asked)
+        if reading is None and entry.scores is None:
+            reading = family.read(signature, replace(asked, scores=Scores.PROBABILITIES))
+            gaps.append(("what its scores are", _SCORES))
         if reading is None:
-            raise ModelError(f"{path}: family: expected {family.gives}, found {found}")
+            raise _UnreadError(f"{path}: family: expected {family.gives}, found {found}")
         return entry.family, reading
     readings = [(name, family.read(signature, hints)) for name, family in FAMILIES.items()]
     matching = [(name, reading) for name, reading in readings if reading is not None]
@@ -148,9 +169,9 @@ def _family(
         raise _gaps(path, gaps)
     if not matching:
         if len(signature.outputs) == 1 and len(signature.outputs[0].shape) == 2:
-            what = (f"whether its output {found} is a classifier's", "family: classifier and scores")
+            what = (f"whether its output {found} is a classifier's", f"family: classifier; {_SCORES}")
             raise _gaps(path, [what, *gaps, *([] if entry.input.mean else [_UNPREPARED])])
-        raise ModelError(
+        raise _UnreadError(
             f"{path}: expected the outputs of one of the families {', '.join(FAMILIES)}, found {found}"
         )
     return matching[0]
@@ -206,7 +227,8 @@ def _gaps(path: Path, gaps: Sequence[_Gap]) -> ModelError:
     """One sentence that says all that is missing, and every key to set."""
     what, keys = (", nor ".join(one[0] for one in gaps), "; ".join(one[1] for one in gaps))
     return ModelError(
-        f"{path}: the file does not tell {what}: set {keys} for it in a manifest.yaml beside it"
+        f"{path}: the file does not tell {what}: set {keys}, in a manifest.yaml beside it under models.NAME "
+        f"with file: {path.name}"
     )
 
 
