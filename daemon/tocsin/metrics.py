@@ -125,7 +125,7 @@ GAUGES: tuple[tuple[str, Axis, str], ...] = (
     ("outbox_depth", WEBHOOK, "Deliveries that wait."),
     ("outbox_oldest_age_seconds", WEBHOOK, "Age of the oldest delivery that waits; 0 when none does."),
     ("config_last_reload_successful", DAEMON, "0 when what was last read is not what runs."),
-    ("config_last_reload_success_timestamp_seconds", DAEMON, "When what runs was read, in Unix time."),
+    ("config_last_reload_success_timestamp_seconds", DAEMON, "When a file was last taken over, in Unix time."),
     ("outbox_degraded", DAEMON, "1 while the outbox cannot be written, and events are sent from memory."),
 )
 COUNTERS: tuple[tuple[str, Axis, str], ...] = (

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tocsin.capture.shrink import Shrinker
 from tocsin.detect.describe import Model, shape_text
 from tocsin.detect.detector import GPU_BATCH, Detector
 from tocsin.detect.manifest import Fit, InputFormat
-from tocsin.detect.model import open_model
+from tocsin.detect.model import open_model, some
 from tocsin.detect.session import DEADLINE, Device, Placement, Signature, Tensor
 from tocsin.errors import InputError
 from tocsin.fields import counted
@@ -117,7 +117,7 @@ def lines(examined: Examined) -> Iterator[str]:
         for tensor in tensors:
             yield f"{title:9} {_tensor(tensor)}"
     yield f"family    {model.family.name}"
-    yield f"labels    {counted(len(model.labels), 'label')}: {_some(model.labels)}"
+    yield f"labels    {counted(len(model.labels), 'label')}: {some(model.labels, _SHOWN)}"
     yield f"pixels    {preparation(model.takes)}"
     yield f"runs on   {placement}"
     if placement.degraded:
@@ -148,11 +148,6 @@ def preparation(takes: InputFormat) -> str:
 
 def _tensor(tensor: Tensor) -> str:
     return f"{tensor.name} {shape_text(tensor.shape)} {tensor.type.removeprefix('tensor(').removesuffix(')')}"
-
-
-def _some(labels: Sequence[str]) -> str:
-    rest = len(labels) - _SHOWN
-    return ", ".join(labels[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _objects(found: Detections) -> Iterator[str]:

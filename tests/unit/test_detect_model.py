@@ -263,5 +263,5 @@ def test_an_unknown_class_comes_with_the_nearest_one() -> None:
     unknown = check_classes(("person", "knife"), ("knife", "persn", "zebra"))
     assert [str(one) for one in unknown] == [
         "expected a class of the model, found persn (did you mean person?)",
-        "expected a class of the model, found zebra",
+        "expected a class of the model, found zebra (it has person, knife)",
     ]

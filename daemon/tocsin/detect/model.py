@@ -23,19 +23,26 @@ __all__ = ["Model", "UnknownClass", "check_classes", "locate", "open_model"]
 
 @dataclass(frozen=True, slots=True)
 class UnknownClass:
-    """A class that a rule names and the model does not know; `suggestion` is the nearest that it does."""
+    """A class that a rule names and the model does not know; `suggestion` is the nearest of those it has."""
 
     name: str
     suggestion: str | None
+    labels: Sequence[str]
 
     def __str__(self) -> str:
-        hint = f" (did you mean {self.suggestion}?)" if self.suggestion else ""
-        return f"expected a class of the model, found {self.name}{hint}"
+        hint = f"did you mean {self.suggestion}?" if self.suggestion else f"it has {some(self.labels)}"
+        return f"expected a class of the model, found {self.name} ({hint})"
+
+
+def some(labels: Sequence[str], most: int = 6) -> str:
+    """Return the first labels in a row, and how many more there are."""
+    rest = len(labels) - most
+    return ", ".join(labels[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def check_classes(labels: Sequence[str], wanted: Sequence[str]) -> list[UnknownClass]:
     """Return the wanted classes that are not among the labels, in their order."""
-    return [UnknownClass(name, _nearest(name, labels)) for name in wanted if name not in labels]
+    return [UnknownClass(name, _nearest(name, labels), labels) for name in wanted if name not in labels]
 
 
 class Fitted:
