@@ -98,3 +98,31 @@ def test_a_manifest_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A folder in its place is a model error too."""
     with pytest.raises(ModelError, match="expected a readable file, found: is a directory"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        pytest.param("fit: stretch", "fit: &fit stretch", "an anchor or alias", id="an alias"),
+        pytest.param("scale: 1,", "scale: .nan,", r"input\.scale: ", id="no number"),
+        pytest.param("mean: [1, 2, 3]", "mean: [nan, 2, 3]", r"input\.mean\[0\]: ", id="no number by name"),
+        pytest.param("width: 640", f"width: {'9' * 5000}", r"input\.width: ", id="a number without an end"),
+        pytest.param("labels: [knife, gun]", f"labels: {'[' * 3000}", "20 levels", id="lists in lists"),
+        pytest.param(
+            "labels: [knife, gun]", f"labels: [{'knife, ' * 200_000}]", "at most 1 MiB", id="too long"
+        ),
+        pytest.param("[knife, gun]", r'["\e[31mknife", gun]', "control character", id="a control character"),
+        pytest.param("pad: 0}", "pad: 0, pad: 1}", "expected this key once", id="a key twice"),
+    ],
+)
+def test_a_manifest_is_no_way_to_harm(tmp_path: Path, old: str, new: str, sentence: str) -> None:
+    """As strict as the configuration: what comes with a stranger's model neither unfolds nor reaches a log."""
+    assert SMALL.count(old) == 1
+    test_a_fault_is_named_with_its_key(tmp_path, old, new, sentence)
+
+
+def test_words_mean_what_they_show(tmp_path: Path) -> None:
+    """A class `no` is no truth value, and a day is a text."""
+    path = tmp_path / "manifest.yaml"
+    path.write_text(SMALL.replace("[knife, gun]", "[no, 2026-99-99]"))
+    assert read(path)["blades"].labels == ("no", "2026-99-99")

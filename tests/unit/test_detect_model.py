@@ -70,6 +70,23 @@ def test_a_file_tells_enough_by_itself(signature: Signature, layout: Layout) -> 
             _signature(metadata={"names": "__import__('os')"}), "set labels", id="names that are code"
         ),
         pytest.param(
+            _signature(metadata={"names": f"[{'9' * 5000}]"}), "set labels", id="a number without an end"
+        ),
+        pytest.param(_signature(metadata={"names": "[" * 9999}), "set labels", id="lists in lists"),
+        pytest.param(
+            _signature((None, 3, None, None), NAMES | {"imgsz": "[60000, 640]"}),
+            "expected an input of 2 to 8192 pixels a side, found 640x60000",
+            id="a size that is none",
+        ),
+        pytest.param(
+            _signature((None, 3, None, None), NAMES | {"imgsz": "[-640, 640]"}),
+            "found 640x-640",
+            id="a size below nothing",
+        ),
+        pytest.param(
+            _signature((None, 3, 1, 8193)), "2 to 8192 pixels a side, found 8193x1", id="a size in the graph"
+        ),
+        pytest.param(
             _signature(metadata={"names": "['knife']"}), "expected 2 labels, .* found 1", id="too few names"
         ),
         pytest.param(

@@ -9,7 +9,16 @@ from typing import Any
 
 from tocsin.detect.families import FAMILIES, Decoder, Hints, Reading
 from tocsin.detect.families.detr import SIZES
-from tocsin.detect.manifest import Entry, InputFormat, InputKeys, Layout, Numbers, Scores
+from tocsin.detect.manifest import (
+    LARGEST,
+    SMALLEST,
+    Entry,
+    InputFormat,
+    InputKeys,
+    Layout,
+    Numbers,
+    Scores,
+)
 from tocsin.detect.session import Signature, Tensor
 from tocsin.errors import ModelError
 
@@ -103,6 +112,10 @@ def _size(
     if isinstance(written, list) and len(written) == 2 and all(type(side) is int for side in written):
         sides = [side or told for side, told in zip(sides, written, strict=True)]
     height, width = (said or side for said, side in zip((keys.height, keys.width), sides, strict=True))
+    if any(not SMALLEST <= side <= LARGEST for side in (height, width) if side is not None):
+        raise ModelError(
+            f"{path}: expected an input of {SMALLEST} to {LARGEST} pixels a side, found {width}x{height}"
+        )
     wanted = (3, height, width)
     fixed = (channels, *(shape[1:] if layout is Layout.NCHW else shape[:2]))
     if any(has not in (None, want) for has, want in zip(fixed, wanted, strict=True)):
@@ -211,7 +224,7 @@ def _literal(text: str) -> object:
     """Exporters write JSON or the text of a Python value."""
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # no JSON, or a number of thousands of digits in it
         pass
     try:
         return ast.literal_eval(text)

@@ -51,9 +51,12 @@ class Numbers(StrEnum):
     FLOAT32 = "float"
 
 
-_STRICT = ConfigDict(extra="forbid", hide_input_in_errors=True)
+_STRICT = ConfigDict(extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
-Side = Annotated[int, Field(ge=2, le=8192)]
+SMALLEST, LARGEST = 2, 8192
+"""Pixels of a side of the input."""
+
+Side = Annotated[int, Field(ge=SMALLEST, le=LARGEST)]
 Spread = Annotated[float, Field(gt=0)]
 
 
@@ -163,7 +166,7 @@ _ENTRIES = TypeAdapter(dict[str, Entry])
 
 
 def read(path: Path) -> dict[str, Entry]:
-    """Return the models of a manifest by name.
+    """Return the models of a manifest by name: YAML as strict as that of the configuration.
 
     Raises ModelError, which names the file, the line and the first faulty key, and what was expected there.
     """
