@@ -25,7 +25,7 @@ from tocsin.augment.command import augment
 from tocsin.errors import ConfigError, InputError, ModelError, StartError, TocsinError
 from tocsin.evaluate.command import Explained, evaluate
 from tocsin.footage.options import INTERRUPTED
-from tocsin.footage.shown import harmless
+from tocsin.footage.shown import harmless, shown
 from tocsin.lightcard.command import light
 from tocsin.probe.command import probe
 
@@ -49,6 +49,7 @@ commands.add_typer(webhooks, name="webhook")
 
 DEFAULT_CONFIG = Path("/etc/tocsin/tocsin.yaml")
 _ANSWER_SHOWN = 200
+_LINE_SHOWN = 500  # twelve labels, or the inputs of a large graph: a line's worth
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -300,7 +301,7 @@ def _check_model(
     picture = None if image is None else modelcheck.read_image(image)
     examined = modelcheck.examine(model, device.value, picture, min_score)
     for line in modelcheck.lines(examined):
-        print(line)
+        print(shown(line, _LINE_SHOWN))
     if out is not None and picture is not None and examined.found is not None:
         write(out, modelcheck.draw(picture, examined.found))
         print(f"picture   {out}")

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from support import blockmodel, exports
+from support import blockmodel, exports, graphs
 from tocsin import modelcheck
 from tocsin.detect import device
 from tocsin.detect.manifest import Colour, Fit, InputFormat, Layout, Numbers
@@ -128,6 +128,15 @@ def test_a_model_that_leaves_something_open_is_told_what_to_set(tmp_path: Path) 
     assert (done.returncode, done.stdout) == (78, "")
     assert "set family; labels; input.mean" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_what_a_file_says_of_itself_does_nothing_to_a_terminal(tmp_path: Path) -> None:
+    """Names are a stranger's text: control characters are written out, and no line goes on for ever."""
+    path = graphs.save(tmp_path / "own.onnx", labels=("\x1b[2Jknife\n\ud800", "x" * 9999))
+    done = _check("--model", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"2 labels: \x1b[2Jknife\n\ud800, xxx" in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) < 600
 
 
 def test_the_preparation_is_said_in_words() -> None:

@@ -205,3 +205,15 @@ def test_a_run_that_the_runtime_refuses_is_an_inference_error(tmp_path: Path) ->
     with pytest.raises(InferenceError, match="the detector failed on a batch: InvalidArgument") as caught:
         session.infer(np.zeros((1, 3, 16, 16), np.float32))
     assert caught.value.fault is InferenceFault.RUNTIME
+
+
+def test_words_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    """Bytes in the file's metadata that are no UTF-8 are a sentence, and no traceback."""
+    path = graphs.save(tmp_path / "own.onnx", labels=("knife", "gun"))
+    whole = path.read_bytes()
+    assert whole.count(b"knife") == 1
+    path.write_bytes(whole.replace(b"knife", b"kni\xff\xfe"))
+    with pytest.raises(
+        ModelError, match=r"own\.onnx: expected names and metadata in UTF-8, found other bytes"
+    ):
+        open_detector(str(path), "cpu", "auto", 0.4)

@@ -74,7 +74,10 @@ def open_model(word: str, device: Device) -> tuple[Model, Session, Placement]:
     """
     name, path, entry = locate(word)
     check_file(path, entry.sha256 if entry else None)
-    session, placement = open_session(path, device)
+    try:
+        session, placement = open_session(path, device)
+    except UnicodeDecodeError as error:  # from the bindings, where they tell what the file says of itself
+        raise ModelError(f"{path}: expected names and metadata in UTF-8, found other bytes") from error
     model = describe(name, path, entry, session.signature)
     plain = not (model.bare_input or model.bare_outputs or model.sized)
     return model, session if plain else Fitted(session, model), placement
