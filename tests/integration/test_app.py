@@ -64,12 +64,15 @@ def _left_open(folder: Path, rule: str, reported: datetime) -> str:
 def test_an_accelerator_that_does_not_load_is_told_everywhere(
     block_model: Path, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a machine that shows a GPU without a driver: readiness, status and metrics say where the model runs."""
+    """On a machine that shows a GPU without a driver: event, readiness, status and metrics say where it runs."""
     (tmp_path / "root/dev").mkdir(parents=True)
     (tmp_path / "root/dev/nvidia0").touch()
     monkeypatch.setattr(device, "ROOT", tmp_path / "root")
     monkeypatch.setattr(device.ort, "get_available_providers", lambda: [device.CPU])
-    with running(site(block_model, receiver, stream("yard", "/dev/video63")), tmp_path) as app:
+    config = site(block_model, receiver, stream("yard", "/dev/video63"), events=("detector.*",))
+    with running(config, tmp_path) as app:
+        event = receiver.wait_for("detector.degraded").data
+        assert (event["reason"], event["model"], event["provider"]) == ("provider", "blocks", device.CPU)
         told = app.report().as_json()["detector"]
         (lack,) = told["degraded"]
         assert lack["reason"] == "provider"
@@ -78,8 +81,11 @@ def test_an_accelerator_that_does_not_load_is_told_everywhere(
         assert told["nodes"] > 0
         (facts,) = [part.facts for part in app._readiness().parts if part.name == "detector"]
         assert (facts["nodes"], facts["accelerated"]) == (str(told["nodes"]), "0")
+        where = {"model": "blocks", "device": "cpu", "provider": device.CPU}
+        assert app._registry.get_sample_value("tocsin_detector_info", where) == 1
         assert app._registry.get_sample_value("tocsin_detector_degraded") == 1
         assert app._registry.get_sample_value("tocsin_detector_accelerated_ratio") == 0
+    assert [message.type for message in receiver.accepted] == ["detector.degraded"], "once"
 
 
 def test_a_part_that_fails_ends_the_daemon_with_its_sentence(

@@ -3,13 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from onnxruntime.capi import onnxruntime_pybind11_state
 
 from support import graphs
 from tocsin.detect import device
 from tocsin.detect.device import CPU
-from tocsin.detect.session import Device, Placement, open_session
-from tocsin.errors import StartError
+from tocsin.detect.session import Device, LocalSession, Placement, open_session
+from tocsin.errors import InferenceError, InferenceFault, StartError
 
 without_gpu = pytest.mark.skipif(device.visible(), reason="this machine has a GPU")
 
@@ -95,6 +97,33 @@ def test_the_cpu_is_the_cpu_wherever_a_gpu_is(model: Path, shown: Path) -> None:
     """Who asks for the CPU by name is not told about the GPU."""
     _, placement = open_session(model, "cpu")
     assert (placement.device, placement.degraded) == ("cpu", None)
+
+
+def test_the_runtime_changes_no_provider_by_itself(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Its own fall-back to the CPU in the middle of a run, which it only prints, is off: the error comes to us."""
+
+    class Lost:
+        """The runtime's own session, but for its runs."""
+
+        fired = 0
+
+        def run(self, *_: object) -> None:
+            self.fired += 1
+            raise onnxruntime_pybind11_state.EPFail("CUDA failure 700: an illegal memory access")
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(whole, name)
+
+    session, _ = open_session(model, "cpu")
+    assert isinstance(session, LocalSession)
+    inner, lost = session._session, Lost()
+    whole, inner._sess = inner._sess, lost
+    with pytest.raises(InferenceError, match="CUDA failure 700") as caught:
+        session.infer(np.zeros((1, 3, 32, 32), np.float32))
+    assert caught.value.fault is InferenceFault.RUNTIME
+    assert lost.fired == 1, "the fault fired"
+    assert inner._sess is lost, "no other session was put in its place"
+    assert capfd.readouterr() == ("", "")
 
 
 @without_gpu

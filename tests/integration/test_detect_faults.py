@@ -1,4 +1,21 @@
-"""Faults of inference through the real engine: real tiny models, the newest-frame feed, metrics and events."""
+"""Faults of inference through the real engine: real tiny models, the newest-frame feed, metrics and events.
+
+Each row of the detector's faults, and the tests that inject it, see it fire and judge what holds and shows:
+
+27 no CUDA: asked for by name, acceptance/test_detector.py::test_a_device_that_cannot_be_had_ends_the_start;
+   with `auto`, integration/test_app.py::test_an_accelerator_that_does_not_load_is_told_everywhere;
+   its sentences, integration/test_detect_device.py.
+28 an error of the runtime, three times: here; the process ends in
+   acceptance/test_detector.py::test_a_detector_that_answers_nothing_but_errors_ends_the_daemon;
+   integration/test_detect_device.py::test_the_runtime_changes_no_provider_by_itself.
+29 no memory: here; integration/test_detect_deadline.py::test_too_much_memory_is_told_apart.
+30 NaN: here; all other garbage, unit/test_detect_garbage.py.
+31 a model of a wrong shape, 32 a file that is cut short, a git-lfs pointer or HTML, 33 weights outside the folder:
+   acceptance/test_reload.py::test_a_model_that_cannot_be_used_is_refused_and_the_old_one_stays;
+   the sentences, unit/test_detect_model.py and unit/test_detect_modelfile.py.
+34 a graph without an end: here;
+   integration/test_detect_deadline.py::test_an_endless_run_ends_within_five_seconds_and_the_next_works.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -100,6 +100,7 @@ class Site:
         self.said: list[tuple[str, str, str | None]] = []
         self.standing: set[tuple[Degradation, str | None]] = set()
         self.at: tuple[str, str, str] | None = None
+        self.ratio = -1.0
         self.released = 0
         self.rolled_back: list[str] = []
         self.keeper = Keeper(self.kept(detector, asked), self, self, clock=lambda: self.now)
@@ -140,7 +141,7 @@ class Site:
         self.counts[fault] += 1
 
     def detector_accelerated(self, ratio: float) -> None:
-        assert ratio == 0
+        self.ratio = ratio
 
     def detector_reopened(self) -> None:
         self.counts["reopened"] += 1
@@ -213,15 +214,17 @@ def test_a_session_that_fails_again_is_lost() -> None:
 def test_auto_falls_back_to_the_cpu() -> None:
     """What cannot be opened on the accelerator any more goes on without it, and everybody is told."""
     old, new = Scripted("cuda", max_batch=8), Scripted()
+    old.placement = Placement("CUDA", "cuda", None, nodes=4, accelerated=3)
     site = Site(old, "auto")
     site.next = [StartError("no such device"), new]
+    assert site.ratio == 0.75
     old.faults[""] = RUNTIME
     site.run(3)
     assert site.run(1)[0].results == (NOTHING,)
     assert site.openings == ["cuda", "cpu"]
     assert site.live is new
     assert old.closed, "its memory may be what is missing"
-    assert site.at == ("blades", "cpu", "CPU")
+    assert (site.at, site.ratio) == (("blades", "cpu", "CPU"), 0)
     assert site.counts["fell_back"] == 1
     assert site.counts["reopened"] == 0
     assert site.bird.fresh == 1

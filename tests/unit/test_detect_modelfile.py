@@ -70,6 +70,17 @@ def test_weights_elsewhere_are_found_wherever_they_are_told(tmp_path: Path, plac
     assert external(path) == ["../secret"]
 
 
+def test_the_last_of_two_words_counts(tmp_path: Path) -> None:
+    """A field that stands twice has its last value, as in every reader of the format."""
+    path = tmp_path / "model.onnx"
+    twice = b"\x0a\x08location\x12\x06beside\x12\x09../secret"
+    tensor = b"\x6a" + bytes([len(twice)]) + twice
+    graph = b"\x2a" + bytes([len(tensor)]) + tensor
+    path.write_bytes(b"\x08\x07\x3a" + bytes([len(graph)]) + graph)
+    (read,) = onnx.load(str(path), load_external_data=False).graph.initializer
+    assert [entry.value for entry in read.external_data] == external(path) == ["../secret"]
+
+
 def test_the_bundled_model_is_whole() -> None:
     """A model that holds its own weights names no other file."""
     assert external(find("models/nanodet-coco-416.onnx")) == []
