@@ -11,6 +11,7 @@ from support.daemon import Daemon
 from support.receiver import Receiver
 from support.scene import WHITE, Scene
 from support.site import site, stream
+from support.wait import until
 from tocsin.detect import device
 
 pytestmark = pytest.mark.acceptance
@@ -24,9 +25,13 @@ def test_a_device_that_cannot_be_had_ends_the_start(
     config = site(block_model, receiver, stream("yard", "/dev/video63"), events=("alarm.*", "detector.*"))
     config["detector"]["device"] = "cuda"
     with Daemon(config, tmp_path) as daemon:
-        statuses = {0}
-        while daemon.is_running:
-            statuses.add(daemon.get("/readyz")[0])
+        statuses = []
+
+        def has_ended() -> bool:
+            statuses.append(daemon.get("/readyz")[0])
+            return not daemon.is_running
+
+        until(has_ended, 20.0, "the daemon to end")
         assert daemon.exit_code == 75
         assert 200 not in statuses
         line = daemon.wait_log("detector.device: expected cuda, found that no NVIDIA device is visible")
