@@ -413,7 +413,7 @@ def _show_status(console: Console, answer: dict[str, Any]) -> None:
     console.print(f"detector  {detector['model']} on {detector['provider']} ({detector['device']}{share})")
     for one in detector["degraded"]:
         where = "".join(f", {one[word]}" for word in ("stream", "rule") if one[word])
-        console.print(f"          degraded ({one['reason']}{where}): {one['why']}")
+        console.print(f"          degraded ({one['reason']}{where}): {shown(one['why'], _LINE_SHOWN)}")
     console.print(f"metrics   port {answer['port']}\n")
     for title, columns in _STATUS_TABLES.items():
         if answer[title]:

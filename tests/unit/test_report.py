@@ -66,8 +66,10 @@ def test_why_a_stream_waits_comes_first() -> None:
 def test_all_that_the_detector_lacks_is_shown() -> None:
     """Each reason has its line, with the stream and the rule that are concerned, and its object for programs."""
     answer = report(None).as_json()
+    answer["detector"]["degraded"][0]["why"] += ", \x1b[2J\ud800 said the model"
     assert [one["reason"] for one in answer["detector"]["degraded"]] == ["lost", "too_slow"]
     out = StringIO()
     _show_status(Console(file=out, width=160, highlight=False), answer)
     assert "degraded (lost): CUDA was left for the CPU" in out.getvalue()
+    assert r"\x1b[2J\ud800 said the model" in out.getvalue(), "which does nothing to a terminal"
     assert "degraded (too_slow, entrance, intruder): too few frames" in out.getvalue()
