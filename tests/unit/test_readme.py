@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tocsin.capture.wire import DropReason
 from tocsin.deliver.event import EventType
+from tocsin.errors import Degradation, InferenceFault
 from tocsin.metrics import COUNTERS, GAUGES, HISTOGRAMS
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +44,12 @@ def test_ci_runs_the_readme_s_commands() -> None:
 def test_every_event_in_the_readme_exists(name: str) -> None:
     """Receivers are written from the README."""
     assert name in set(EventType)
+
+
+@pytest.mark.parametrize("word", [*InferenceFault, *Degradation, *DropReason])
+def test_every_word_for_a_fault_is_explained(word: str) -> None:
+    """What an alert is written for stands in the README as the label has it."""
+    assert f"`{word}`" in README
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
