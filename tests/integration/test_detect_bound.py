@@ -1,5 +1,7 @@
 """A session whose buffers are bound gives what the session gives. On the CPU, whose binding is the same code."""
 
+import gc
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,22 @@ def test_outputs_stay_while_the_next_ones_are_made(session: ort.InferenceSession
         assert _same(outputs, session.run(NAMES, {"images": batch}))
     again = bound.run(NAMES, {"images": batches[LENT]})
     assert [np.shares_memory(one, other) for one, other in zip(again, given[0], strict=True)] == [True, True]
+
+
+@pytest.mark.parametrize("graphs", [False, True], ids=["bound", "graphs"])
+def test_a_session_goes_with_its_last_user(tmp_path: Path, graphs: bool) -> None:
+    """Its memory on the device is free for the next session at once, and not when Python next looks for cycles."""
+    session = _open(save(tmp_path / "small.onnx"))
+    gone = weakref.ref(session)
+    runs = Bound(_Recording(session), "cpu", 0) if graphs else bind(session, "cpu")
+    gc.disable()
+    try:
+        runs.run(NAMES, {"images": np.full((1, 3, 32, 32), 0.75, np.float32)})
+        assert runs.way is (Way.GRAPH if graphs else Way.BOUND)
+        del runs, session
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_outputs_come_in_the_order_in_which_they_are_asked_for(session: ort.InferenceSession) -> None:

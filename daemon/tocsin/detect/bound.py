@@ -80,10 +80,13 @@ class Bound:
         self._input = inputs[0]
         options: Mapping[str, Mapping[str, str]] = session.get_provider_options()
         self._may_record = options.get(_CUDA, {}).get("enable_cuda_graph") == "1"
+        self._name_graph = _name_graph if self._may_record else _name_nothing
         self.way = Way.PLAIN
         if len(inputs) == 1 and all(_foreseen(value, self._input) for value in self._outputs):
             self.way = Way.GRAPH if self._may_record else Way.BOUND
-        self._runs: dict[tuple[int, ...], _Run] = {}  # those that have run, by the shape of the input
+        # Those that have run, by the shape of the input. None of them holds this object, which would then outlive
+        # its last user, and with it the memory that the next session needs on the device.
+        self._runs: dict[tuple[int, ...], _Run] = {}
 
     def __getattr__(self, name: str) -> Any:
         """All but `run` is the session's own."""
@@ -136,15 +139,17 @@ class Bound:
             held = [ort.OrtValue.ortvalue_from_numpy(array, "cpu") for array in arrays]
             sets.append((self._binding(source, held), arrays))
 
+        session, given, name_graph = self._session, self._input.name, self._name_graph
+
         def run(values: NDArray[Any], options: ort.RunOptions) -> Outputs:
             binding, arrays = sets[0]
             sets.append(sets.pop(0))
             if source is None:
-                binding.bind_cpu_input(self._input.name, values)
+                binding.bind_cpu_input(given, values)
             else:
                 source.update_inplace(values)
-            self._name_graph(options, _NO_GRAPH)
-            self._session.run_with_iobinding(binding, options)
+            name_graph(options, _NO_GRAPH)
+            session.run_with_iobinding(binding, options)
             return list(arrays)
 
         return run
@@ -159,11 +164,12 @@ class Bound:
             for value in self._outputs
         ]
         binding = self._binding(source, held)
+        session, name_graph = self._session, self._name_graph
 
         def run(values: NDArray[Any], options: ort.RunOptions) -> Outputs:
             source.update_inplace(values)
-            self._name_graph(options, len(values))
-            self._session.run_with_iobinding(binding, options)
+            name_graph(options, len(values))
+            session.run_with_iobinding(binding, options)
             copied: Outputs = binding.copy_outputs_to_cpu()
             return copied
 
@@ -184,9 +190,13 @@ class Bound:
     def _shape(value: ort.NodeArg, batch: NDArray[Any]) -> list[int]:
         return [len(batch), *value.shape[1:]]
 
-    def _name_graph(self, options: ort.RunOptions, number: int) -> None:
-        if self._may_record:
-            options.add_run_config_entry(_GRAPH, str(number))
+
+def _name_graph(options: ort.RunOptions, number: int) -> None:
+    options.add_run_config_entry(_GRAPH, str(number))
+
+
+def _name_nothing(options: ort.RunOptions, number: int) -> None:
+    """Stand where a session without graphs has no name to give."""
 
 
 def _foreseen(output: ort.NodeArg, given: ort.NodeArg) -> bool:
