@@ -70,6 +70,13 @@ class Crowded(Scripted):
         return Attempt(results, 0, 0, (min(len(ticket.frames), self.max_batch),))
 
 
+class Begun(Scripted):
+    """A detector whose calls have as many views as it might have when they were begun."""
+
+    def finish(self, ticket: Ticket) -> Attempt:
+        return Attempt(super().finish(ticket).results, 0, 0, (len(ticket.frames),))
+
+
 class Bird:
     """A canary that says what the test says."""
 
@@ -313,6 +320,19 @@ def test_a_small_batch_is_halved_from_its_own_size() -> None:
     site = Site(old)
     assert site.run(2, "a", "b", "c")[1].results == (NOTHING,) * 3
     assert site.keeper.max_batch == 1
+
+
+def test_batches_that_were_under_way_together_halve_once() -> None:
+    """The second of two that overlap is as large as the first: what ran out is the same memory."""
+    old = Begun("cuda", max_batch=8)
+    site = Site(old)
+    frames = [frame(view(grey(4, 4)), stream=f"cam{number}") for number in range(8)]
+    tickets = [site.keeper.begin(frames, lambda _: None) for _ in range(2)]
+    old.faults[""] = OOM
+    for ticket in tickets:
+        site.keeper.finish(ticket)
+    assert site.keeper.max_batch == 4
+    assert site.keeper.overlaps, "nothing else is due"
 
 
 @pytest.mark.parametrize(("rows", "fixed"), [(1, False), (4, True)])

@@ -218,11 +218,14 @@ class Keeper:
         results = len(errors) < len(attempt.results)
         faults = {error.fault for error in errors}
         detector = post.kept.detector
-        rows = 1 if detector.fixed_batch else min(max(attempt.rows, default=1), detector.max_batch)
+        rows = 1 if detector.fixed_batch else max(attempt.rows, default=1)
         remedy = post.recovery.finished(faults, results=results, now=now, seat=post.seat, rows=rows)
         if remedy is Remedy.HALVE:
-            detector.max_batch = rows // 2
-            _log.warning("the memory ran out: the batch is halved", batch=rows // 2, error=str(errors[0]))
+            if (
+                rows <= detector.max_batch
+            ):  # else it was begun before the batch was halved for the one before it
+                detector.max_batch = rows // 2
+                _log.warning("the memory ran out: the batch is halved", batch=rows // 2, error=str(errors[0]))
             return
         if results:
             if self._failing.succeeded(now):
