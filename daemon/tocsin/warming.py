@@ -41,5 +41,6 @@ def _warm(detector: Detector) -> None:
         device=detector.device,
         nodes=detector.placement.nodes,
         accelerated=detector.placement.accelerated,
+        batch=detector.max_batch,
         seconds=round(seconds, 2),
     )

@@ -1,6 +1,8 @@
 """Frames with any number of views go through a model in batches and come back whole."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from support.pictures import frame, grey, view
-from support.wait import SCALE
+from support.wait import SCALE, until
 from tocsin.detect.detector import Detector
 from tocsin.detect.families import FAMILIES, Decoder, Hints
 from tocsin.detect.manifest import InputFormat
@@ -38,6 +40,7 @@ class Bright:
         self.rows: list[int] = []
         self.broken: set[int] = set()
         self.short = False
+        self.room = 99  # rows that fit into memory
         self.box = BOX
         self.threads: set[str] = set()
         self.go = threading.Event()  # a test that holds the model clears it
@@ -52,6 +55,8 @@ class Bright:
         self.rows.append(len(batch))
         if len(self.rows) - 1 in self.broken:
             raise InferenceError(InferenceFault.RUNTIME, "the device is gone")
+        if len(batch) > self.room:
+            raise InferenceError(InferenceFault.OOM, "out of memory")
         scores = np.zeros((len(batch), 1, 2), np.float32)
         scores[:, 0, 0] = batch.mean(axis=(1, 2, 3))
         boxes = np.full((len(batch), 1, 4), self.box, np.float32)
@@ -215,6 +220,41 @@ def test_a_model_that_fails_its_first_run_is_refused(session: Bright) -> None:
         _detector(session).warm()
 
 
+@pytest.mark.parametrize(
+    ("placement", "room", "fits"), [(CPU, 5, 4), (CUDA, 5, 4), (CUDA, 1, 1)], ids=["cpu", "gpu", "one"]
+)
+def test_warming_finds_the_batch_that_fits(
+    session: Bright, placement: Placement, room: int, fits: int
+) -> None:
+    """Memory that is short at the start halves the batch as it does later, and ends nothing."""
+    session.room = room
+    detector = _detector(session, max_batch=8, placement=placement)
+    detector.warm()
+    assert detector.max_batch == fits
+    detector.attempt([_shot(WHITE)] * 8)
+    detector.close()
+    assert max(session.rows[-2:]) == fits
+
+
+@pytest.mark.parametrize(("room", "fixed"), [(0, None), (1, 2)], ids=["not even one", "a fixed batch"])
+def test_a_model_that_no_batch_makes_fit_is_refused(session: Bright, room: int, fixed: int | None) -> None:
+    """Nothing can be halved any more."""
+    session.room = room
+    with pytest.raises(ModelError, match="its first run failed: out of memory"):
+        _detector(session, fixed=fixed).warm()
+
+
+def test_a_detector_that_is_refused_leaves_nothing_behind(session: Bright) -> None:
+    """Its thread ends and its model may go: the memory of the device is another's then."""
+    session.broken = {0}
+    gone = weakref.ref(detector := _detector(session, placement=CUDA))
+    with pytest.raises(ModelError):
+        detector.warm()
+    del detector
+    assert session.threads == {"inference"}, "it had a thread"
+    until(lambda: gone() is None, 10, "the detector is let go")
+
+
 @pytest.fixture
 def accelerated(session: Bright) -> Iterator[Detector]:
     """A detector whose model runs beside its caller, two views in a call; its thread ends after the test."""
@@ -333,6 +373,24 @@ def test_an_inspection_that_fails_raises(session: Bright, fault: str) -> None:
     with pytest.raises(InferenceError):
         detector.inspect(shown, 0.3)
     assert len(detector.detect([_shot(WHITE)])[0]) == 1
+
+
+@pytest.mark.parametrize("placement", [CPU, CUDA], ids=["cpu", "gpu"])
+def test_a_session_that_failed_goes_when_its_detector_is_closed(placement: Placement) -> None:
+    """What is left of the failure holds no memory of the device, which the next session needs at once."""
+    session = Bright()
+    session.broken = {0}
+    gone = weakref.ref(session)
+    detector = _detector(session, placement=placement)
+    gc.disable()
+    try:
+        (result,) = detector.attempt([_shot(WHITE)]).results
+        assert isinstance(result, InferenceError)
+        detector.close()
+        del session
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("overlaps", [False, True])

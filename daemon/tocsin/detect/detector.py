@@ -171,16 +171,31 @@ class Detector:
         """Run the model on grey pictures in each size of batch that it prepares for, and return the seconds.
 
         On a CPU, which prepares nothing, these are the smallest and the largest; where the model is quick, it runs
-        in a thread of its own from then on. Raises ModelError where the model cannot do it or gives what its family
-        does not.
+        in a thread of its own from then on. `max_batch` is halved until the largest fits into memory. Raises
+        ModelError where the model cannot do it or gives what its family does not, and is closed then.
         """
         begun = time.monotonic()
-        prepared = range(1, self.max_batch + 1) if self._accelerated else (1, self.max_batch)
-        for count in {min(self._rows(count), self.max_batch) for count in prepared}:
-            self._try(count)
-        if not self.overlaps and self._try(self.max_batch) < _QUICK:
-            self._overlap()
+        try:
+            while not self._fits():
+                self.max_batch //= 2
+            if not self.overlaps and self._try(self.max_batch) < _QUICK:
+                self._overlap()
+        except InferenceError as error:
+            self.close()
+            raise ModelError(f"{self._model.path}: its first run failed: {error}") from error
         return time.monotonic() - begun
+
+    def _fits(self) -> bool:
+        """Run the model in each size of batch; False where memory runs out and fewer views may do."""
+        prepared = range(1, self.max_batch + 1) if self._accelerated else (1, self.max_batch)
+        try:
+            for count in sorted({min(self._rows(count), self.max_batch) for count in prepared}):
+                self._try(count)
+        except InferenceError as error:
+            if error.fault is not InferenceFault.OOM or self.fixed_batch or self.max_batch == 1:
+                raise
+            return False
+        return True
 
     def _overlap(self) -> None:
         """Have one canvas painted while the model reads the other, from the next batch on."""
@@ -188,11 +203,12 @@ class Detector:
         self._free.append(self._free[0].twin())
 
     def _try(self, count: int) -> float:
-        """Run the model on so many grey pictures and return the seconds that it took."""
+        """Run the model on so many grey pictures and return the seconds that it took. Raises InferenceError."""
         attempt = self.attempt([_grey(self.input_width, self.input_height)] * count)
         for result in attempt.results:
             if isinstance(result, InferenceError):
-                raise ModelError(f"{self._model.path}: its first run failed: {result}") from result
+                # another one: it would hold itself by way of this frame, and the session with it
+                raise InferenceError(result.fault, str(result)) from result
         return attempt.infer
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
@@ -329,7 +345,9 @@ class Detector:
                         f"expected {rows} rows in the output {name}, found {len(values)}",
                     )
         except InferenceError as error:
-            return error, time.monotonic() - begun
+            # As a value it goes without its traceback, whose frames hold the session, and the error itself with it:
+            # the memory of the device would not be free when the session is opened anew.
+            return InferenceError(error.fault, str(error)), time.monotonic() - begun
         return outputs, time.monotonic() - begun
 
     def _decode(self, call: _Call, outputs: Outputs) -> None:
