@@ -175,6 +175,7 @@ def test_an_engine_that_opens_its_session_is_not_stuck(
     with running(site(block_model, receiver, stream("yard", "/dev/video63")), tmp_path) as app:
         now = time.monotonic()
         monkeypatch.setattr(app._engine, "pulse", lambda: now - 60.0)
+        monkeypatch.setattr(app._keeper.detector, "moved", now - 55.0)
         monkeypatch.setattr(app._keeper, "_alive_until", now - 50.0)
         assert [part.name for part in app._pulses.overdue(now)] == ["engine"]
         monkeypatch.setattr(app._keeper, "_alive_until", now + 120.0)

@@ -3,7 +3,7 @@
 import gc
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,7 @@ class Bright:
         self.broken: set[int] = set()
         self.short = False
         self.room = 99  # rows that fit into memory
+        self.before: Callable[[], None] = lambda: None
         self.box = BOX
         self.threads: set[str] = set()
         self.go = threading.Event()  # a test that holds the model clears it
@@ -50,6 +51,7 @@ class Bright:
     def infer(self, batch: NDArray[np.float32]) -> Outputs:
         assert self.go.wait(30 * SCALE), "the test lets the model go"
         self.threads.add(threading.current_thread().name)
+        self.before()
         if self.bug:
             raise ZeroDivisionError("a bug")
         self.rows.append(len(batch))
@@ -373,6 +375,16 @@ def test_an_inspection_that_fails_raises(session: Bright, fault: str) -> None:
     with pytest.raises(InferenceError):
         detector.inspect(shown, 0.3)
     assert len(detector.detect([_shot(WHITE)])[0]) == 1
+
+
+def test_each_call_that_ends_is_a_move(session: Bright) -> None:
+    """Who waits for a frame of many views can tell a slow model from a stuck one."""
+    detector = _detector(session)
+    moves: list[float] = []
+    session.before = lambda: moves.append(detector.moved)
+    detector.attempt([_shot(*[WHITE] * 6)])
+    assert len(session.rows) == 3
+    assert moves[0] < moves[1] < moves[2] < detector.moved
 
 
 @pytest.mark.parametrize("placement", [CPU, CUDA], ids=["cpu", "gpu"])

@@ -33,6 +33,7 @@ class Scripted:
     degraded: str | None = None
     placement = Placement("CPU", "cpu", None)
     fixed_batch = False
+    moved = 0.0
 
     def __init__(self, device: str = "cpu", max_batch: int = 1, **faults: InferenceFault) -> None:
         self.device, self.provider, self.model_name = device, device.upper(), "blades"
@@ -296,6 +297,14 @@ def test_an_opening_is_no_stuck_engine() -> None:
     site.run(4)
     assert site.alive == [OPENING]
     assert site.keeper.alive_until <= site.now
+
+
+def test_a_model_that_answers_call_after_call_is_no_stuck_engine() -> None:
+    """A frame of many views may take longer than an engine may stand still."""
+    old = Scripted()
+    site = Site(old)
+    old.moved = site.now + 60.0
+    assert site.keeper.alive_until == old.moved
 
 
 def test_memory_that_runs_out_halves_the_batch_and_it_stays_so() -> None:

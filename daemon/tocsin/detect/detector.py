@@ -136,6 +136,7 @@ class Detector:
 
     `overlaps` says that it pays to begin a second batch before the first is finished. `max_batch` is the number of
     views in one call of the model; it may be lowered between two batches, but not for a graph of fixed batch.
+    `moved` is when a call last ended, on the monotonic clock; any thread may read it.
     """
 
     def __init__(
@@ -151,6 +152,7 @@ class Detector:
         self.degraded = placement.degraded
         self.placement = placement
         self.max_batch = max_batch
+        self.moved = time.monotonic()
         self._model = model
         self._session = session
         self._floor = floor
@@ -299,7 +301,7 @@ class Detector:
         self._free.append(call.canvas)
         if self.overlaps:
             self._start()
-        begun = time.monotonic()
+        begun = self.moved = time.monotonic()
         if isinstance(outputs, InferenceError):
             call.ticket.failed.update((job.frame, outputs) for job, _ in call.painted)
         else:

@@ -139,8 +139,11 @@ class Keeper:
 
     @property
     def alive_until(self) -> float:
-        """Up to when the engine is not stuck, on the monotonic clock: while a session is opened, that is ahead."""
-        return self._alive_until
+        """Up to when the engine is not stuck, on the monotonic clock: while a session is opened, that is ahead.
+
+        Else it is when a call of the model last ended: one turn of the engine may take many.
+        """
+        return max(self._alive_until, self.detector.moved)
 
     @property
     def max_batch(self) -> int:
