@@ -119,6 +119,7 @@ class Reloader:
         # engine's when a detector is taken back; both hold it for as long as it takes to say so.
         self._deciding = threading.Lock()
         self._running = running
+        self._exchanges = 0  # how many there were
         # To which of them the detector belongs that is taken back: not always to the one just before.
         self._made: WeakKeyDictionary[Detector, Running] = WeakKeyDictionary({seat.detector: running})
         self._seat = seat
@@ -216,12 +217,16 @@ class Reloader:
         def roll_back(why: str) -> None:
             works = self._seat.detector
             with self._deciding:
+                if self._exchanges != turn:  # the next one was offered while this one was taken back
+                    log.warning("a detector that was replaced already is taken back", why=why)
+                    return
                 self._running = self._made.get(works, before)
                 self._adopt(self._running.config, works)
             self._observe.reloaded(Reload.ROLLED_BACK, time.time())
             log.error("the reload is taken back", why=why, **_about(works))
 
         with self._deciding:
+            turn = self._exchanges = self._exchanges + 1
             before, self._running = self._running, running
             self._made[kept.detector] = running
             self._adopt(running.config, kept.detector)

@@ -269,6 +269,21 @@ def test_two_that_fail_one_after_the_other_lead_back_to_the_one_that_worked(rig:
     assert rig.heard == [("auto", "first"), Reload.ROLLED_BACK]
 
 
+def test_what_is_taken_back_too_late_changes_nothing(rig: Rig) -> None:
+    """The engine may take a detector back in the moment in which the next one is offered: that one counts."""
+    first = rig.detector
+    rig.opened = [Stub("second"), Stub("third")]
+    for batch in (2, 3):
+        rig.write(max_batch=batch)
+        rig.ask()
+    rig.heard.clear()
+    third = rig.detector
+    rig.take_back(0, to=first)
+    assert rig.heard == []
+    rig.detector = third
+    assert rig.ask() == ["reloading", (3, None), Reload.UNCHANGED, "ready"]
+
+
 def test_a_stop_lets_what_loads_change_nothing(rig: Rig) -> None:
     """Neither the detector nor the service manager's view of a daemon that stops."""
     rig.write(max_batch=2)
