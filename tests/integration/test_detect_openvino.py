@@ -141,6 +141,25 @@ def test_a_batch_that_fails_is_told_in_a_sentence(tmp_path: Path) -> None:
     assert session.infer(np.ones((1, 3, 32, 32), np.float32))["scores"].shape == (1, 2, 2)
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError("std::bad_alloc"), RuntimeError("[GPU] out of memory")], ids=["host", "gpu"]
+)
+def test_memory_that_runs_out_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It is a batch that failed, which a smaller one may not, and not the end of the thread."""
+    session, _ = open_openvino(graphs.save(tmp_path / "m.onnx"))
+
+    class Full:
+        def start_async(self, _: Any, share_inputs: bool) -> None:
+            raise error
+
+    monkeypatch.setattr(session, "_request", Full())
+    with pytest.raises(InferenceError, match="failed on a batch") as caught:
+        session.infer(np.ones((1, 3, 32, 32), np.float32))
+    assert caught.value.fault is InferenceFault.OOM
+
+
 def _save(path: Path, nodes: list[Any], constants: dict[str, NDArray[Any]]) -> Path:
     graph = helper.make_graph(
         nodes,

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tocsin.detect import cores
+from tocsin.detect import cores, failure
 from tocsin.detect.session import DEADLINE, Outputs, Placement, Signature, Tensor
 from tocsin.errors import InferenceError, InferenceFault, ModelError, StartError
 
@@ -47,7 +47,7 @@ class OpenvinoSession:
         self._outputs = [tensor.name for tensor in self.signature.outputs]
 
     def infer(self, batch: NDArray[Any], beside: Mapping[str, NDArray[Any]] | None = None) -> Outputs:
-        """Return each output by name, in arrays of its own. Raises InferenceError: RUNTIME or DEADLINE.
+        """Return each output by name, in arrays of its own. Raises InferenceError: RUNTIME, OOM or DEADLINE.
 
         `beside` holds the other inputs by name, where there are any.
         """
@@ -56,7 +56,7 @@ class OpenvinoSession:
             ended = self._request.wait_for(round(DEADLINE * 1000))
         except self._errors as error:
             raise InferenceError(
-                InferenceFault.RUNTIME, f"the detector failed on a batch: {_line(error)}"
+                failure.fault(error), f"the detector failed on a batch: {_line(error)}"
             ) from error
         if not ended:
             self._cancel()
@@ -119,9 +119,9 @@ def _runtime() -> Any:
 
 
 def _errors(openvino: Any) -> tuple[type[Exception], ...]:
-    """What its binding raises: RuntimeError, and for what it reads a kind for each stage that share no root."""
+    """What its binding raises: RuntimeError, MemoryError, and for what it reads a kind for each stage; no root."""
     failures = [value for name, value in vars(openvino.frontend).items() if name.endswith("Failure")]
-    return (RuntimeError, *failures)
+    return (RuntimeError, MemoryError, *failures)
 
 
 def _read(openvino: Any, path: Path, errors: tuple[type[Exception], ...]) -> Any:
