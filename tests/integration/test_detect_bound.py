@@ -145,6 +145,7 @@ class _Recording:
     def __init__(self, session: ort.InferenceSession, fails_on: str | None = None) -> None:
         self._session = session
         self._fails_on = fails_on
+        self.says = "operation not permitted when stream is capturing"
         self.graphs: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -156,7 +157,7 @@ class _Recording:
     def run_with_iobinding(self, binding: ort.IOBinding, options: ort.RunOptions) -> None:
         self.graphs.append(options.get_run_config_entry("gpu_graph_id"))
         if self.graphs[-1] == self._fails_on:
-            raise RuntimeError("operation not permitted when stream is capturing")
+            raise RuntimeError(self.says)
         self._session.run_with_iobinding(binding, options)
 
 
@@ -186,6 +187,24 @@ def test_a_graph_that_cannot_be_recorded_is_done_without(session: ort.InferenceS
                 assert _same(found, session.run(NAMES, {"images": batch}))
     assert recording.graphs == ["1", "2", "-1", "-1"]
     assert [(line["way"], line["instead"]) for line in lines] == [("graph", "bound")]
+
+
+@pytest.mark.parametrize("short", ["memory", "time"])
+def test_what_another_way_would_lack_too_is_no_reason_for_it(
+    session: ort.InferenceSession, short: str
+) -> None:
+    """A batch that does not fit, or a run that was told to end, leaves the smaller ones their graphs."""
+    recording = _Recording(session, fails_on="2")
+    graphed, options = Bound(recording, "cpu", 0), ort.RunOptions()
+    if short == "memory":
+        recording.says = "Error in execution: Failed to allocate memory for requested buffer of size 9"
+    else:
+        options.terminate = True
+    with pytest.raises(RuntimeError):
+        graphed.run(NAMES, {"images": next(_batches(1, 2))}, options)
+    options.terminate = False
+    graphed.run(NAMES, {"images": next(_batches(1, 1))}, options)
+    assert (recording.graphs, graphed.way) == (["2", "1"], Way.GRAPH)
 
 
 def test_a_run_that_fails_later_is_no_reason_to_run_otherwise(session: ort.InferenceSession) -> None:

@@ -14,6 +14,9 @@ import structlog
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as _native
 
+from tocsin.detect import failure
+from tocsin.errors import InferenceFault
+
 LENT = 3
 """The outputs of a run stay as they are until so many runs later: one set is read, one waits, one is written."""
 
@@ -70,7 +73,8 @@ class Bound:
     """Stands where an `InferenceSession` stands, and gives what its `run` gives. For one thread at a time.
 
     The outputs lie in memory that is used again (LENT). A model with several inputs, or with shapes that are known
-    only after a run, is run in the plain way; so is one that fails on its first run in the other ways.
+    only after a run, is run in the plain way; so is one that fails on its first run in the other ways, but not for
+    want of memory or time.
     """
 
     def __init__(self, session: ort.InferenceSession, device_type: str, device_id: int) -> None:
@@ -116,6 +120,8 @@ class Bound:
             try:
                 outputs = run(batch, options)
             except _REFUSED as error:
+                if options.terminate or failure.fault(error) is InferenceFault.OOM:
+                    raise  # a deadline that passed, or memory that is short, is so in every way
                 slower = Way.BOUND if self.way is Way.GRAPH else Way.PLAIN
                 _log.warning(
                     "a way to run the model faster fails", way=self.way, instead=slower, error=str(error)
