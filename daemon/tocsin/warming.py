@@ -4,7 +4,7 @@ import structlog
 
 from tocsin import assembly, reference
 from tocsin.config.load import Config, placed
-from tocsin.detect.detector import Detector, open_detector
+from tocsin.detect.detector import ACCELERATORS, Detector, open_detector
 from tocsin.detect.keeper import Kept
 from tocsin.detect.session import Device
 from tocsin.errors import ConfigError, ModelError, StartError
@@ -15,6 +15,7 @@ log = structlog.get_logger(__name__)
 def warm_detector(config: Config) -> Kept:
     """Return the configured detector, which knows the classes of all rules and has run, with its reference picture.
 
+    With `device: auto` it is on the CPU, and `degraded`, where an accelerator opens the model and cannot run it.
     Raises ModelError, ConfigError and StartError, with the place in the configuration.
     """
     settings, floor = config.detector, assembly.score_floor(config)
@@ -23,7 +24,14 @@ def warm_detector(config: Config) -> Kept:
         detector = open_detector(settings.model, device, settings.max_batch, floor)
         if faults := assembly.unknown_classes(config, detector.labels):
             raise ConfigError(*faults)
-        _warm(detector)
+        try:
+            _warm(detector)
+        except ModelError as error:
+            if device != "auto" or detector.device not in ACCELERATORS:
+                raise
+            why = f"{detector.provider} cannot run the model: {error}"
+            detector = open_on("cpu")  # where a model that cannot run anywhere fails too
+            detector.degraded = why
         return detector
 
     device, model = ("detector", "device"), ("detector", "model")
