@@ -27,7 +27,7 @@ from tocsin.deliver.store import Change
 from tocsin.deliver.webhook import Webhook
 from tocsin.detect.detector import Detector
 from tocsin.detect.engine import Engine
-from tocsin.detect.keeper import Keeper
+from tocsin.detect.keeper import COMPILING, Keeper
 from tocsin.detect.stamp import Stamp, stamp
 from tocsin.errors import ConfigError, Degradation, StartError
 from tocsin.frame import Detections, Frame
@@ -169,6 +169,8 @@ class App:
         self._start_foundation()
         # before it is opened: a file that changes meanwhile is another
         files = stamp(self._config.detector.model)
+        if self._config.detector.device == "tensorrt":
+            self._notifier.extend(COMPILING)
         self._keeper = Keeper(warm_detector(self._config), self._metrics, self._degradations)
         self._keeper.introduce()
         self._metrics.config_applied(time.time())

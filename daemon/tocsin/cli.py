@@ -160,13 +160,9 @@ def run_daemon(
         app.stop()
     if failure:
         print(f"tocsin: {failure}", file=sys.stderr)
-    code = TEMPORARY_FAILURE if failure else 0
-    if (
-        threading.active_count() > 1
-    ):  # a model that loads or runs: its library aborts where it is torn down under it
-        sys.stdout.flush()
-        os._exit(code)
-    _leave(code)
+    # At once, since a model may still load or run in a thread: its library aborts where it is torn down under it.
+    sys.stdout.flush()
+    os._exit(TEMPORARY_FAILURE if failure else 0)
 
 
 @commands.command()

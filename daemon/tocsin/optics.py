@@ -28,11 +28,3 @@ def scales(orders: Sequence[ViewOrder], width: int, height: int) -> list[float]:
         shown, _ = fit(part.width, part.height, order.max_width, order.max_height, order.keep_aspect)
         found.append(shown / part.width)
     return found
-
-
-def detector_pixels(pixels: float, orders: Sequence[ViewOrder], width: int, height: int) -> float:
-    """Return how many pixels what spans so many of the camera's has in the view that shows it largest.
-
-    That is where a zone's or tile's view shows it whole.
-    """
-    return pixels * max(scales(orders, width, height))

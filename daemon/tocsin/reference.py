@@ -1,11 +1,11 @@
 """The reference picture of a model, as a camera would have brought it."""
 
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.assembly import Input
 from tocsin.capture.resize import Resizer, planes_of
 from tocsin.detect.canary import Canary, Reference
 from tocsin.detect.model import locate
@@ -18,14 +18,6 @@ SHIPPED = "models/reference.jpg"
 """For models that have no picture of their own."""
 
 _UNMEASURED = Light(mean=0.0, p1=0.0, p50=0.0, p99=0.0, clipped_low=0.0, clipped_high=0.0)
-
-
-class Input(Protocol):
-    """The part of the detector that views are made for."""
-
-    input_width: int
-    input_height: int
-    keep_aspect: bool
 
 
 def canary(model: str, takes: Input) -> Canary:

@@ -40,8 +40,8 @@ class Running:
     files: Stamp
 
 
-class Seat(Protocol):
-    """Where the detector sits that works."""
+class Holder(Protocol):
+    """Who holds the detector that works."""
 
     @property
     def detector(self) -> Detector: ...
@@ -108,7 +108,7 @@ class Reloader:
         self,
         file: Path,
         running: Running,
-        seat: Seat,
+        holder: Holder,
         adopt: Callable[[Config, Detector | None], None],
         observe: Observer,
         manager: Manager,
@@ -121,8 +121,8 @@ class Reloader:
         self._running = running
         self._exchanges = 0  # how many there were
         # To which of them the detector belongs that is taken back: not always to the one just before.
-        self._made: WeakKeyDictionary[Detector, Running] = WeakKeyDictionary({seat.detector: running})
-        self._seat = seat
+        self._made: WeakKeyDictionary[Detector, Running] = WeakKeyDictionary({holder.detector: running})
+        self._holder = holder
         self._adopt = adopt
         self._observe = observe
         self._manager = manager
@@ -180,7 +180,7 @@ class Reloader:
         refuse_what_needs_a_restart(before.config, config)
         running = Running(config, stamp(config.detector.model))
         same = config.detector == before.config.detector and running.files == before.files
-        if same and not self._seat.makeshift:
+        if same and not self._holder.makeshift:
             self._keep(before, running)
             return
         try:
@@ -215,7 +215,7 @@ class Reloader:
 
     def _exchange(self, running: Running, kept: Kept) -> None:
         def roll_back(why: str) -> None:
-            works = self._seat.detector
+            works = self._holder.detector
             with self._deciding:
                 if self._exchanges != turn:  # the next one was offered while this one was taken back
                     log.warning("a detector that was replaced already is taken back", why=why)
@@ -232,8 +232,8 @@ class Reloader:
             self._adopt(running.config, kept.detector)
         self._observe.reloaded(Reload.APPLIED, time.time())
         log.info("the detector is exchanged", **_about(kept.detector), config=running.config.digest)
-        self._leaving = ref(self._seat.detector)
-        self._seat.replace(kept, roll_back)  # the last: it may be taken back at once
+        self._leaving = ref(self._holder.detector)
+        self._holder.replace(kept, roll_back)  # the last: it may be taken back at once
 
 
 def _split(message: str, file: Path) -> tuple[str | None, str]:

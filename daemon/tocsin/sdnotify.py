@@ -47,6 +47,10 @@ class Notifier:
         """A reload has begun; `now` is monotonic, in seconds: systemd 253 and later insist on it."""
         self.send(RELOADING=1, MONOTONIC_USEC=int(now * 1e6))
 
+    def extend(self, seconds: float) -> None:
+        """The start takes so long at most: without it the service manager gives up at its own limit."""
+        self.send(EXTEND_TIMEOUT_USEC=int(seconds * 1e6))
+
     def send(self, **fields: str | int) -> bool:
         """Send the fields in one message; False when it did not arrive."""
         if self._address is None:

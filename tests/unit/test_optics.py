@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tocsin.capture.order import ViewOrder
 from tocsin.capture.regions import tiles
-from tocsin.optics import camera_pixels, detector_pixels, scales
+from tocsin.optics import camera_pixels, scales
 
 FULL = ViewOrder(416, 416, keep_aspect=True)
 ZONE = replace(FULL, region=(0.4, 0.4, 0.5, 0.6), grow=True)
@@ -28,9 +28,9 @@ def test_a_quarter_of_a_metre_in_the_camera_s_pixels(
 def test_each_kind_of_view_shows_it_in_its_own_size() -> None:
     """48 pixels of the camera are 10 in the whole frame, 27 in a tile and 48 in a zone that fits the input."""
     tiled = (FULL, *(replace(FULL, region=region) for region in tiles(2, 3, 0.2)))
-    assert detector_pixels(48, (FULL,), 1920, 1080) == pytest.approx(10.4)
-    assert detector_pixels(48, tiled, 1920, 1080) == pytest.approx(27, abs=0.1)
-    assert detector_pixels(48, (FULL, ZONE), 1920, 1080) == pytest.approx(48)
+    assert 48 * max(scales((FULL,), 1920, 1080)) == pytest.approx(10.4)
+    assert 48 * max(scales(tiled, 1920, 1080)) == pytest.approx(27, abs=0.1)
+    assert 48 * max(scales((FULL, ZONE), 1920, 1080)) == pytest.approx(48)
 
 
 def test_a_zone_larger_than_the_input_is_shrunk() -> None:

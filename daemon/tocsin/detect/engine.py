@@ -60,6 +60,9 @@ class Analyst(Protocol):
     @property
     def lost(self) -> str | None: ...
 
+    def attend(self) -> None:
+        """Do what is due where no frame comes."""
+
     def begin(self, frames: Sequence[Frame], release: Callable[[Frame], None] | None = None) -> Ticket: ...
 
     def finish(self, ticket: Ticket) -> Attempt: ...
@@ -96,9 +99,8 @@ class Engine:
         # else waits for it but stop.
         self._thread = guarded("engine", self._run, on_failure)
         self._stopping = threading.Event()  # set by `stop` from any thread; read once a turn
-        # Both are written by the engine's thread and read by any other: a float is replaced whole.
+        # Written by the engine's thread and read by any other: a float is replaced whole.
         self._pulse = clock()
-        self._last_success: float | None = None
         self._silences: dict[str, float] = {}  # before frames whose inference failed, by stream
         self._seen: dict[str, float] = {}  # the time of the last frame with a result, by stream
         self._unsaid = 0
@@ -107,11 +109,6 @@ class Engine:
     def pulse(self) -> float:
         """Return when the thread last took a turn, with or without frames, on the monotonic clock."""
         return self._pulse
-
-    @property
-    def last_success(self) -> float | None:
-        """When a batch last gave a result, on the monotonic clock; None before."""
-        return self._last_success
 
     def start(self) -> None:
         self._thread.start()
@@ -145,6 +142,8 @@ class Engine:
         """
         self._pulse = self._clock()
         frames = self._feed.take(self._analyst.max_batch, _PATIENCE if before is None else 0.0)
+        if not frames and before is None:
+            self._analyst.attend()
         begun = (frames, self._analyst.begin(frames, self._feed.release)) if frames else None
         if before is not None:
             self._finish(before)
@@ -160,8 +159,6 @@ class Engine:
             self._observe.batch(rows)
         self._observe.stage("infer", attempt.infer)
         self._observe.stage("postprocess", attempt.postprocess)
-        if not all(isinstance(result, InferenceError) for result in attempt.results):
-            self._last_success = self._clock()
         for frame, result in zip(frames, attempt.results, strict=True):
             if isinstance(result, InferenceError):
                 self._fail(frame, result)

@@ -25,6 +25,9 @@ PROBATION = 10
 OPENING = 120.0
 """Seconds in which a session that is opened anew is no stuck engine."""
 
+COMPILING = 3600.0
+"""The same under TensorRT, which compiles the graph for each size of batch."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -75,7 +78,7 @@ class _Post:
     kept: Kept
     recovery: Recovery = field(default_factory=Recovery)
     out: int = 0
-    fell: bool = False  # it left the accelerator that it was opened on
+    fell: str | None = None  # how it left the accelerator that it was opened on
     dropped: bool = False
 
     @property
@@ -135,7 +138,7 @@ class Keeper:
     @property
     def makeshift(self) -> bool:
         """Whether the detector runs on less than what was asked for: one opened anew may be better off."""
-        return self._live.fell or self.detector.degraded is not None
+        return self._live.fell is not None or self.detector.degraded is not None
 
     @property
     def alive_until(self) -> float:
@@ -173,12 +176,16 @@ class Keeper:
 
     def begin(self, frames: Sequence[Frame], release: Callable[[Frame], None] | None = None) -> Ticket:
         """Do what is due to the detector, and begin a batch with it."""
+        self.attend()
+        self._live.out += 1
+        return self.detector.begin(frames, release)
+
+    def attend(self) -> None:
+        """Do what is due to the detector, as `begin` does: for turns in which no frame comes."""
         self._adopt()
         if self._remedy is not Remedy.NONE and self._live.out == 0:
             self._mend()
         self._look()
-        self._live.out += 1
-        return self.detector.begin(frames, release)
 
     def finish(self, ticket: Ticket) -> Attempt:
         """Return what the detector that began a batch makes of it, and judge that."""
@@ -259,7 +266,7 @@ class Keeper:
         before = post.kept.detector
         device: Device = "cpu" if remedy is Remedy.FALL_BACK else before.device
         _log.warning("the detector is opened anew", why=self._why, remedy=remedy.value, device=device)
-        self._alive_until = self._clock() + OPENING
+        self._alive_until = self._clock() + (COMPILING if device == "tensorrt" else OPENING)
         if seat is not Seat.CPU:
             before.close()  # or its memory is missing
         try:
@@ -281,16 +288,13 @@ class Keeper:
         if not detector.fixed_batch:
             detector.max_batch = min(detector.max_batch, before.max_batch)  # it may have been halved
         if remedy is Remedy.FALL_BACK:
-            post.fell = True
+            post.fell = f"{before.provider} was left for {detector.provider}: {self._why}"
             canary = canary.afresh()  # another device's numbers differ more than a device drifts
             self._observe.provider_fell_back()
         else:
             self._observe.detector_reopened()
         post.kept = replace(post.kept, detector=detector, canary=canary)
         self._present()
-        if remedy is Remedy.FALL_BACK:
-            why = f"{before.provider} was left for {detector.provider}: {self._why}"
-            self._herald.degraded(Degradation.LOST, why)
 
     def _adopt(self) -> None:
         with self._offering:
@@ -342,7 +346,9 @@ class Keeper:
             self._herald.restored(Degradation.PROVIDER)
         else:
             self._herald.degraded(Degradation.PROVIDER, detector.degraded)
-        if self._live.seat is not Seat.CPU or kept.asked != "auto":
+        if self._live.fell is not None:
+            self._herald.degraded(Degradation.LOST, self._live.fell)
+        elif self._live.seat is not Seat.CPU or kept.asked != "auto":
             self._herald.restored(Degradation.LOST)
         self._canary_due = self._clock()
 
