@@ -162,3 +162,12 @@ def test_every_form_of_a_box_comes_back_within_half_a_pixel(
     found, _ = to_frame(objects.boxes, place)
     pixel = np.array([1 / place.width, 1 / place.height] * 2)
     assert (np.abs(found[0] - box) <= pixel / 2 + 1e-4).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "left", "top"), [((234, 416), 91, 0), ((416, 234), 0, 91), ((416, 416), 0, 0)]
+)
+def test_a_view_lies_in_the_middle_of_the_input(size: tuple[int, int], left: int, top: int) -> None:
+    """The margin of a portrait picture is as wide left as right, that of a landscape as high above as below."""
+    place = centre(*size, WHOLE, 416, 416)
+    assert (place.left, place.top, place.width, place.height) == (left, top, *size)

@@ -208,3 +208,21 @@ def _within(box: Box, region: Box) -> Box:
 def _overlaps(box: Box, region: Box) -> bool:
     x1, y1, x2, y2 = _within(box, region)
     return x2 - x1 > 0.004 and y2 > y1
+
+
+@pytest.mark.parametrize(("beyond", "count"), [(0.9, 1), (3.0, 2)], ids=["a pixel", "three pixels"])
+def test_a_sliver_beside_the_whole_belongs_to_it_within_a_pixel(beyond: float, count: int) -> None:
+    """The view that saw all is no more exact than its pixels; what lies further away is somebody else."""
+    whole, pixel = (0.46, 0.3, 0.65, 0.5), (RIGHT[2] - RIGHT[0]) / SIDE
+    low = 0.5 + beyond * pixel
+    sliver = (0.5, low - 0.25 * pixel, 0.5556, low)
+    found = merge([seen(0, LEFT, sliver), seen(1, RIGHT, whole)], shown(LEFT, RIGHT))
+    assert len(found) == count
+
+
+@pytest.mark.parametrize(("short", "count"), [(3.0, 1), (6.0, 2)])
+def test_what_ends_a_few_pixels_before_the_edge_is_cut_off_all_the_same(short: float, count: int) -> None:
+    """A detector seldom draws a box to the last pixel of its view; one that ends well inside is whole."""
+    end = LEFT[2] - short * LEFT[2] / SIDE
+    found = both([(0.5, 0.3, end, 0.5)], [(0.46, 0.1, 0.9, 0.9)])
+    assert len(found) == count
