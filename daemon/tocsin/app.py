@@ -271,6 +271,7 @@ class App:
             log.warning(sentence, stream=data.stream, reason=data.reason, lasted=round(data.lasted or 0.0))
             self._say(kind, data)
         live = {status.stream for status in statuses if status.state is StreamState.LIVE}
+        live -= self._degradations.without_results(live)  # what fails is not too slow, and is said already
         for judged in self._rate_vigil.turn(now, self._analysed, live):
             self._metrics.rule_deaf(judged.stream, judged.rule, judged.deaf)
             if judged.news:

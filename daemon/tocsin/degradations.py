@@ -1,7 +1,7 @@
 """What the detector lacks at the moment: events, a metric, log lines, the status."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,6 +50,13 @@ class Degradations:
         """Return what is wrong, the longest first."""
         with self._changing:
             return tuple(self._standing.values())
+
+    def without_results(self, streams: Iterable[str]) -> set[str]:
+        """Return those of the streams whose frames give no result: the detector fails, or answers by garbage."""
+        with self._changing:
+            if any(reason is Degradation.FAILING for reason, _, _ in self._standing):
+                return set(streams)
+            return {one for one in streams if (Degradation.OUTPUT, one, None) in self._standing}
 
     def at_work(self, model: str, device: str, provider: str) -> None:
         """Take in which detector is at work from now on."""

@@ -67,3 +67,15 @@ def test_the_detector_is_degraded_while_any_reason_stands() -> None:
     assert not ledger.degraded
     assert lacks.standing() == ()
     assert len(ledger.said) == 6
+
+
+def test_streams_without_results_are_known() -> None:
+    """Garbage is that of a stream, a detector that fails that of all."""
+    ledger = Ledger()
+    lacks = Degradations(ledger.say, ledger)
+    assert lacks.without_results(["yard", "gate"]) == set()
+    lacks.degraded(Degradation.OUTPUT, "a NaN", "yard")
+    lacks.degraded(Degradation.TOO_SLOW, "slow", "gate", "intruder")
+    assert lacks.without_results(["yard", "gate"]) == {"yard"}
+    lacks.degraded(Degradation.FAILING, "the device is gone")
+    assert lacks.without_results(["yard", "gate"]) == {"yard", "gate"}
