@@ -4,6 +4,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+from tocsin.capture.colours import Recolourer
 from tocsin.capture.regions import Cut
 from tocsin.capture.resize import Plane, Resizer, planes_of
 
@@ -22,6 +23,7 @@ class Shrinker:
 
     def __init__(self, views: int = 1) -> None:
         self._resizer = Resizer(views)
+        self._recolourer = Recolourer()
         self._converter = VideoReformatter()
 
     def shrink(self, frame: VideoFrame, pixels: Plane, part: Cut | None = None) -> None:
@@ -39,9 +41,12 @@ class Shrinker:
         planes = _planes(frame)
         if part is not None:
             planes = [_part(plane, part, plane is not planes[0]) for plane in planes]
-        for source, target in zip(planes, planes_of(pixels, width, height), strict=True):
+        targets = planes_of(pixels, width, height)
+        for source, target in zip(planes, targets, strict=True):
             self._resizer.resize(source, target)
-        if (colours, levels) != (Colorspace.ITU601, ColorRange.MPEG):
+        if (colours, levels) == (Colorspace.ITU709, ColorRange.MPEG):  # what nearly every camera sends
+            self._recolourer.recolour(*targets)
+        elif (colours, levels) != (Colorspace.ITU601, ColorRange.MPEG):
             small = VideoFrame.from_ndarray(pixels, format="yuv420p")
             self._convert(small, pixels, width, height, colours, levels)
 
