@@ -24,6 +24,15 @@ def single(signature: Signature) -> tuple[str, int | None, int | None] | None:
     return tensor.name, tensor.shape[1], tensor.shape[2]
 
 
+def weighted_columns(signature: Signature, hints: Hints) -> tuple[str, int | None, int] | None:
+    """Return name, anchors and classes of an output [N, A, 5 + C] for `weighted`; None where it is no such one."""
+    found = single(signature)
+    if found is None or is_rtdetr(hints):
+        return None
+    name, anchors, columns = found
+    return None if columns is None or columns < 6 else (name, anchors, columns - 5)
+
+
 def is_rtdetr(hints: Hints) -> bool:
     """Say whether Ultralytics exported an RT-DETR, whose shapes are those of a YOLO."""
     about = hints.metadata.get("head", "") + hints.metadata.get("description", "")

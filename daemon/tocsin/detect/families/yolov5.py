@@ -3,25 +3,23 @@
 from tocsin.detect.families.family import Arrays, Family, Hints, Reading
 from tocsin.detect.families.objects import Objects
 from tocsin.detect.families.pick import from_centre
-from tocsin.detect.families.table import LARGE, cells, is_rtdetr, single, weighted
+from tocsin.detect.families.table import LARGE, cells, weighted, weighted_columns
 from tocsin.detect.manifest import InputKeys
 from tocsin.detect.session import Signature
 
 
 def _read(signature: Signature, hints: Hints) -> Reading | None:
-    found = single(signature)
-    if found is None or is_rtdetr(hints):
+    found = weighted_columns(signature, hints)
+    if found is None:
         return None
-    name, anchors, columns = found
-    if columns is None or columns < 6:
-        return None
+    name, anchors, classes = found
     # where the graph leaves the number of anchors open, only the one exporter that writes `stride` is known
     known = (
         "stride" in hints.metadata
         if anchors is None
         else anchors in (3 * cells(hints), 3 * cells(hints, LARGE))
     )
-    return Reading((name,), columns - 5, pick_weighted) if known or hints.asked else None
+    return Reading((name,), classes, pick_weighted) if known or hints.asked else None
 
 
 def pick_weighted(arrays: Arrays, floor: float) -> Objects:

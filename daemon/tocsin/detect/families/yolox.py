@@ -7,27 +7,25 @@ import numpy as np
 from tocsin.detect.families.family import Arrays, Family, Hints, Reading
 from tocsin.detect.families.objects import Objects
 from tocsin.detect.families.pick import Floats, check_finite, from_centre
-from tocsin.detect.families.table import LARGE, STRIDES, cells, is_rtdetr, single, weighted
+from tocsin.detect.families.table import LARGE, STRIDES, cells, weighted, weighted_columns
 from tocsin.detect.families.yolov5 import pick_weighted
 from tocsin.detect.manifest import Colour, InputKeys
 from tocsin.detect.session import Signature
 
 
 def _read(signature: Signature, hints: Hints, *, decoded: bool) -> Reading | None:
-    found = single(signature)
-    if found is None or is_rtdetr(hints):
+    found = weighted_columns(signature, hints)
+    if found is None:
         return None
-    name, anchors, columns = found
-    if columns is None or columns < 6:
-        return None
+    name, anchors, classes = found
     if decoded and hints.asked:
-        return Reading((name,), columns - 5, pick_weighted)
+        return Reading((name,), classes, pick_weighted)
     strides = next((one for one in (STRIDES, LARGE) if anchors == cells(hints, one)), None)
     if strides is None:
         return None
     if decoded:
-        return Reading((name,), columns - 5, pick_weighted)
-    return Reading((name,), columns - 5, partial(_pick, grid=_grid(hints.width, hints.height, strides)))
+        return Reading((name,), classes, pick_weighted)
+    return Reading((name,), classes, partial(_pick, grid=_grid(hints.width, hints.height, strides)))
 
 
 def _grid(width: int, height: int, strides: tuple[int, ...]) -> Floats:
