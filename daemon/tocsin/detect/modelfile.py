@@ -19,11 +19,12 @@ _BEGINNINGS = (
 )
 
 
-def check_file(path: Path, sha256: str | None) -> None:
-    """Raise ModelError unless the file can be an ONNX model, with the digest where one is given.
+def check_file(path: Path, sha256: str | None) -> list[str]:
+    """Return where the file keeps parts of the model, as `external` does; most models keep all in themselves.
 
-    What it keeps in other files must lie in its own folder, under no second name: whoever may write a model
-    must not have the daemon read something else.
+    Raises ModelError unless it can be an ONNX model, with the digest where one is given. What it keeps in other
+    files must lie in its own folder, under no second name: whoever may write a model must not have the daemon
+    read something else.
     """
     try:
         with path.open("rb") as file:
@@ -38,8 +39,10 @@ def check_file(path: Path, sha256: str | None) -> None:
         raise ModelError(f"{path}: expected an ONNX model, found {kind} ({size} bytes)")
     if found != sha256:
         raise ModelError(f"{path}: expected the sha256 {sha256}, found {found} ({size} bytes, {kind})")
-    for location in external(path):
+    locations = external(path)
+    for location in locations:
         _check_external(path, location)
+    return locations
 
 
 def _kind(first: bytes) -> str:

@@ -1,9 +1,10 @@
 """Whether the files that a model is made of are still the same."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from tocsin.detect.model import locate
-from tocsin.detect.modelfile import check_file, external
+from tocsin.detect.modelfile import check_file
 from tocsin.errors import ModelError
 
 Stamp = tuple[tuple[str | int, ...], ...]
@@ -21,11 +22,8 @@ def stamp(word: str) -> Stamp:
         files = [path, path.parent / "manifest.yaml"]
     except ModelError:
         return ()
-    try:
-        check_file(path, None)
-        files += [path.parent / location for location in external(path)]
-    except ModelError:
-        pass
+    with suppress(ModelError):
+        files += [path.parent / location for location in check_file(path, None)]
     return tuple(_of(file) for file in files)
 
 
