@@ -111,6 +111,16 @@ class Frame:
     views: tuple[View, ...]
 
 
+_UNMEASURED = Light(mean=0.0, p1=0.0, p50=0.0, p99=0.0, clipped_low=0.0, clipped_high=0.0)
+
+
+def still(pixels: NDArray[np.uint8], width: int, height: int) -> Frame:
+    """Return a frame that no stream brought: I420 pixels, as one view of a picture of that size."""
+    rows, columns = pixels.shape[0] * 2 // 3, pixels.shape[1]
+    view = View(WHOLE, columns, rows, _UNMEASURED, Correction.NONE, Reason.OFF, pixels)
+    return Frame("", 0, 0.0, 0.0, 0.0, width, height, (view,))
+
+
 @dataclass(frozen=True, slots=True)
 class Detections:
     """The objects found in one frame, best score first.

@@ -20,8 +20,7 @@ from tocsin.detect.session import DEADLINE, Device, Placement, Signature, Tensor
 from tocsin.errors import InputError
 from tocsin.fields import counted
 from tocsin.footage.pictures import image_files, pictures, to_rgb
-from tocsin.frame import Detections, Frame, fit
-from tocsin.reference import still
+from tocsin.frame import Detections, Frame, fit, still
 
 _RUNS, _SECONDS = 20, 2.0  # as many runs, or as long, as it takes to know a median
 _SHOWN = 12  # labels on one line

@@ -3,21 +3,18 @@
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tocsin.assembly import Input
 from tocsin.capture.resize import Resizer, planes_of
 from tocsin.detect.canary import Canary, Reference
 from tocsin.detect.model import locate
 from tocsin.errors import InputError, ModelError
-from tocsin.frame import WHOLE, Correction, Frame, Light, Reason, View, fit
+from tocsin.frame import Frame, fit, still
 from tocsin.image import decode, to_i420
 from tocsin.resources import find
 
 SHIPPED = "models/reference.jpg"
 """For models that have no picture of their own."""
-
-_UNMEASURED = Light(mean=0.0, p1=0.0, p50=0.0, p99=0.0, clipped_low=0.0, clipped_high=0.0)
 
 
 def canary(model: str, takes: Input) -> Canary:
@@ -29,13 +26,6 @@ def canary(model: str, takes: Input) -> Canary:
     keys = entry.canary if entry else None
     picture = path.parent / keys.picture if keys else find(SHIPPED)
     return Canary(Reference(_shrunk(picture, takes), keys.objects if keys else None))
-
-
-def still(pixels: NDArray[np.uint8], width: int, height: int) -> Frame:
-    """Return a frame that no stream brought: I420 pixels, as one view of a picture of that size."""
-    rows, columns = pixels.shape[0] * 2 // 3, pixels.shape[1]
-    view = View(WHOLE, columns, rows, _UNMEASURED, Correction.NONE, Reason.OFF, pixels)
-    return Frame("", 0, 0.0, 0.0, 0.0, width, height, (view,))
 
 
 def _shrunk(picture: Path, takes: Input) -> Frame:

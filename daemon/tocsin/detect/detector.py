@@ -24,12 +24,13 @@ from tocsin.detect.prepare import Canvas
 from tocsin.detect.session import Device, Outputs, Placement, Session, Signature
 from tocsin.detect.worker import Worker
 from tocsin.errors import InferenceError, InferenceFault, ModelError
-from tocsin.frame import WHOLE, Correction, Detections, Frame, Light, Reason, View
+from tocsin.frame import Detections, Frame, View, still
 
 GPU_BATCH = 8
 
 ACCELERATORS = frozenset({"cuda", "tensorrt"})
 """The devices that work while the processor does something else."""
+
 _QUICK = 0.05
 """Seconds of a call on a CPU below which the work around it is worth hiding behind it: about 0.8 ms for each view.
 
@@ -62,9 +63,7 @@ class _Job:
 
 
 _Painted = tuple[_Job, Place]
-_Answer = tuple[
-    Outputs | InferenceError, float
-]  # what the model said to one call, and the seconds that it took
+_Answer = tuple[Outputs | InferenceError, float]  # what the model said to a call, and the seconds it took
 Release = Callable[[Frame], None]
 
 
@@ -159,7 +158,6 @@ class Detector:
         self._accelerated = placement.device in ACCELERATORS
         self.overlaps = False
         self.fixed_batch = model.batch is not None
-        self._fixed = model.batch  # a graph of fixed batch always gets all its rows
         self._worker = Worker("inference")  # idle, and without a thread, unless batches overlap
         slots = max(max_batch, model.batch or 1)
         self._free = [Canvas(model.takes, slots)]
@@ -331,8 +329,8 @@ class Detector:
         """
         if views == 0:
             return 0
-        if self._fixed is not None or not self._accelerated:
-            return self._fixed or views
+        if self.fixed_batch or not self._accelerated:
+            return self._model.batch or views  # a graph of fixed batch always gets all its rows
         return min(1 << (views - 1).bit_length(), max(views, self.max_batch))
 
     def _infer(self, canvas: Canvas, rows: int) -> _Answer:
@@ -372,7 +370,4 @@ class Detector:
 
 def _grey(width: int, height: int) -> Frame:
     width, height = width - width % 2, height - height % 2
-    pixels = np.full((height * 3 // 2, width), 128, np.uint8)
-    light = Light(mean=128.0, p1=128.0, p50=128.0, p99=128.0, clipped_low=0.0, clipped_high=0.0)
-    view = View(WHOLE, width, height, light, Correction.NONE, Reason.OFF, pixels)
-    return Frame("", 0, 0.0, 0.0, 0.0, width, height, (view,))
+    return still(np.full((height * 3 // 2, width), 128, np.uint8), width, height)
