@@ -241,7 +241,7 @@ class App:
 
     def _open_alarms(self) -> Alarms:
         known: Sequence[OpenAlarm] = self._outbox.open_alarms().result()
-        watched, orphans = assembly.watched(self._config, self._keeper.detector.labels, known)
+        watched, orphans = assembly.watched(self._config, self._detector.labels, known)
         now = datetime.now(UTC)
         for alarm in known:
             about = {"stream": alarm.alarm.stream, "rule": alarm.alarm.rule, "alarm_id": alarm.alarm.alarm_id}
@@ -251,7 +251,7 @@ class App:
                 self._outbox.commit(Change(events=(event,), closed=(alarm.alarm.alarm_id,)))
             else:
                 log.info("an alarm goes on", **about)
-        origin = Origin(self._keeper.detector.model_name, self._config.digest, self._test)
+        origin = Origin(self._detector.model_name, self._config.digest, self._test)
         carried = [alarm for alarm in known if alarm not in orphans]
         return Alarms(watched, carried, self._outbox.commit, self._metrics, origin)
 

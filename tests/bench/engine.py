@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from support.keeping import keep
 from support.pictures import clip
-from tocsin.detect.bound import CUDA_GRAPHS, Bound, bind
+from tocsin.detect.bound import CUDA_GRAPHS, Bound
 from tocsin.detect.detector import Detector
 from tocsin.detect.engine import Engine
 from tocsin.detect.model import Model, open_model
@@ -191,10 +191,10 @@ def ways(model: Model, session: Session, placement: Placement) -> Iterator[tuple
     device = placement.device
     yield device, session
     if isinstance(session, LocalSession) and not isinstance(session._session, Bound):
-        yield f"{device} bound", LocalSession(bind(session._session, device))
+        yield f"{device} bound", LocalSession(Bound(session._session, device))
     if device == "cuda":
         providers = [(placement.provider, {"cudnn_conv_algo_search": "HEURISTIC", **CUDA_GRAPHS})]
-        opened = bind(ort.InferenceSession(model.path, providers=providers, enable_fallback=0), device)
+        opened = Bound(ort.InferenceSession(model.path, providers=providers, enable_fallback=0), device)
         yield f"{device} {opened.way}", LocalSession(opened)
 
 

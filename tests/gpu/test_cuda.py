@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from support.keeping import keep
 from support.pictures import clip
 from support.wait import SCALE, until
-from tocsin.detect.bound import CUDA_GRAPHS, Way, bind
+from tocsin.detect.bound import CUDA_GRAPHS, Bound, Way
 from tocsin.detect.detector import Detector
 from tocsin.detect.engine import Engine
 from tocsin.detect.model import Model, open_model
@@ -119,7 +119,7 @@ def test_a_faster_way_gives_what_the_plain_one_gives(
     known: tuple[Model, LocalSession, Placement], frames: list[Frame], options: dict[str, str], way: Way
 ) -> None:
     """Bound buffers and recorded graphs, over several sizes of batch in turns, and nothing is overwritten."""
-    plain, bound = _open(BUNDLED), bind(_open(BUNDLED, **options), "cuda")
+    plain, bound = _open(BUNDLED), Bound(_open(BUNDLED, **options), "cuda")
     for rows in (1, 2, 4, 8, 2, 1):
         kept = [
             (bound.run(NAMES, {"images": batch}), plain.run(NAMES, {"images": batch}))
@@ -139,7 +139,7 @@ def test_a_model_of_half_floats_runs(tmp_path: Path, known: tuple[Model, LocalSe
     name, given.name = given.name, "half"
     model.graph.node.insert(0, helper.make_node("Cast", ["half"], [name], to=TensorProto.FLOAT))
     onnx.save(model, tmp_path / "half.onnx")
-    bound, plain = bind(_open(tmp_path / "half.onnx"), "cuda"), _open(tmp_path / "half.onnx")
+    bound, plain = Bound(_open(tmp_path / "half.onnx"), "cuda"), _open(tmp_path / "half.onnx")
     feeds = {"half": np.random.default_rng(0).random((4, 3, 416, 416)).astype(np.float16)}
     for one, other in zip(bound.run(NAMES, feeds), plain.run(NAMES, feeds), strict=True):
         assert np.allclose(one, other, rtol=1e-3, atol=1e-3 * np.abs(other).max())

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from support.graphs import save
 from tocsin.detect import bound
-from tocsin.detect.bound import LENT, Bound, Way, bind
+from tocsin.detect.bound import LENT, Bound, Way
 from tocsin.resources import find
 
 NAMES = ["boxes", "scores"]
@@ -42,7 +42,7 @@ def _same(found: list[Any], wanted: Any) -> bool:
 
 def test_results_are_the_same_to_the_last_bit(session: ort.InferenceSession) -> None:
     """Over batches of several sizes, each size more than once, in turns."""
-    bound = bind(session, "cpu")
+    bound = Bound(session, "cpu")
     assert bound.way is Way.BOUND
     for rows in (1, 3, 2, 1, 3):
         for batch in _batches(2, rows):
@@ -53,7 +53,7 @@ def test_results_are_the_same_to_the_last_bit(session: ort.InferenceSession) -> 
 
 def test_outputs_stay_while_the_next_ones_are_made(session: ort.InferenceSession) -> None:
     """What a run gave is the same until the LENT-th run after it, which writes into the same memory."""
-    bound = bind(session, "cpu")
+    bound = Bound(session, "cpu")
     batches = list(_batches(LENT + 1, 1))
     given = [bound.run(NAMES, {"images": batch}) for batch in batches[:LENT]]
     for outputs, batch in zip(given, batches, strict=False):
@@ -67,7 +67,7 @@ def test_a_session_goes_with_its_last_user(tmp_path: Path, graphs: bool) -> None
     """Its memory on the device is free for the next session at once, and not when Python next looks for cycles."""
     session = _open(save(tmp_path / "small.onnx"))
     gone = weakref.ref(session)
-    runs = Bound(_Recording(session), "cpu", 0) if graphs else bind(session, "cpu")
+    runs = Bound(_Recording(session), "cpu", 0) if graphs else Bound(session, "cpu")
     gc.disable()
     try:
         runs.run(NAMES, {"images": np.full((1, 3, 32, 32), 0.75, np.float32)})
@@ -81,14 +81,14 @@ def test_a_session_goes_with_its_last_user(tmp_path: Path, graphs: bool) -> None
 def test_outputs_come_in_the_order_in_which_they_are_asked_for(session: ort.InferenceSession) -> None:
     """As the session's own `run` gives them."""
     (batch,) = _batches(1, 1)
-    scores, boxes = bind(session, "cpu").run(["scores", "boxes"], {"images": batch})
+    scores, boxes = Bound(session, "cpu").run(["scores", "boxes"], {"images": batch})
     assert (scores.shape, boxes.shape) == ((1, 3549, 80), (1, 3549, 4))
 
 
 def test_a_graph_of_fixed_batch_is_bound(tmp_path: Path) -> None:
     """The batch may be a number in the model."""
     session = _open(save(tmp_path / "two.onnx", batch=2))
-    bound, feeds = bind(session, "cpu"), {"images": np.full((2, 3, 32, 32), 0.75, np.float32)}
+    bound, feeds = Bound(session, "cpu"), {"images": np.full((2, 3, 32, 32), 0.75, np.float32)}
     assert _same(bound.run(NAMES, feeds), session.run(NAMES, feeds))
     assert bound.way is Way.BOUND
 
@@ -120,7 +120,7 @@ def test_what_is_not_known_beforehand_is_not_bound(
 ) -> None:
     """An output whose size shows only after the run has no buffer that waits for it."""
     session = _open(_compress(tmp_path / "odd.onnx", axis, shape))
-    bound, feeds = bind(session, "cpu"), {"images": np.ones((3, 2), np.float32)}
+    bound, feeds = Bound(session, "cpu"), {"images": np.ones((3, 2), np.float32)}
     assert bound.way is Way.PLAIN
     assert _same(bound.run(["found"], feeds), session.run(["found"], feeds))
 
@@ -128,7 +128,7 @@ def test_what_is_not_known_beforehand_is_not_bound(
 def test_a_model_that_declares_a_wrong_shape_runs_in_the_plain_way(tmp_path: Path) -> None:
     """Its first run shows it; it is said once, and the results are the session's own."""
     session = _open(_compress(tmp_path / "wrong.onnx", 0, ["N", 2]))
-    bound, feeds = bind(session, "cpu"), {"images": np.ones((3, 2), np.float32)}
+    bound, feeds = Bound(session, "cpu"), {"images": np.ones((3, 2), np.float32)}
     assert bound.way is Way.BOUND
     with capture_logs() as lines:
         for _ in range(2):

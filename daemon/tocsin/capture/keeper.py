@@ -104,9 +104,8 @@ class Keeper:
         self._started_at = 0.0
         self._restart_at = 0.0
         self._deaths = 0
-        self._most_views = len(
-            order.views
-        )  # that a frame of the worker may have, the last ones it was told of too
+        # that a frame of the worker may have, the last ones it was told of too
+        self._most_views = len(order.views)
         self._number = 0
         self._told: SourceFault | None = None
         self._excused_until = 0.0

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as _native
 
 from tocsin.detect import failure
+from tocsin.detect.device import CUDA
 from tocsin.errors import InferenceFault
 
 LENT = 3
@@ -23,7 +24,6 @@ LENT = 3
 CUDA_GRAPHS = {"enable_cuda_graph": "1"}
 """What the options of the CUDA provider must hold for graphs; a model that cannot have one then fails to open."""
 
-_CUDA = "CUDAExecutionProvider"
 _GRAPH = "gpu_graph_id"  # the run's option; each batch size has a graph of its own, and -1 is none
 _NO_GRAPH = -1
 
@@ -61,29 +61,24 @@ class Way(StrEnum):
     PLAIN = "plain"
 
 
-def bind(session: ort.InferenceSession, device_type: str, device_id: int = 0) -> "Bound":
-    """Return what runs a session with its input and outputs bound to a device, by ONNX Runtime's name for it.
-
-    It records graphs if the session was opened with CUDA_GRAPHS.
-    """
-    return Bound(session, device_type, device_id)
-
-
 class Bound:
     """Stands where an `InferenceSession` stands, and gives what its `run` gives. For one thread at a time.
+
+    Input and outputs are bound to a device, by ONNX Runtime's name for it; where the session was opened with
+    CUDA_GRAPHS, graphs are recorded.
 
     The outputs lie in memory that is used again (LENT). A model with several inputs, or with shapes that are known
     only after a run, is run in the plain way; so is one that fails on its first run in the other ways, but not for
     want of memory or time.
     """
 
-    def __init__(self, session: ort.InferenceSession, device_type: str, device_id: int) -> None:
+    def __init__(self, session: ort.InferenceSession, device_type: str, device_id: int = 0) -> None:
         self._session = session
         self._device = device_type, device_id
         inputs, self._outputs = session.get_inputs(), session.get_outputs()
         self._input = inputs[0]
         options: Mapping[str, Mapping[str, str]] = session.get_provider_options()
-        self._may_record = options.get(_CUDA, {}).get("enable_cuda_graph") == "1"
+        self._may_record = options.get(CUDA, {}).get("enable_cuda_graph") == "1"
         self._name_graph = _name_graph if self._may_record else _name_nothing
         self.way = Way.PLAIN
         if len(inputs) == 1 and all(_foreseen(value, self._input) for value in self._outputs):

@@ -231,9 +231,8 @@ class Keeper:
         rows = 1 if detector.fixed_batch else max(attempt.rows, default=1)
         remedy = post.recovery.finished(faults, results=results, now=now, seat=post.seat, rows=rows)
         if remedy is Remedy.HALVE:
-            if (
-                rows <= detector.max_batch
-            ):  # else it was begun before the batch was halved for the one before it
+            # a larger one was begun before the batch was halved for the one before it
+            if rows <= detector.max_batch:
                 detector.max_batch = rows // 2
                 _log.warning("the memory ran out: the batch is halved", batch=rows // 2, error=str(errors[0]))
             return

@@ -9,7 +9,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from tocsin.detect import cores, device, failure
-from tocsin.detect.bound import CUDA_GRAPHS, bind
+from tocsin.detect.bound import CUDA_GRAPHS, Bound
 from tocsin.detect.deadline import Deadline
 from tocsin.detect.device import CPU, CUDA, TENSORRT, Nvidia
 from tocsin.errors import InferenceError, InferenceFault, ModelError, StartError
@@ -164,7 +164,7 @@ def open_session(path: Path, wanted: Device) -> tuple[FlexibleSession, Placement
     kind: Nvidia = "cuda" if wanted == "auto" else wanted
     session, reason = _open_nvidia(path, kind)
     if session is not None:
-        return LocalSession(bind(session, "cuda"), _FIRST_RUN[kind]), place(_assigned(session), kind)
+        return LocalSession(Bound(session, "cuda"), _FIRST_RUN[kind]), place(_assigned(session), kind)
     if wanted == "auto":
         return _open_cpu(path, f"a GPU is visible, but {reason}")
     raise StartError(f"detector.device: expected {wanted}, found that {reason}")
