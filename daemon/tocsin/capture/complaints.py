@@ -1,0 +1,61 @@
+"""What FFmpeg says to its log about a stream: only there it tells of lost packets and of other ways that it took.
+
+The log's texts may hold a URL with its password: they are judged here and forgotten.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+import av.logging
+
+_LOST = re.compile(r"RTP: missed (\d+) packets")
+_BY_TCP = re.compile(r"UDP timeout, retrying with TCP")
+_DECODERS = frozenset({"h264", "hevc", "mjpeg", "mpeg4", "av1", "libdav1d", "vp8", "vp9"})
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was said since the last time: packets that never came, errors of the decoder, and a change to TCP."""
+
+    lost: int = 0
+    errors: int = 0
+    by_tcp: bool = False
+
+
+NOTHING = Said()
+
+
+class Complaints:
+    """Hears what FFmpeg logs in the thread that entered it; one at a time in a process, and nothing is printed."""
+
+    def __enter__(self) -> Self:
+        av.logging.set_level(av.logging.WARNING)
+        self._capture = av.logging.Capture(local=True)
+        self._lines = self._capture.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._capture.__exit__(None, None, None)
+        av.logging.set_level(None)
+
+    def take(self) -> Said:
+        """Return what was said since the last call."""
+        if not self._lines:
+            return NOTHING
+        lines = list(self._lines)
+        self._lines.clear()
+        return judge(lines)
+
+
+def judge(lines: list[tuple[int, str, str]]) -> Said:
+    """Return what lines of FFmpeg's log mean, each as level, name of the part that speaks, and text."""
+    lost, errors, by_tcp = 0, 0, False
+    for level, part, text in lines:
+        if found := _LOST.search(text):
+            lost += int(found[1])
+        elif _BY_TCP.search(text):
+            by_tcp = True
+        elif part in _DECODERS and level <= av.logging.ERROR:
+            errors += 1
+    return Said(lost, errors, by_tcp)

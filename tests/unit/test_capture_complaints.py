@@ -1,0 +1,37 @@
+"""What FFmpeg's log tells about a stream."""
+
+import av.logging
+import pytest
+
+from tocsin.capture.complaints import Complaints, Said, judge
+
+_WARNING, _ERROR = av.logging.WARNING, av.logging.ERROR
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([], Said()),
+        (
+            [(_WARNING, "rtsp", "RTP: missed 3 packets\n"), (_WARNING, "rtsp", "RTP: missed 1 packets\n")],
+            Said(lost=4),
+        ),
+        ([(_WARNING, "rtsp", "max delay reached. need to consume packet\n")], Said()),
+        ([(_ERROR, "h264", "error while decoding MB 38 5\n")], Said(errors=1)),
+        ([(_WARNING, "h264", "Increasing reorder buffer to 2\n")], Said()),
+        ([(_ERROR, "rtsp", "method SETUP failed: 461\n")], Said()),
+        ([(_WARNING, "rtsp", "UDP timeout, retrying with TCP\n")], Said(by_tcp=True)),
+    ],
+)
+def test_what_is_said_is_judged(lines: list[tuple[int, str, str]], said: Said) -> None:
+    """Lost packets are added up, a decoder's errors are counted, the rest is nothing."""
+    assert judge(lines) == said
+
+
+def test_what_is_said_is_heard_once_and_not_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    """It is forgotten when it was taken, and nothing is heard afterwards."""
+    with Complaints() as complaints:
+        av.logging.log(_ERROR, "h264", "error while decoding MB 38 5")
+        assert complaints.take() == Said(errors=1)
+        assert complaints.take() == Said()
+    assert capfd.readouterr() == ("", "")
