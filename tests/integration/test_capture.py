@@ -307,8 +307,8 @@ def test_a_webcam_that_is_not_there_is_named_and_tried_again() -> None:
     ("number", "timeout"),
     [
         pytest.param(signal.SIGKILL, 10.0, id="killed"),
-        pytest.param(signal.SIGSEGV, 10.0, id="crashed in native code"),
-        pytest.param(signal.SIGSTOP, 25.0, id="hung"),
+        pytest.param(signal.SIGSEGV, 10.0, id="crashed in native code", marks=pytest.mark.fault(25)),
+        pytest.param(signal.SIGSTOP, 25.0, id="hung", marks=pytest.mark.fault(24)),
     ],
 )
 def test_a_worker_that_is_lost_is_replaced(number: int, timeout: float) -> None:
