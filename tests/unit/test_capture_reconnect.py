@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from tocsin.capture.reconnect import Reconnect
+from tocsin.capture.reconnect import Outage, Reconnect
 from tocsin.errors import SourceFault
 
 
@@ -22,33 +22,35 @@ def _tries(fault: SourceFault, seconds: float, chance: float = 0.5) -> list[floa
 def test_a_bad_camera_is_tried_at_most_15_times_in_the_first_minute_and_twice_a_minute_after(
     chance: float,
 ) -> None:
-    """The promise holds at both ends of the jitter."""
+    """The promise holds at both ends of the jitter, and the camera that is back is seen within 35 seconds."""
     tries = _tries(SourceFault.REFUSED, 600.0, chance)
-    assert 10 <= sum(at < 60 for at in tries) <= 17
+    assert 12 <= sum(at < 60 for at in tries) <= 15
     later = [at for at in tries if at >= 60]
-    assert all(27 - 1e-9 <= after - before <= 33 + 1e-9 for before, after in pairwise(later))
+    assert all(30 - 1e-9 <= after - before <= 33 + 1e-9 for before, after in pairwise(later))
 
 
 def test_the_nominal_first_minute_has_15_tries() -> None:
     """Without jitter the schedule is the promised one."""
-    assert sum(at < 60 for at in _tries(SourceFault.REFUSED, 60.0)) == 15
+    assert sum(at < 60 for at in _tries(SourceFault.REFUSED, 60.0, chance=0.0)) == 15
 
 
-def test_a_refused_password_is_tried_every_five_minutes() -> None:
+@pytest.mark.parametrize("chance", [0.0, 1.0])
+def test_a_refused_password_is_tried_every_five_minutes(chance: float) -> None:
     """Cameras lock accounts: twelve tries an hour at most."""
-    assert len(_tries(SourceFault.AUTH, 3600.0)) == 12
+    tries = _tries(SourceFault.AUTH, 3600.0, chance)
+    assert all(300 - 1e-9 <= after - before <= 330 + 1e-9 for before, after in pairwise(tries))
 
 
 @pytest.mark.parametrize("fault", [fault for fault in SourceFault if fault is not SourceFault.AUTH])
 def test_every_other_fault_is_tried_again_within_half_a_minute(fault: SourceFault) -> None:
     """A camera that answers nonsense while it boots is not left alone for long."""
     tries = _tries(fault, 600.0)
-    assert max(after - before for before, after in pairwise(tries)) <= 30.0
+    assert max(after - before for before, after in pairwise(tries)) <= 33.0
 
 
 def test_a_healthy_stream_that_breaks_is_tried_at_once() -> None:
     """After ten seconds of good frames an outage is a new one."""
-    reconnect = Reconnect(lambda: 0.5)
+    reconnect = Reconnect(lambda: 0.0)
     reconnect.failed(SourceFault.REFUSED, 0.0)
     assert reconnect.failed(SourceFault.REFUSED, 1.0) == pytest.approx(1.5)
     for tenth in range(101):
@@ -64,4 +66,21 @@ def test_a_camera_that_connects_and_resets_at_once_is_not_hammered() -> None:
         tries += 1
         reconnect.frame(now + 0.05)
         now += 0.1 + reconnect.failed(SourceFault.RESET, now + 0.1)
-    assert tries <= 18
+    assert tries <= 17
+
+
+def test_another_worker_goes_on_with_the_outage() -> None:
+    """A stream that has been down for long is tried seldom by the next worker, too."""
+    fresh, told = Reconnect(lambda: 0.0), Reconnect(lambda: 0.0, Outage(since=0.0))
+    assert fresh.failed(SourceFault.REFUSED, 100.0) == pytest.approx(0.5)
+    assert told.failed(SourceFault.REFUSED, 100.0) == pytest.approx(30.0)
+
+
+def test_a_worker_that_dies_makes_no_refused_password_good() -> None:
+    """Its successor waits as long as it would have; a camera that is gone since is another matter."""
+    reconnect = Reconnect(lambda: 0.0)
+    reconnect.failed(SourceFault.AUTH, 0.0)
+    assert reconnect.failed(SourceFault.WORKER, 1.0) == pytest.approx(300.0)
+    assert reconnect.failed(SourceFault.WORKER, 400.0) == pytest.approx(300.0)
+    assert reconnect.failed(SourceFault.REFUSED, 800.0) == pytest.approx(30.0)
+    assert reconnect.failed(SourceFault.WORKER, 900.0) == pytest.approx(30.0)

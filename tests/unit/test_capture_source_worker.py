@@ -69,7 +69,7 @@ class _Rig:
         self._theirs, self._script = theirs, script
         descriptor = mailbox.create(_ORDER.slot_bytes)
         monkeypatch.setattr(worker, "Source", script)
-        monkeypatch.setattr(worker, "random", lambda: 0.5)
+        monkeypatch.setattr(worker, "random", lambda: 0.0)
         self.worker = Worker(_ORDER, theirs, Mailbox(descriptor, _ORDER.slot_bytes))
         os.close(descriptor)
         monkeypatch.setattr(self.worker._stop, "wait", lambda _: None)

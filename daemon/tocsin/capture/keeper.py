@@ -1,11 +1,12 @@
 """Keeps one stream's worker running: starts it, hears it, kills it when it hangs, replaces it when it dies."""
 
-import contextlib
 import math
 import selectors
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from random import random
 from typing import Protocol
 
 import structlog
@@ -13,6 +14,8 @@ import structlog
 from tocsin.capture.newest import Newest
 from tocsin.capture.order import Order, ViewOrder, needed
 from tocsin.capture.process import WorkerProcess
+from tocsin.capture.reconnect import Reconnect
+from tocsin.capture.starter import Starter
 from tocsin.capture.wire import (
     PACKET,
     Broken,
@@ -39,14 +42,14 @@ _START_LIMIT = 15.0
 _KILL_LIMIT = 5.0
 """Seconds after which a killed worker that is not dead is given up: the kernel holds it."""
 
-_RESTART_GAPS = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Before a dead worker is replaced, by the number of deaths in a row."""
+_LAST_BREATH = 1.0
+"""Seconds in which a worker that closed its channel may end by itself, so that its exit code is its own."""
+
+_AT_ONCE = 64
+"""Messages that are read of one worker before the others have their turn: one gone wrong may never pause."""
 
 _FAR = 1e6
 """Seconds from now beyond which a time is no time: a recording that is played fast may be hours ahead."""
-
-_STEADY_AFTER = 30.0
-"""A worker that lived so long begins a new row."""
 
 
 class StreamState(StrEnum):
@@ -68,6 +71,15 @@ class StreamStatus:
     fault: SourceFault | None = None
     message: str = ""
     last_frame_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Dying:
+    """A dismissed worker, since when it is one, and whether it had died by itself."""
+
+    worker: WorkerProcess
+    since: float
+    died: bool
 
 
 class Observer(Protocol):
@@ -95,15 +107,23 @@ class Keeper:
         newest: Newest,
         observe: Observer,
         selector: selectors.BaseSelector,
+        starter: Starter,
     ) -> None:
         self._order = order
         self._newest = newest
         self._observe = observe
         self._selector = selector
+        # One stream has one process: asked for, at work, or dismissed and about to die.
+        self._starter = starter
+        self._starting: Future[WorkerProcess] | None = None
+        self._starting_views = order.views
         self._worker: WorkerProcess | None = None
+        self._dying: _Dying | None = None
         self._started_at = 0.0
         self._restart_at = 0.0
-        self._deaths = 0
+        # What the worker does with its own is done again here: this one outlives it, and the next goes on with it.
+        self._reconnect = Reconnect(random)
+        self._retry_at = 0.0
         # that a frame of the worker may have, the last ones it was told of too
         self._most_views = len(order.views)
         self._number = 0
@@ -113,11 +133,18 @@ class Keeper:
 
     def tend(self, now: float) -> None:
         """Start the worker when it is due, and kill it when it broke its promise."""
-        if self._worker is None:
-            if now >= self._restart_at and self.status.state is not StreamState.ENDED:
-                self._start(now)
+        if self._dying is not None:
+            self._bury_dying(now)
+        if self._starting is not None and self._starting.done():
+            self._adopt(self._starting, now)
+        worker = self._worker
+        if worker is None:
+            due = now >= self._restart_at and self.status.state is not StreamState.ENDED
+            if due and self._starting is None and self._dying is None:
+                self._starting_views = self._order.views
+                self._starting = self._starter.ask(self._order, self._reconnect.outage)
             return
-        limit = self._worker.mailbox.alive_until or self._started_at + _START_LIMIT
+        limit = worker.mailbox.alive_until or self._started_at + _START_LIMIT
         if now > max(limit, self._excused_until):
             log.error(
                 "a capture worker hangs and is replaced",
@@ -149,7 +176,9 @@ class Keeper:
         self._lost("the worker's memory was too small for the new views", time.monotonic())
 
     def ask_to_stop(self) -> None:
-        """Tell the worker to end by itself."""
+        """Tell the worker to end by itself; one that is being started is not waited for."""
+        if self._starting is not None and not self._starting.cancel() and self._starting.done():
+            self._adopt(self._starting, time.monotonic())
         if self._worker is not None:
             self._worker.send(Stop())
 
@@ -160,67 +189,95 @@ class Keeper:
 
     def bury(self) -> None:
         """Make sure that the worker is dead, and forget it."""
-        worker, self._worker = self._worker, None
-        if worker is None:
-            return
-        for descriptor in (worker.channel, worker.pidfd):
-            with contextlib.suppress(KeyError, ValueError):
-                self._selector.unregister(descriptor)
-        if not worker.dead():
-            worker.kill()
-            if not worker.dead(timeout=_KILL_LIMIT):
-                log.error("a capture worker survives being killed", stream=self._order.stream, pid=worker.pid)
-        worker.close()
+        if self._worker is not None:
+            self._dismiss(time.monotonic(), died=False)
+        if self._dying is not None:
+            self._dying.worker.dead(timeout=_KILL_LIMIT)
+            self._bury_dying(math.inf)
 
-    def _start(self, now: float) -> None:
+    def _dismiss(self, now: float, *, died: bool) -> None:
+        """Have done with the worker; nothing that it says from here on is heard."""
+        worker, self._worker = self._worker, None
+        assert worker is not None, "only a worker that is there is dismissed"
+        for descriptor in (worker.channel, worker.pidfd):
+            self._selector.unregister(descriptor)
+        self._dying = _Dying(worker, now, died)
+        if not died:
+            worker.kill()
+
+    def _bury_dying(self, now: float) -> None:
+        """Let a dismissed worker go once it is dead: the kernel may hold it for long, and nobody waits."""
+        dying = self._dying
+        assert dying is not None, "only a worker that was dismissed is buried"
+        ending = dying.worker.ending()
+        if ending is None and now - dying.since < _KILL_LIMIT:
+            if now - dying.since > _LAST_BREATH:
+                dying.worker.kill()
+            return
+        self._dying = None
+        if dying.died:
+            log.error("a capture worker died", stream=self._order.stream, ending=ending or "unknown")
+        if not dying.worker.dead():
+            pid = dying.worker.pid
+            log.error("a capture worker survives being killed", stream=self._order.stream, pid=pid)
+        dying.worker.close()
+
+    def _adopt(self, started: "Future[WorkerProcess]", now: float) -> None:
+        self._starting = None
         try:
-            self._worker = worker = WorkerProcess(self._order)
+            self._worker = worker = started.result(0.0)
         except WorkerError as error:
-            self._deaths += 1
-            self._restart_at = now + self._gap()
+            self._restart_at = now + self._reconnect.failed(SourceFault.WORKER, now)
             log.error("a capture worker did not start", stream=self._order.stream, error=str(error))
             return
         self._started_at = time.monotonic()
-        self._most_views = len(self._order.views)
+        self._most_views = len(self._starting_views)
         self._selector.register(worker.channel, selectors.EVENT_READ, self._read)
         self._selector.register(worker.pidfd, selectors.EVENT_READ, self._died)
+        if self._order.views != self._starting_views:
+            self.show(self._order.views)
 
     def _read(self) -> None:
         worker = self._worker
-        while worker is not None and worker is self._worker:
+        for _ in range(_AT_ONCE):
+            if worker is None or worker is not self._worker:
+                return
             try:
                 packet = worker.channel.recv(PACKET)
-                if not packet:
-                    return self._died()
-                self._heard(decode_report(packet), worker)
             except BlockingIOError:
-                return None
-            except (ConnectionError, WorkerError, ValueError) as error:
+                return
+            except ConnectionError:  # it died with messages that it had not read
+                packet = b""
+            if not packet:
+                self._lost("the worker died", time.monotonic(), died=True)
+                return
+            try:
+                self._heard(decode_report(packet), worker)
+            except (WorkerError, ValueError) as error:
                 log.error(
                     "a capture worker talks nonsense and is replaced",
                     stream=self._order.stream,
                     error=str(error),
                 )
-                return self._lost("the worker talked nonsense", time.monotonic())
-        return None
+                self._lost("the worker talked nonsense", time.monotonic())
 
     def _died(self) -> None:
+        self._read()  # its last words
         if self._worker is not None:
-            self._lost("the worker died", time.monotonic())
+            self._lost("the worker died", time.monotonic(), died=True)
 
-    def _lost(self, message: str, now: float) -> None:
-        self.bury()
-        self._deaths = 0 if now - self._started_at > _STEADY_AFTER else self._deaths + 1
-        self._restart_at = now + self._gap()
+    def _lost(self, message: str, now: float, *, died: bool = False) -> None:
+        self._dismiss(now, died=died)
         if self.status.state is StreamState.ENDED:
             return  # a file is played once, though its worker dies afterwards
         self._observe.worker_restarted(self._order.stream)
+        if now < self._retry_at:  # it waited, and what the stream waits for is what it was
+            self._restart_at = self._retry_at
+            return
+        self._restart_at = now + self._reconnect.failed(SourceFault.WORKER, now)
         if self.status.state is StreamState.LIVE:
             self._observe.disconnected(self._order.stream, SourceFault.WORKER)
         self._turn(StreamState.WAITING, SourceFault.WORKER, message)
-
-    def _gap(self) -> float:
-        return _RESTART_GAPS[min(max(self._deaths - 1, 0), len(_RESTART_GAPS) - 1)]
 
     def _heard(self, report: Report, worker: WorkerProcess) -> None:
         match report:
@@ -268,6 +325,7 @@ class Keeper:
         )
         if self._newest.put(frame, lambda: worker.send(Free(record.slot))):
             self._observe.dropped(stream, DropReason.SUPERSEDED, 1)
+        self._reconnect.frame(time.monotonic())
         self._observe.stage("decode", record.decode_seconds)
         self._observe.stage("light", record.light_seconds)
         self._observe.lit(stream, frame.views[0].light, frame.views[0].correction, record.light_seconds)
@@ -283,6 +341,9 @@ class Keeper:
 
     def _broken(self, report: Broken) -> None:
         stream = self._order.stream
+        now = time.monotonic()
+        self._reconnect.failed(report.fault, now)
+        self._retry_at = now + report.retry_in
         if report.live:
             self._observe.disconnected(stream, report.fault)
         else:

@@ -11,15 +11,21 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 
 from tocsin.capture import mailbox
 from tocsin.capture.order import Order
+from tocsin.capture.reconnect import Outage
 from tocsin.capture.wire import Command, encode
 from tocsin.errors import WorkerError
 
+_UNKNOWN = 255
+"""What the library says of a process whose fork server is gone; our workers end with 0 or 1."""
+
+_SIGNALS = {one.value: one.name for one in signal.Signals}
+
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_REAP = 1.0
 
 
 def prepare_fork_server() -> None:
@@ -33,11 +39,24 @@ def prepare_fork_server() -> None:
     multiprocessing.get_context("forkserver").set_forkserver_preload(["tocsin.capture.worker"])
 
 
-class WorkerProcess:
-    """A running worker. Everything here is called by the supervisor's thread, but for `send`."""
+def kill_fork_server() -> None:
+    """Kill the fork server if there is one: its workers live on, and the next start brings a new one.
 
-    def __init__(self, order: Order) -> None:
-        """Start the worker. Raises WorkerError when the fork server cannot give one."""
+    Who waits for a fork gets a WorkerError. The library tells nobody which process it is.
+    """
+    pid = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]  # noqa: SLF001
+    with contextlib.suppress(ProcessLookupError):
+        if pid is not None:
+            os.kill(
+                pid, signal.SIGKILL
+            )  # our child until the next start reaps it: nothing else has its number
+
+
+class WorkerProcess:
+    """A running worker. The starter's thread makes it, the supervisor's uses it, but for `send`."""
+
+    def __init__(self, order: Order, outage: Outage | None = None) -> None:
+        """Start the worker, with the outage that the stream has. Raises WorkerError when that cannot be done."""
         # Guards the channel's descriptor, so that no thread sends into one that was closed and given out again;
         # held for one system call that never waits.
         self._sending = threading.Lock()
@@ -48,7 +67,7 @@ class WorkerProcess:
                 descriptor = mailbox.create(order.slot_bytes)
                 try:
                     self.mailbox = mailbox.Mailbox(descriptor, order.slot_bytes)
-                    self._process = _fork(order, theirs)
+                    self._process = _fork(order, theirs, outage)
                     # when anything fails from here on, the worker ends by itself: its channel is closed
                     self.pidfd = os.pidfd_open(self.pid)
                     undo.callback(os.close, self.pidfd)
@@ -84,15 +103,21 @@ class WorkerProcess:
         poll.register(self.pidfd, select.POLLIN)
         return bool(poll.poll(timeout * 1000))
 
+    def ending(self) -> str | None:
+        """Return how the process ended, such as SIGSEGV; None while it lives or the fork server has not noticed."""
+        code = self._process.exitcode if self.dead() else None
+        if code is None:
+            return None
+        if code == _UNKNOWN:
+            return "unknown, for the fork server died before"
+        return f"exit code {code}" if code >= 0 else _SIGNALS.get(-code, f"signal {-code}")
+
     def close(self) -> None:
         """Give back the descriptors of a process that is dead; frames that lie in its mailbox stay valid."""
         with self._sending:
             self.channel.close()
         os.close(self.pidfd)
-        self._process.join(_REAP)
-        with contextlib.suppress(
-            ValueError
-        ):  # the fork server has not reaped it yet: nothing depends on that
+        with contextlib.suppress(ValueError):  # not reaped yet: the next start looks again and lets it go
             self._process.close()
 
 
@@ -106,15 +131,16 @@ def _translated(stream: str) -> Iterator[None]:
         raise WorkerError(f"stream {stream}: expected a capture worker to start, found {found}") from error
 
 
-def _fork(order: Order, theirs: socket.socket) -> BaseProcess:
+def _fork(order: Order, theirs: socket.socket, outage: Outage | None) -> BaseProcess:
     context = multiprocessing.get_context("forkserver")
-    process = context.Process(target=_serve, args=(order, theirs), name=f"tocsin-{order.stream}", daemon=True)
+    name = f"tocsin-{order.stream}"
+    process = context.Process(target=_serve, args=(order, theirs, outage), name=name, daemon=True)
     process.start()
     return process
 
 
-def _serve(order: Order, channel: socket.socket) -> None:
+def _serve(order: Order, channel: socket.socket, outage: Outage | None) -> None:
     """Run in the worker's process; the import is here because the daemon's own process never needs FFmpeg."""
     from tocsin.capture.worker import main
 
-    main(order, channel)
+    main(order, channel, outage)

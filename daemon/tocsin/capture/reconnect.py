@@ -4,6 +4,7 @@ Pure: times come in as arguments.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from tocsin.errors import SourceFault
 
@@ -23,17 +24,30 @@ _HEALTHY_AFTER = 10.0
 """Good frames for so long end an outage; a camera that accepts and resets at once never gets there."""
 
 _JITTER = 0.1
+"""Gaps grow by up to this share, so that eight cameras behind one switch do not all come at the same moment. They
+never shrink: what is promised of the rate holds for every try."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """What must be known of an outage to go on with it: since when it lasts, and whether the password was refused.
+
+    The monotonic clock is the same in every process of the machine.
+    """
+
+    since: float
+    refused: bool = False
 
 
 class Reconnect:
-    """The outage of one stream.
+    """The outage of one stream, if there is one; `outage` is one that goes on, with another worker.
 
     `random` gives numbers from 0 to 1.
     """
 
-    def __init__(self, random: Callable[[], float]) -> None:
+    def __init__(self, random: Callable[[], float], outage: Outage | None = None) -> None:
         self._random = random
-        self._outage_since: float | None = None
+        self.outage = outage
         self._good_since: float | None = None
 
     def frame(self, now: float) -> None:
@@ -41,19 +55,24 @@ class Reconnect:
         if self._good_since is None:
             self._good_since = now
         if now - self._good_since >= _HEALTHY_AFTER:
-            self._outage_since = None
+            self.outage = None
 
     def failed(self, fault: SourceFault, now: float) -> float:
-        """Note a failure and return the seconds to wait before the next try."""
+        """Note a failure and return the seconds to wait before the next try.
+
+        A worker that died says nothing about a password that was refused before.
+        """
         self._good_since = None
-        fresh = self._outage_since is None
-        if self._outage_since is None:
-            self._outage_since = now
-        if fault is SourceFault.AUTH:
+        before = self.outage
+        refused = fault is SourceFault.AUTH
+        if fault is SourceFault.WORKER and before is not None:
+            refused = before.refused
+        self.outage = Outage(now if before is None else before.since, refused)
+        if refused:
             gap = _AUTH_GAP
-        elif fresh:
+        elif before is None:
             gap = _FIRST_GAP
         else:
-            age = now - self._outage_since
+            age = now - before.since
             gap = next((gap for until, gap in _GAPS if age < until), _LAST_GAP)
-        return gap * (1 + _JITTER * (2 * self._random() - 1))
+        return gap * (1 + _JITTER * self._random())

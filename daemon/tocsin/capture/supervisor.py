@@ -12,6 +12,7 @@ from tocsin.capture.keeper import Keeper, Observer, StreamStatus
 from tocsin.capture.newest import Newest
 from tocsin.capture.order import Order, ViewOrder
 from tocsin.capture.process import prepare_fork_server
+from tocsin.capture.starter import Starter
 from tocsin.errors import WorkerError
 from tocsin.thread import guarded
 
@@ -35,9 +36,12 @@ class Supervisor:
         self.take = self._newest.take
         self.release = self._newest.release
         self._selector = selectors.DefaultSelector()
-        self._keepers = [Keeper(order, self._newest, observe, self._selector) for order in orders]
-        # The only thread that starts, reads and kills workers; it waits in the selector, half a second at most, and
-        # `stop` and `show` wake it by a byte.
+        self._starter = Starter(self._wake, on_failure)
+        self._keepers = [
+            Keeper(order, self._newest, observe, self._selector, self._starter) for order in orders
+        ]
+        # The only thread that reads and kills workers; it waits in the selector, half a second at most, and `stop`,
+        # `show` and the starter wake it by a byte.
         self._thread = guarded("supervisor", self._run, on_failure)
         self._stopping = threading.Event()
         self._bell, self._rope = socket.socketpair()
@@ -49,6 +53,7 @@ class Supervisor:
         """Start the workers."""
         prepare_fork_server()
         self._selector.register(self._bell, selectors.EVENT_READ, lambda: self._bell.recv(64))
+        self._starter.start()
         self._thread.start()
 
     def stop(self, deadline: float) -> None:
@@ -59,12 +64,13 @@ class Supervisor:
         if self._stopping.is_set():
             return
         self._stopping.set()
-        self._rope.send(b"stop")
+        self._wake()
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
             raise WorkerError(
                 "expected the capture workers to end in time, found the supervisor still at work"
             )
+        self._starter.stop(0.0)  # where the thread ended by an error
         self._newest.clear()
         self._selector.close()
         self._bell.close()
@@ -73,8 +79,7 @@ class Supervisor:
     def show(self, views: Mapping[str, tuple[ViewOrder, ...]]) -> None:
         """Let streams show other views, at once and without a pause; from any thread, and never waits."""
         self._shows.append(views)
-        with contextlib.suppress(OSError):  # stopped, or woken so often already that the pair is full
-            self._rope.send(b"show", socket.MSG_DONTWAIT)
+        self._wake()
 
     def pulse(self) -> float:
         """Return the monotonic time of the thread's last turn."""
@@ -83,6 +88,10 @@ class Supervisor:
     def statuses(self) -> list[StreamStatus]:
         """Return the status of every stream, in the order of the configuration."""
         return [keeper.status for keeper in self._keepers]
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):  # stopped, or woken so often already that the pair is full
+            self._rope.send(b"wake", socket.MSG_DONTWAIT)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -93,6 +102,7 @@ class Supervisor:
             self._pulse = now
             while self._shows:
                 self._order_views(self._shows.popleft())
+            self._starter.watch(now)
             for keeper in self._keepers:
                 keeper.tend(now)
             for key, _ in self._selector.select(_TICK):
@@ -106,6 +116,7 @@ class Supervisor:
 
     def _end_workers(self) -> None:
         """Let all end by themselves at the same time, then kill those that did not."""
+        self._starter.stop(_GRACE)
         for keeper in self._keepers:
             keeper.ask_to_stop()
         grace = time.monotonic() + _GRACE

@@ -22,7 +22,7 @@ from tocsin.capture.order import Order
 from tocsin.capture.pace import Pace, Silence
 from tocsin.capture.quarantine import Drought, Quarantine
 from tocsin.capture.rate import Rate
-from tocsin.capture.reconnect import Reconnect
+from tocsin.capture.reconnect import Outage, Reconnect
 from tocsin.capture.source import Picture, Source
 from tocsin.capture.views import Views
 from tocsin.capture.wire import (
@@ -46,15 +46,19 @@ from tocsin.errors import SourceError, SourceFault
 cv2.setNumThreads(1)  # runs when the fork server preloads this module: every worker inherits it
 
 _COUNT_EVERY = 1.0
-_GRACE = 5.0
-"""Added to what a wait promises, for a machine under load."""
+_GRACE = 4.0
+"""Added to what a wait promises, for a machine under load. With it a worker that hangs while its camera plays is
+killed within ten seconds."""
+
+_SLICE = 1.0
+"""The longest wait under one promise, so that a worker that hangs while it waits is noticed soon, too."""
 
 _KEPT = frozenset({"PATH", "HOME", "LANG", "TZ", "RES_OPTIONS"})
 _KEPT_TOO = ("LC_", "OMP_", "OPENBLAS_", "MKL_")
 
 
-def main(order: Order, channel: socket.socket) -> None:
-    """Serve one stream until told to stop; the entry of the process."""
+def main(order: Order, channel: socket.socket, outage: Outage | None = None) -> None:
+    """Serve one stream, which may have an outage already, until told to stop; the entry of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     forget_environment()
@@ -63,7 +67,7 @@ def main(order: Order, channel: socket.socket) -> None:
         return  # the daemon died, or gave up this start
     mailbox = Mailbox(descriptors[0], order.slot_bytes)
     os.close(descriptors[0])
-    worker = Worker(order, channel, mailbox)
+    worker = Worker(order, channel, mailbox, outage)
     try:
         worker.run()
     except BrokenPipeError:  # the daemon is gone, and `listen` is about to see it too
@@ -87,7 +91,9 @@ def forget_environment() -> None:
 class Worker:
     """Serves one stream over one channel."""
 
-    def __init__(self, order: Order, channel: socket.socket, mailbox: Mailbox) -> None:
+    def __init__(
+        self, order: Order, channel: socket.socket, mailbox: Mailbox, outage: Outage | None = None
+    ) -> None:
         self._order = order
         self._channel = channel
         self._mailbox = mailbox
@@ -98,7 +104,7 @@ class Worker:
         # Guards `_counter`, which the main thread fills and `count` empties; held for microseconds.
         self._counting = threading.Lock()
         self._counter: Counter[str] = Counter()
-        self._reconnect = Reconnect(random)
+        self._reconnect = Reconnect(random, outage)
         self._pace = Pace(order.max_fps)
         self._silence = Silence()
         self._views = Views(order.views, order.light)
@@ -211,9 +217,11 @@ class Worker:
         if not self._live:
             self._turn += 1  # the host may have another address that works
         gap = self._reconnect.failed(error.fault, time.monotonic())
-        self._promise(gap)
         self.post(Broken(error.fault, str(error), self._live, gap))
-        self._stop.wait(gap)
+        while gap > 0 and not self._stop.is_set():
+            self._promise(2 * _SLICE)
+            self._stop.wait(min(gap, _SLICE))
+            gap -= _SLICE
 
     def _idle(self) -> None:
         self._report_counts()
