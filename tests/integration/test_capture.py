@@ -303,15 +303,7 @@ def test_a_webcam_that_is_not_there_is_named_and_tried_again() -> None:
         until(lambda: capture.status().message == expected, 5.0, "the status to name the device")
 
 
-@pytest.mark.parametrize(
-    ("number", "timeout"),
-    [
-        pytest.param(signal.SIGKILL, 10.0, id="killed"),
-        pytest.param(signal.SIGSEGV, 10.0, id="crashed in native code", marks=pytest.mark.fault(25)),
-        pytest.param(signal.SIGSTOP, 25.0, id="hung", marks=pytest.mark.fault(24)),
-    ],
-)
-def test_a_worker_that_is_lost_is_replaced(number: int, timeout: float) -> None:
+def test_a_worker_that_is_killed_is_replaced() -> None:
     """Only its own stream notices."""
     with FakeCamera() as camera:
         orders = [order(camera.url, name="yard"), order(camera.url, name="door")]
@@ -319,8 +311,8 @@ def test_a_worker_that_is_lost_is_replaced(number: int, timeout: float) -> None:
             capture.wait_state(StreamState.LIVE, name="yard")
             capture.wait_state(StreamState.LIVE, name="door")
             victim = _worker(capture.supervisor, "yard")
-            kill(victim, number)
-            capture.wait_count("worker_restarted", timeout=timeout)
+            kill(victim, signal.SIGKILL)
+            capture.wait_count("worker_restarted")
             until(lambda: not is_alive(victim), 5.0, "the old worker to be gone")
             capture.wait_state(StreamState.LIVE, timeout=10.0)
             assert capture.tally["worker_restarted"] == 1
