@@ -8,6 +8,9 @@ import hypothesis
 import pytest
 
 from support import blockmodel
+
+# what is imported here, pytest takes for this file's own
+from support.canary import inspected_commands, pytest_runtest_makereport, pytest_sessionfinish  # noqa: F401
 from support.receiver import Receiver
 
 hypothesis.settings.register_profile("tocsin", deadline=None)  # a machine under load proves nothing

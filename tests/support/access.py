@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from support import canary
+
 REALM = "camera"
 NONCE = "6d2f81c0b3a94e57"
 """Always the same, so that a run can be repeated; a real camera draws it."""
@@ -21,6 +23,9 @@ class Login:
     password: str
     scheme: Literal["Basic", "Digest"] = "Digest"
     algorithm: Literal["MD5", "SHA-256"] = "MD5"
+
+    def __post_init__(self) -> None:
+        canary.watch(self.password)
 
     def challenge(self) -> str:
         """The value of WWW-Authenticate."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from support import canary
 from support.wait import SCALE, until
 from tocsin.capture.keeper import StreamState, StreamStatus
 from tocsin.capture.order import Order, SourceOrder, ViewOrder
@@ -20,6 +21,7 @@ PICTURE = ViewOrder(320, 240, keep_aspect=True)
 
 def order(location: str, *, name: str = "yard", max_fps: float = 30.0, **source: Any) -> Order:
     """A stream whose pictures come through as they are."""
+    canary.watch(source.get("password"))
     return Order(name, SourceOrder(location, **source), (PICTURE,), Policy(mode=Mode.OFF), max_fps)
 
 

@@ -17,6 +17,7 @@ from typing import Any, Self
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from support import canary
 from support.counterpart import free_port
 from support.process import descendants, kill, marked
 from support.wait import SCALE, until
@@ -46,7 +47,8 @@ class Daemon:
         self.lines: list[str] = []
         # Inherited by whatever the daemon starts: how its processes are told from all others, orphans included.
         self._mark = uuid.uuid4().hex
-        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", MARK: self._mark, **(environment or {})}
+        self._given = dict(environment or {})
+        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", MARK: self._mark, **self._given}
         self._process: subprocess.Popen[str] | None = None
         # Each collects one pipe's lines until the pipe ends.
         self._readers: list[threading.Thread] = []
@@ -59,10 +61,13 @@ class Daemon:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._inspect()
         for pid in marked(MARK, self._mark):
             kill(pid, signal.SIGKILL)
         until(lambda: not marked(MARK, self._mark), 10, "the daemon's processes to be gone")
         self._collect()
+        canary.inspect("the output of the daemon", self.log)
+        canary.inspect_files(self.state_dir)
         if error is not None:
             print(f"--- output of the daemon ---\n{self.log}\n--- end of it ---")
 
@@ -71,6 +76,7 @@ class Daemon:
         if isinstance(config, dict):
             listen = {"listen": f"127.0.0.1:{free_port()}"}
             config = {"http": listen, "state_dir": str(self.state_dir), **config}
+            canary.watch(*self._secrets(config))
             text = yaml.safe_dump(config, sort_keys=False)
         else:
             text = config
@@ -97,6 +103,20 @@ class Daemon:
             reader.start()
             self._readers.append(reader)
 
+    def _secrets(self, config: dict[str, Any]) -> list[str]:
+        """Return the passwords and keys of a configuration, wherever it takes them from."""
+        kept = [one.get("password") for one in config.get("streams", [])]
+        kept += [one.get("secret") for one in config.get("webhooks", [])]
+        named = [self._given.get(one.get("env", "")) if isinstance(one, dict) else one for one in kept]
+        return [one for one in named if one]
+
+    def _inspect(self) -> None:
+        """Look for secrets in what everybody sees of the running daemon; its output is looked at in the end."""
+        if self.is_running:
+            canary.inspect_processes(marked(MARK, self._mark), self._given)
+            for path in ("/metrics", "/healthz", "/readyz"):
+                self.get(path)
+
     @property
     def pid(self) -> int:
         return self._running.pid
@@ -119,7 +139,9 @@ class Daemon:
         """The status and body of a GET on its endpoint; status 0 when nobody answers."""
         try:
             with urllib.request.urlopen(f"http://{self.address}{path}", timeout=timeout * SCALE) as response:
-                return response.status, response.read().decode()
+                text = response.read().decode()
+            canary.inspect(path, text)
+            return response.status, text
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
@@ -182,6 +204,7 @@ class Daemon:
 
     def kill9(self) -> list[int]:
         """Kill the daemon alone; return the pids of the children it had, which should end by themselves."""
+        self._inspect()
         children = self.children()
         self._running.kill()
         self._running.wait()
@@ -189,6 +212,7 @@ class Daemon:
 
     def terminate(self, timeout: float = 10.0) -> int:
         """Send SIGTERM, wait for the end, return the exit code."""
+        self._inspect()
         self._running.send_signal(signal.SIGTERM)
         return self.wait_end(timeout)
 

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from support import canary
 from support.inbox import Inbox, Message
 from support.timeline import Timeline
 from support.wait import until
@@ -46,6 +47,7 @@ class Receiver:
 
     def __init__(self, secret: str = SECRET, path: str = "/hook") -> None:
         self.secret = secret
+        canary.watch(secret)
         self.inbox = Inbox()
         self.refused: list[Refused] = []
         self.errors: list[BaseException] = []
@@ -127,6 +129,7 @@ class Receiver:
     def take(self, raw: bytes, headers: dict[str, str]) -> Answer:
         """Judge one request, keep it, and say what it gets. Called by the server's threads."""
         at, wall = time.monotonic(), time.time()
+        canary.inspect("the body of a webhook", raw)
         try:
             body = self._webhook.verify(raw, headers)
         except (WebhookVerificationError, ValueError) as error:  # ValueError: base64 or JSON that is none

@@ -40,6 +40,9 @@ ROWS = {
     26: "the webcam is unplugged",
 }
 
+BEYOND_CAMERAS = frozenset({65})
+"""Rows of other parts of the matrix that carry the mark, too: secrets in what is written."""
+
 CANNOT_BE_INJECTED: dict[int, str] = {}
 """Rows that no test can inject, each with the reason."""
 
@@ -72,7 +75,7 @@ def test_a_row_of_the_matrix_is_injected_or_it_is_said_why_not(row: int) -> None
 
 def test_a_mark_names_a_row_that_can_be_injected() -> None:
     """A slip in a number is noticed, and so is an excuse that outlived its reason."""
-    assert _covered() <= ROWS.keys()
+    assert _covered() <= ROWS.keys() | BEYOND_CAMERAS
     assert not _covered() & CANNOT_BE_INJECTED.keys()
     assert CANNOT_BE_INJECTED.keys() | NOT_YET <= ROWS.keys()
 
