@@ -87,6 +87,7 @@ class Axis:
 DAEMON = Axis((), lambda _: [()])
 STREAM = Axis(("stream",), lambda names: product(names.streams))
 STREAM_RULE = Axis(("stream", "rule"), Names.pairs)
+ABSENT = Axis(("stream",), lambda _: ())
 STREAM_CLASS = Axis(("stream", "class"), lambda names: {(s, c): () for s, _, c in names.triples()})
 ALARM = Axis(("stream", "rule", "class"), Names.triples)
 RULE = Axis(("rule",), lambda names: {(rule,): () for _, rule in names.pairs()})
@@ -116,6 +117,8 @@ GAUGES: tuple[tuple[str, Axis, str], ...] = (
     ("model_canary_ok", DAEMON, "1 while the detector sees in the reference picture what it should."),
     ("stream_up", STREAM, "1 while the stream brings clean pictures."),
     ("stream_last_frame_age_seconds", STREAM, "Time since a clean frame came, or since the start when none did."),
+    ("stream_fps", STREAM, "Pictures that came a second, damaged ones too, over the last 10 s; 0 when down."),
+    ("stream_clock_offset_seconds", ABSENT, "Camera's clock before ours; only of cameras that tell their time."),
     ("stream_impaired", STREAM, "1 while the stream's pictures are too dark, bright or flat to be seen reliably."),
     ("light_luma", STREAM, "Mean luma of the last frame before correction: 0 is black, 255 is white."),
     ("light_contrast", STREAM, "Contrast of the last frame before correction, from 0 to 255."),
@@ -139,6 +142,9 @@ COUNTERS: tuple[tuple[str, Axis, str], ...] = (
     ("frames_dropped_total", STREAM.by("reason", DropReason), "Frames that were not analysed."),
     ("decode_errors_total", STREAM, "Packets that could not be decoded."),
     ("frames_quarantined_total", STREAM, "Frames that were damaged or may have been."),
+    ("packets_lost_total", STREAM, "Packets of the network that never came, as far as FFmpeg tells."),
+    ("stream_pts_jumps_total", STREAM, "Jumps of the camera's own timestamps, by which nothing is decided."),
+    ("stream_resolution_changes_total", STREAM, "Times in which the camera changed the size of its pictures."),
     ("light_corrections_total", STREAM.by("correction", Correction), "Frames by the correction of their light."),
     ("detections_total", STREAM_CLASS, "Objects of the classes that the stream's rules name."),
     ("sightings_total", STREAM_RULE, "Analysed frames that hold a detection which qualifies for the rule."),
@@ -230,6 +236,26 @@ class Metrics:
 
     def quarantined(self, stream: str, n: int) -> None:
         self._counters["frames_quarantined_total"].labels(stream).inc(n)
+
+    def packets_lost(self, stream: str, n: int) -> None:
+        self._counters["packets_lost_total"].labels(stream).inc(n)
+
+    def pts_jumped(self, stream: str, n: int) -> None:
+        self._counters["stream_pts_jumps_total"].labels(stream).inc(n)
+
+    def clock_offset(self, stream: str, seconds: float | None) -> None:
+        """Say by how much the camera's clock is before ours; None: it is unknown, and the series goes."""
+        gauge = self._gauges["stream_clock_offset_seconds"]
+        if seconds is None:
+            gauge.remove(stream)
+        else:
+            gauge.labels(stream).set(seconds)
+
+    def resized(self, stream: str) -> None:
+        self._counters["stream_resolution_changes_total"].labels(stream).inc()
+
+    def fps(self, stream: str, rate: float) -> None:
+        self._gauges["stream_fps"].labels(stream).set(rate)
 
     def lit(self, stream: str, light: Light, correction: Correction, seconds: float) -> None:
         """Take in a clean frame that had this light; to shrink, measure and correct it took so long."""

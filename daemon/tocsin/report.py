@@ -78,8 +78,17 @@ class Report:
             "impaired": impaired.value if impaired else None,
             "light": _light(light) if light else None,
             "last_frame_age_seconds": age,
+            "codec": status.codec or None,
+            "transport": status.transport or None,
+            "size": "{}x{}".format(*status.size) if status.codec else None,
+            "fps": round(status.fps, 1),
+            "clock_offset_seconds": _rounded(status.clock_ahead),
             "frames_analysed": self.analysed.get(status.stream, 0),
         }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
 
 
 def _light(light: LightStatus) -> dict[str, Any]:

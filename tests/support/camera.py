@@ -20,7 +20,8 @@ class FakeCamera:
     """A camera on a free port of 127.0.0.1, for any number of clients at once, over TCP and UDP.
 
     Each client gets an encoder of its own and therefore begins with a keyframe; all see the same picture at the
-    same time. The scene's time 0 is the start of the camera, or the last `restart_clock`.
+    same time. With `clock_ahead_s` it tells its time in RTCP sender reports, so much ahead of the machine's. The
+    scene's time 0 is the start of the camera, or the last `restart_clock`.
 
     >>> with FakeCamera(Scene(blocks=visits((2, 4)))) as camera:
     ...     open_stream(camera.url)
@@ -35,11 +36,13 @@ class FakeCamera:
         login: Login | None = None,
         transports: tuple[str, ...] = ("tcp", "udp"),
         path: str = "stream1",
+        clock_ahead_s: float | None = None,
     ) -> None:
         self.faults = Faults()
         self.traffic = Traffic()
         self._scene = scene or Scene()
         self._login, self._transports, self._path = login, transports, path
+        self._clock_ahead_s = clock_ahead_s
         self._loop = LoopThread("fake camera")
         self._server: asyncio.Server | None = None
         self._sessions: set[Session] = set()  # touched in the loop's thread only
@@ -150,6 +153,7 @@ class FakeCamera:
             traffic=self.traffic,
             login=self._login,
             transports=self._transports,
+            clock_ahead_s=self._clock_ahead_s,
         )
         self._sessions.add(session)
         try:

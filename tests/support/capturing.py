@@ -67,6 +67,21 @@ class Tally:
     def decode_errors(self, stream: str, n: int) -> None:
         self._add("decode_errors", n=n)
 
+    def packets_lost(self, stream: str, n: int) -> None:
+        self._add("packets_lost", n=n)
+
+    def pts_jumped(self, stream: str, n: int) -> None:
+        self._add("pts_jumped", n=n)
+
+    def clock_offset(self, stream: str, seconds: float | None) -> None:
+        pass
+
+    def resized(self, stream: str) -> None:
+        self._add("resized")
+
+    def fps(self, stream: str, rate: float) -> None:
+        pass
+
     def lit(self, stream: str, light: Light, correction: str, seconds: float) -> None:
         self._add("lit", correction)
 

@@ -12,8 +12,8 @@ from typing import Any, Literal
 class Faults:
     """What goes wrong. Tests set the fields, the camera's thread reads them at each picture or request.
 
-    `fired` counts by the name of the field: pictures for stall and freeze, packets for loss and corruption,
-    otherwise connections or requests.
+    `fired` counts by the name of the field: pictures for stall, freeze, missing and hollow, packets for loss and
+    corruption, otherwise connections or requests.
     """
 
     silent: bool = False
@@ -32,6 +32,10 @@ class Faults:
     """Share of RTP packets that are not sent."""
     corruption: float = 0.0
     """Share of RTP packets in which some bytes are changed."""
+    missing: float = 0.0
+    """Share of pictures of which no packet is sent, but for keyframes; the numbers of packets show no gap."""
+    hollow: bool = False
+    """The packets hold an access unit delimiter instead of a picture."""
     timestamp_shift_s: float = 0.0
     """Added to the timestamp of each picture."""
 
@@ -59,8 +63,8 @@ class Faults:
         idle = [name for name in knobs if self.fired[name] == count[name]]
         assert not idle, f"these faults never fired: {', '.join(idle)}"
 
-    def hits(self, knob: Literal["loss", "corruption"]) -> bool:
-        """Whether the next packet suffers."""
+    def hits(self, knob: Literal["loss", "corruption", "missing"]) -> bool:
+        """Whether the next packet, or picture, suffers."""
         share: float = getattr(self, knob)
         return share > 0 and self.chance.random() < share and self.strikes(knob)
 

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 PAYLOAD_TYPE = 96
 CLOCK_HZ = 90_000
 HEADER_BYTES = 12
+SENDER_REPORT = 200
+NTP_OFFSET_S = 2_208_988_800
+"""From the first second of 1900 to that of 1970."""
 MAX_PAYLOAD = 1400
 
 _FU_A = 28
@@ -24,6 +27,12 @@ class Packetizer:
         for position, payload in enumerate(payloads):
             marker = 0x80 if position == len(payloads) - 1 else 0
             yield self._header(marker, at) + payload
+
+    def report(self, at: float, wall: float) -> bytes:
+        """An RTCP sender report (RFC 3550, 6.4.1): the picture of the time `at` was taken at Unix time `wall`."""
+        ntp = round((wall + NTP_OFFSET_S) * 2**32)
+        timestamp = round(at * CLOCK_HZ) & 0xFFFF_FFFF
+        return struct.pack("!BBHIQIII", 0x80, SENDER_REPORT, 6, self._ssrc, ntp, timestamp, 0, 0)
 
     def _header(self, marker: int, at: float) -> bytes:
         sequence, self.next_sequence = self.next_sequence, (self.next_sequence + 1) & 0xFFFF

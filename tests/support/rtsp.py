@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from support.access import Login
 from support.faults import Faults
-from support.h264 import Encoder, parameter_sets
+from support.h264 import SPS, Encoder, parameter_sets
 from support.rtp import HEADER_BYTES, PAYLOAD_TYPE, Packetizer
 from support.scene import Projector, Scene
 
@@ -23,6 +23,8 @@ REASONS = {
     461: "Unsupported Transport",
 }
 SESSION = "1234abcd"
+DELIMITER = b"\x09\xf0"
+"""A NAL unit that says that a picture may follow."""
 POLL_S = 0.02
 MAX_UNSENT_BYTES = 1 << 20
 """Pictures are left out while a slow client has so much to read, as in a camera whose send buffer is full."""
@@ -64,10 +66,12 @@ class Session:
         traffic: Traffic,
         login: Login | None,
         transports: tuple[str, ...],
+        clock_ahead_s: float | None,
     ) -> None:
         self._reader, self._writer = reader, writer
         self._projector, self._faults, self._traffic = projector, faults, traffic
         self._login, self._transports = login, transports
+        self._clock_ahead_s = clock_ahead_s
         self._player: asyncio.Task[None] | None = None
         self._channel = 0
         self._udp: socket.socket | None = None
@@ -203,9 +207,23 @@ class Session:
                 picture = shot.draw()
             shift = self._faults.timestamp_shift_s if self._faults.strikes("timestamp_shift_s") else 0.0
             # A gap ends with a keyframe, so that the only damage in a picture is what a knob did.
-            for packet in packetizer.packets(encoder.encode(picture, key=is_gap), shot.due + shift):
+            units = encoder.encode(picture, key=is_gap)
+            if self._clock_ahead_s is not None and units[0][0] & 31 == SPS:
+                wall = time.time() - time.monotonic() + shot.due + self._clock_ahead_s
+                self._send_rtcp(packetizer.report(shot.due + shift, wall))
+            if units[0][0] & 31 != SPS and self._faults.hits("missing"):
+                continue
+            if self._faults.strikes("hollow"):
+                units = [DELIMITER]
+            for packet in packetizer.packets(units, shot.due + shift):
                 self._send(packet)
             is_gap = False
+
+    def _send_rtcp(self, packet: bytes) -> None:
+        if self._udp:
+            self._udp.sendto(packet, (self._udp_target[0], self._udp_target[1] + 1))
+        else:
+            self._writer.write(struct.pack("!cBH", b"$", self._channel + 1, len(packet)) + packet)
 
     def _send(self, packet: bytes) -> None:
         if self._faults.hits("loss"):

@@ -18,6 +18,8 @@ _WARNING, _ERROR = av.logging.WARNING, av.logging.ERROR
         ),
         ([(_WARNING, "rtsp", "max delay reached. need to consume packet\n")], Said()),
         ([(_ERROR, "h264", "error while decoding MB 38 5\n")], Said(errors=1)),
+        ([(av.logging.INFO, "h264", "concealing 20 DC, 20 AC, 20 MV errors in P frame\n")], Said(errors=1)),
+        ([(_WARNING, "mjpeg", "EOI missing, emulating\n")], Said(cut_off=1)),
         ([(_WARNING, "h264", "Increasing reorder buffer to 2\n")], Said()),
         ([(_ERROR, "rtsp", "method SETUP failed: 461\n")], Said()),
         ([(_WARNING, "rtsp", "UDP timeout, retrying with TCP\n")], Said(by_tcp=True)),
@@ -34,4 +36,7 @@ def test_what_is_said_is_heard_once_and_not_printed(capfd: pytest.CaptureFixture
         av.logging.log(_ERROR, "h264", "error while decoding MB 38 5")
         assert complaints.take() == Said(errors=1)
         assert complaints.take() == Said()
+        for _ in range(3):
+            av.logging.log(_WARNING, "rtsp", "RTP: missed 1 packets")
+        assert complaints.take() == Said(lost=3), "a line that is like the one before it counts too"
     assert capfd.readouterr() == ("", "")

@@ -1,33 +1,122 @@
 """Which decoded pictures can be believed, and when there were too few of them."""
 
-from tocsin.capture.quarantine import Drought, Quarantine
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tocsin.capture.quarantine import Blindness, Drought, Leniency, Quarantine
+
+
+def _shown(quarantine: Quarantine, *pictures: int | str) -> list[bool]:
+    """Show pictures by the number of their packet in the order of showing; "K3" is a keyframe."""
+    return [
+        quarantine.passes(int(str(one).lstrip("K")), keyframe=str(one)[0] == "K", corrupt=False)
+        for one in pictures
+    ]
+
+
+def _begun() -> Quarantine:
+    quarantine = Quarantine()
+    assert _shown(quarantine, "K1", 2, 3) == [True] * 3
+    return quarantine
 
 
 def test_nothing_passes_before_the_first_keyframe() -> None:
     """A stream that is joined midway begins with its first keyframe."""
-    quarantine = Quarantine()
-    assert not quarantine.passes(keyframe=False, corrupt=False)
-    assert quarantine.passes(keyframe=True, corrupt=False)
-    assert quarantine.passes(keyframe=False, corrupt=False)
+    assert _shown(Quarantine(), 1, 2, "K3", 4) == [False, False, True, True]
 
 
-def test_after_a_decode_error_nothing_passes_until_a_clean_keyframe() -> None:
+def test_after_damage_nothing_passes_until_a_clean_keyframe() -> None:
     """Pictures that build on a damaged one are damaged too, though nothing marks them."""
-    quarantine = Quarantine()
-    assert quarantine.passes(keyframe=True, corrupt=False)
-    quarantine.damage()
-    assert not quarantine.passes(keyframe=False, corrupt=False)
-    assert not quarantine.passes(keyframe=True, corrupt=True)
-    assert not quarantine.passes(keyframe=False, corrupt=False)
-    assert quarantine.passes(keyframe=True, corrupt=False)
+    quarantine = _begun()
+    quarantine.damage(4)
+    assert _shown(quarantine, 5, 6, "K7", 8) == [False, False, True, True]
+
+
+def test_a_keyframe_that_is_itself_damaged_ends_nothing() -> None:
+    """Nor does one that the lost packets may have been of."""
+    quarantine = _begun()
+    quarantine.damage(4)
+    assert _shown(quarantine, "K4", 5) == [False, False]
+    quarantine.damage(6, reach=1)
+    assert _shown(quarantine, "K7", 8, "K9") == [False, False, True]
 
 
 def test_a_picture_marked_corrupt_begins_a_quarantine() -> None:
-    """The mark of the decoder is believed at once."""
-    quarantine = Quarantine()
-    assert quarantine.passes(keyframe=True, corrupt=False)
-    assert not quarantine.passes(keyframe=False, corrupt=True)
-    assert not quarantine.passes(keyframe=False, corrupt=False)
+    """The mark of the decoder is believed at once, on a keyframe too."""
+    quarantine = _begun()
+    assert not quarantine.passes(4, keyframe=True, corrupt=True)
+    assert _shown(quarantine, 5, "K6") == [False, True]
+
+
+def test_what_was_decoded_before_the_damage_and_comes_out_after_it_passes() -> None:
+    """But for the picture before it, of which it may be the second field."""
+    quarantine = _begun()
+    quarantine.damage(6)
+    assert _shown(quarantine, 4, 5, 6, 7) == [True, False, False, False]
+
+
+def test_what_was_damaged_comes_out_late_and_does_not_slip_through() -> None:
+    """A picture that is shown after a later one is judged by the packet that it was made of."""
+    quarantine = _begun()
+    quarantine.damage(4)
+    assert _shown(quarantine, 5, "K7", 6, 8) == [False, True, False, True]
+
+
+def test_what_is_shown_before_the_keyframe_of_an_open_group_is_not_believed() -> None:
+    """Its leading pictures are sent after it and build on what was before."""
+    quarantine = _begun()
+    quarantine.damage(4)
+    assert _shown(quarantine, 8, 9, "K7", 10) == [False, False, True, True]
+
+
+def test_damage_that_is_told_while_the_keyframe_still_waits_keeps_it_in() -> None:
+    """The keyframe of packet 5 comes out after packet 6, which was damaged, was decoded: both may be its fields."""
+    quarantine = _begun()
+    quarantine.damage(4)
+    quarantine.damage(6)
+    assert _shown(quarantine, "K5", "K6", "K7") == [False, False, True]
+
+
+@given(st.lists(st.sampled_from(["damage", "loss", "picture", "keyframe"]), max_size=60))
+def test_no_picture_between_damage_and_the_next_clean_keyframe_ever_passes(story: list[str]) -> None:
+    """Whatever happens in whatever order, with pictures that come out as they are decoded."""
+    quarantine, clean, spared = Quarantine(), False, 0
+    for packet, event in enumerate(story, start=1):
+        if event in ("damage", "loss"):
+            quarantine.damage(packet, reach=event == "loss")
+            clean, spared = False, packet + (event == "loss")
+            continue
+        clean = clean or (event == "keyframe" and packet > spared)
+        assert quarantine.passes(packet, keyframe=event == "keyframe", corrupt=False) is clean
+
+
+def test_only_keyframes_that_a_strict_decoder_refused_make_it_lenient() -> None:
+    """A stream in which something is missing, or without a keyframe, is no stricter than its damage."""
+    leniency = Leniency()
+    leniency.damaged(refused_keyframe=False, missing=False)
+    assert not leniency.dried_up()
+    leniency.damaged(refused_keyframe=True, missing=True)
+    assert not leniency.dried_up()
+    assert leniency.strict
+    leniency.opened()
+    leniency.damaged(refused_keyframe=True, missing=False)
+    assert leniency.dried_up()
+    assert not leniency.strict
+    assert not leniency.dried_up()  # said once
+
+
+def _minutes(blindness: Blindness, *shares: float) -> list[bool]:
+    told = []
+    for minute, share in enumerate(shares):
+        for second in range(60):
+            news = blindness.counted(minute * 60.0 + second, 20, round(20 * share))
+            told += [] if news is None else [news]
+    return told
+
+
+def test_a_stream_that_is_mostly_damaged_for_a_minute_is_told_of_once() -> None:
+    """And once when it is over; a share between the two says nothing."""
+    assert _minutes(Blindness(), 0.0, 0.9, 0.9, 0.3, 0.6, 0.3, 0.0, 0.0, 0.9, 0.9) == [True, False, True]
 
 
 def test_ten_seconds_without_a_clean_picture_are_too_many() -> None:

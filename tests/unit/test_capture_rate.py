@@ -2,7 +2,7 @@
 
 import pytest
 
-from tocsin.capture.rate import Rate
+from tocsin.capture.rate import Ceiling, Meter, Rate
 
 
 def _fed(rate: Rate, *gaps: float) -> Rate:
@@ -59,8 +59,8 @@ def test_the_time_over_a_reconnection_or_a_seam_is_no_gap() -> None:
 @pytest.mark.parametrize(
     ("gap", "expected"),
     [
-        pytest.param(0.04, 1.5, id="a fast camera stalls soon"),
-        pytest.param(1.25, 3.125, id="a slow one has two and a half periods"),
+        pytest.param(0.04, 1.4, id="a fast camera stalls soon"),
+        pytest.param(1.25, 3.0, id="a slow one has 2.4 periods"),
         pytest.param(60.0, 15.0, id="and no camera more than a quarter of a minute"),
     ],
 )
@@ -78,8 +78,8 @@ def test_stalls_in_which_nothing_could_be_measured_double_the_patience() -> None
         rate.arrived(0.0)
         seen.append(rate.read_timeout)
         rate.stalled()
-    assert seen == [1.5, 3.0, 6.0, 12.0, 15.0]
-    assert _fed(rate, 2.0, 2.0, 2.0).read_timeout == pytest.approx(5.0)
+    assert seen == [1.4, 2.8, 5.6, 11.2, 15.0]
+    assert _fed(rate, 2.0, 2.0, 2.0).read_timeout == pytest.approx(4.8)
 
 
 def test_a_stall_of_a_camera_whose_rate_is_known_changes_nothing() -> None:
@@ -87,4 +87,47 @@ def test_a_stall_of_a_camera_whose_rate_is_known_changes_nothing() -> None:
     rate = Rate(10.0)
     rate.opened(25.0)
     _fed(rate, 0.1, 0.1, 0.1).stalled()
-    assert rate.read_timeout == 1.5
+    assert rate.read_timeout == 1.4
+
+
+@pytest.mark.parametrize("period", [0.04, 0.2, 0.5, 1.0, 2.0, 3.0])
+def test_a_stall_shows_within_three_seconds_or_five_periods(period: float) -> None:
+    """FFmpeg tells at the second expiry of the timeout; what is left of the promise is for telling it on."""
+    assert 2 * _fed(Rate(10.0), *[period] * 9).read_timeout <= max(3.0, 5 * period) - 0.15
+
+
+def test_the_meter_counts_what_came_in_the_last_ten_seconds() -> None:
+    """It follows a change of rate, and falls while nothing is reported."""
+    meter = Meter()
+    assert meter.rate(0.0) == 0.0
+    meter.opened(0.0)
+    for second in range(1, 21):
+        meter.reported(float(second), 25)
+    assert meter.rate(20.5) == pytest.approx(25.0)
+    for second in range(21, 32):
+        meter.reported(float(second), 5)
+    assert meter.rate(31.5) == pytest.approx(5.0)
+    assert meter.rate(41.0) < 1.0
+    meter.opened(50.0)
+    meter.reported(51.0, 10)
+    assert meter.rate(51.0) == pytest.approx(10.0)
+
+
+def _exceeded(rate: float, seconds: float, *, after: float = 0.0) -> bool:
+    ceiling = Ceiling()
+    ceiling.exceeded(0.0)
+    return any(ceiling.exceeded(after + number / rate) for number in range(round(rate * seconds)))
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds", "expected"),
+    [
+        pytest.param(60.0, 60.0, False, id="the fastest camera"),
+        pytest.param(72.0, 60.0, False, id="the fastest camera with a fast clock"),
+        pytest.param(275.0, 4.0, False, id="a burst after a hold-up, as fast as it is decoded"),
+        pytest.param(100.0, 6.5, True, id="a restreamer that repeats its last picture"),
+    ],
+)
+def test_only_what_lasts_is_more_than_a_camera_sends(rate: float, seconds: float, expected: bool) -> None:
+    """Five seconds in a row are above the ceiling."""
+    assert _exceeded(rate, seconds, after=30.0) is expected

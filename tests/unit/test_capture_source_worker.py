@@ -109,7 +109,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def _clean(*times: float, width: int = 320) -> list[Picture]:
-    return [Picture(_frame(width), at, 0.001) for at in times]
+    return [Picture(_frame(width), at, 0.001, packet=number + 1) for number, at in enumerate(times)]
 
 
 def _frame(width: int = 320) -> VideoFrame:
@@ -129,7 +129,7 @@ def test_a_stream_is_connected_with_its_first_clean_picture_once_per_opening(rig
     script = _Script([damaged], [damaged, *_clean(1.0, 1.1)], _clean(2.0, 2.1))
     reports = [report for report in rig(script).run() if isinstance(report, Connected | Broken)]
     assert [type(report) for report in reports] == [Broken, Connected, Broken, Connected, Broken]
-    assert reports[1] == Connected("h264", 320, 240)
+    assert reports[1] == Connected("h264", 320, 240, "tcp")
     assert [report.live for report in _of(Broken, reports)] == [False, True, True]
 
 
@@ -163,10 +163,10 @@ def test_a_frame_that_finds_no_slot_keeps_its_silence_for_the_next(rig: Any) -> 
 
 def test_a_seam_is_an_endless_silence_and_no_gap(rig: Any) -> None:
     """Neither the window nor the measured rate spans it."""
-    seam = [Picture(_frame(), 9.0, 0.001, seam=True)]
+    seam = [Picture(_frame(), 9.0, 0.001, seam=True, packet=2)]
     one = rig(_Script([*_clean(0.0), *seam]))
     assert [frame.silence for frame in _of(FrameRecord, one.run())] == [math.inf, math.inf]
-    assert not one.worker._rate._gaps
+    assert not one.worker._intake._rate._gaps
 
 
 def test_the_period_of_a_frame_is_measured(rig: Any) -> None:
@@ -179,12 +179,12 @@ def test_the_period_of_a_frame_is_measured(rig: Any) -> None:
 
 
 def test_the_next_opening_waits_as_long_as_the_camera_is_slow(rig: Any) -> None:
-    """Two and a half measured periods, and twice as long after a stall that brought nothing."""
+    """So many measured periods, and twice as long after a stall that brought nothing."""
     slow, stalling = _Script(_clean(0.0, 2.0, 4.0, 6.0), []), _Script([], [], fault=SourceFault.STALL)
     rig(slow).run()
     rig(stalling).run()
-    assert [asked["read_timeout"] for asked in slow.asked] == [1.5, 5.0]
-    assert [asked["read_timeout"] for asked in stalling.asked] == [1.5, 3.0]
+    assert [asked["read_timeout"] for asked in slow.asked] == [1.4, 4.8]
+    assert [asked["read_timeout"] for asked in stalling.asked] == [1.4, 2.8]
 
 
 def test_an_address_is_changed_only_while_none_works(rig: Any) -> None:

@@ -50,10 +50,11 @@ _RECORD = FrameRecord(
     "report",
     [
         _RECORD,
-        Connected("h264", 1920, 1080),
+        Connected("h264", 1920, 1080, "udp"),
         Broken(SourceFault.STALL, "no data for 1.5 s", live=True, retry_in=0.5),
         Ended(),
         Counts(25, 1, 2, {DropReason.RATE: 15}),
+        Counts(25, lost=3, jumps=1, ahead=-3600.5),
         Crashed("ValueError", "worker.py:1"),
     ],
     ids=lambda report: type(report).__name__,

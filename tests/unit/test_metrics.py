@@ -125,6 +125,11 @@ CALLS: list[tuple[str, tuple[Any, ...], str, tuple[str, ...], float]] = [
     ("received", ("yard", 25), "frames_received_total", ("yard",), 25),
     ("dropped", ("yard", wire.DropReason.BUSY, 3), "frames_dropped_total", ("yard", "busy"), 3),
     ("decode_errors", ("yard", 2), "decode_errors_total", ("yard",), 2),
+    ("packets_lost", ("yard", 7), "packets_lost_total", ("yard",), 7),
+    ("pts_jumped", ("yard", 1), "stream_pts_jumps_total", ("yard",), 1),
+    ("resized", ("yard",), "stream_resolution_changes_total", ("yard",), 1),
+    ("fps", ("yard", 12.5), "stream_fps", ("yard",), 12.5),
+    ("clock_offset", ("yard", -3.5), "stream_clock_offset_seconds", ("yard",), -3.5),
     ("quarantined", ("yard", 4), "frames_quarantined_total", ("yard",), 4),
     ("lit", ("yard", VEILED, Correction.STRETCH, 0.001), "light_luma", ("yard",), 188.5),
     ("lit", ("yard", VEILED, Correction.STRETCH, 0.001), "light_contrast", ("yard",), 60.0),
@@ -195,13 +200,26 @@ def test_every_declared_metric_is_fed(observed: Metrics) -> None:
 
 
 def test_observing_opens_no_series(observed: Metrics, registry: CollectorRegistry) -> None:
-    """Whatever happens, the series are those of the start and the one that names the detector."""
+    """Whatever happens, the series are those of the start, the detector's name, and the clocks that are known."""
     before = set(series(registry))
     for call, arguments, *_ in CALLS:
         getattr(observed, call)(*arguments)
     observed.detected("yard", "teddy bear", 1)
     observed.detected("gate", "knife", 1)  # named by a rule, but by none of this stream
-    assert {name for name, _ in set(series(registry)) - before} == {"detector_info"}
+    assert {name for name, _ in set(series(registry)) - before} == {
+        "detector_info",
+        "stream_clock_offset_seconds",
+    }
+
+
+def test_a_clock_that_is_not_known_has_no_series(observed: Metrics, registry: CollectorRegistry) -> None:
+    """0 would be a clock that goes right."""
+    observed.clock_offset("yard", None)
+    assert labelled(registry, "stream_clock_offset_seconds") == set()
+    observed.clock_offset("yard", 0.25)
+    assert labelled(registry, "stream_clock_offset_seconds") == {("yard",)}
+    observed.clock_offset("yard", None)
+    assert labelled(registry, "stream_clock_offset_seconds") == set()
 
 
 def test_a_broken_stream_is_down(observed: Metrics, registry: CollectorRegistry) -> None:

@@ -10,17 +10,23 @@ from typing import Self
 import av.logging
 
 _LOST = re.compile(r"RTP: missed (\d+) packets")
+_CONCEALED = re.compile(r"concealing \d+")
+_CUT_OFF = re.compile(r"EOI missing")
 _BY_TCP = re.compile(r"UDP timeout, retrying with TCP")
 _DECODERS = frozenset({"h264", "hevc", "mjpeg", "mpeg4", "av1", "libdav1d", "vp8", "vp9"})
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What was said since the last time: packets that never came, errors of the decoder, and a change to TCP."""
+    """What was said since the last time: packets that never came, errors of the decoder, and a change to TCP.
+
+    `cut_off`: JPEGs without their end, which the last rows lack mostly; there are cameras that never send one.
+    """
 
     lost: int = 0
     errors: int = 0
     by_tcp: bool = False
+    cut_off: int = 0
 
 
 NOTHING = Said()
@@ -30,13 +36,16 @@ class Complaints:
     """Hears what FFmpeg logs in the thread that entered it; one at a time in a process, and nothing is printed."""
 
     def __enter__(self) -> Self:
-        av.logging.set_level(av.logging.WARNING)
+        # What it conceals it calls information, and of a line that is like the last one it says nothing.
+        av.logging.set_level(av.logging.INFO)
+        av.logging.set_skip_repeated(False)
         self._capture = av.logging.Capture(local=True)
         self._lines = self._capture.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._capture.__exit__(None, None, None)
+        av.logging.set_skip_repeated(True)
         av.logging.set_level(None)
 
     def take(self) -> Said:
@@ -50,12 +59,14 @@ class Complaints:
 
 def judge(lines: list[tuple[int, str, str]]) -> Said:
     """Return what lines of FFmpeg's log mean, each as level, name of the part that speaks, and text."""
-    lost, errors, by_tcp = 0, 0, False
+    lost, errors, by_tcp, cut_off = 0, 0, False, 0
     for level, part, text in lines:
         if found := _LOST.search(text):
             lost += int(found[1])
         elif _BY_TCP.search(text):
             by_tcp = True
-        elif part in _DECODERS and level <= av.logging.ERROR:
+        elif part in _DECODERS and (level <= av.logging.ERROR or _CONCEALED.search(text)):
             errors += 1
-    return Said(lost, errors, by_tcp)
+        elif _CUT_OFF.search(text):
+            cut_off += 1
+    return Said(lost, errors, by_tcp, cut_off)

@@ -14,6 +14,8 @@ import structlog
 from tocsin.capture.newest import Newest
 from tocsin.capture.order import Order, ViewOrder, needed
 from tocsin.capture.process import WorkerProcess
+from tocsin.capture.quarantine import Blindness
+from tocsin.capture.rate import Meter
 from tocsin.capture.reconnect import Reconnect
 from tocsin.capture.starter import Starter
 from tocsin.capture.wire import (
@@ -63,7 +65,11 @@ class StreamState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """A stream as the daemon knows it. Times are monotonic seconds; `fault` tells why it waits."""
+    """A stream as the daemon knows it. Times are monotonic seconds; `fault` tells why it waits.
+
+    `codec`, `transport` ("tcp", "udp" or empty) and the size in pixels are those of the last clean picture.
+    `clock_ahead`: the seconds by which the camera's clock is before ours, where it tells its time.
+    """
 
     stream: str
     state: StreamState
@@ -71,6 +77,11 @@ class StreamStatus:
     fault: SourceFault | None = None
     message: str = ""
     last_frame_at: float | None = None
+    codec: str = ""
+    transport: str = ""
+    size: tuple[int, int] = (0, 0)
+    fps: float = 0.0
+    clock_ahead: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +105,11 @@ class Observer(Protocol):
     def dropped(self, stream: str, reason: DropReason, n: int) -> None: ...
     def quarantined(self, stream: str, n: int) -> None: ...
     def decode_errors(self, stream: str, n: int) -> None: ...
+    def packets_lost(self, stream: str, n: int) -> None: ...
+    def pts_jumped(self, stream: str, n: int) -> None: ...
+    def clock_offset(self, stream: str, seconds: float | None) -> None: ...
+    def resized(self, stream: str) -> None: ...
+    def fps(self, stream: str, rate: float) -> None: ...
     def lit(self, stream: str, light: Light, correction: Correction, seconds: float) -> None: ...
     def stage(self, stage: str, seconds: float) -> None: ...
 
@@ -129,6 +145,8 @@ class Keeper:
         self._number = 0
         self._told: SourceFault | None = None
         self._excused_until = 0.0
+        self._meter = Meter()
+        self._blindness = Blindness()
         self.status = StreamStatus(order.stream, StreamState.CONNECTING, time.monotonic())
 
     def tend(self, now: float) -> None:
@@ -137,6 +155,8 @@ class Keeper:
             self._bury_dying(now)
         if self._starting is not None and self._starting.done():
             self._adopt(self._starting, now)
+        if self.status.state is StreamState.LIVE:
+            self._show_rate(self._meter.rate(now))
         worker = self._worker
         if worker is None:
             due = now >= self._restart_at and self.status.state is not StreamState.ENDED
@@ -295,6 +315,9 @@ class Keeper:
                     size=f"{report.width}x{report.height}",
                 )
                 self._turn(StreamState.LIVE)
+                self._sized(report.width, report.height)
+                self.status = replace(self.status, codec=report.codec, transport=report.transport)
+                self._meter.opened(time.monotonic())
             case Broken():
                 self._broken(report)
             case Ended():
@@ -330,14 +353,53 @@ class Keeper:
         self._observe.stage("light", record.light_seconds)
         self._observe.lit(stream, frame.views[0].light, frame.views[0].correction, record.light_seconds)
         self.status = replace(self.status, last_frame_at=record.at)
+        self._sized(record.width, record.height)
+
+    def _sized(self, width: int, height: int) -> None:
+        before, size = self.status.size, (width, height)
+        if size == before:
+            return
+        self.status = replace(self.status, size=size)
+        if before != (0, 0):
+            self._observe.resized(self._order.stream)
+            log.info(
+                "the camera changed the size of its pictures",
+                stream=self._order.stream,
+                before="{}x{}".format(*before),
+                now=f"{width}x{height}",
+            )
+
+    def _show_clock(self, ahead: float | None) -> None:
+        self._observe.clock_offset(self._order.stream, ahead)
+        self.status = replace(self.status, clock_ahead=ahead)
+
+    def _show_rate(self, rate: float) -> None:
+        self._observe.fps(self._order.stream, rate)
+        self.status = replace(self.status, fps=rate)
 
     def _counts(self, counts: Counts) -> None:
         stream = self._order.stream
         self._observe.received(stream, counts.received)
         self._observe.decode_errors(stream, counts.decode_errors)
         self._observe.quarantined(stream, counts.quarantined)
+        self._observe.packets_lost(stream, counts.lost)
+        self._observe.pts_jumped(stream, counts.jumps)
+        if counts.ahead is not None and math.isfinite(counts.ahead):
+            self._show_clock(counts.ahead)
+        now = time.monotonic()
+        self._meter.reported(now, counts.received)
+        self._tell_blindness(self._blindness.counted(now, counts.received, counts.quarantined))
         for reason, n in counts.dropped.items():
             self._observe.dropped(stream, reason, n)
+
+    def _tell_blindness(self, is_blind: bool | None) -> None:
+        if is_blind:
+            log.warning(
+                "most pictures of the stream are damaged and not looked at; see its packets_lost and decode_errors",
+                stream=self._order.stream,
+            )
+        elif is_blind is False:
+            log.info("the stream's pictures are whole again", stream=self._order.stream)
 
     def _broken(self, report: Broken) -> None:
         stream = self._order.stream
@@ -364,7 +426,10 @@ class Keeper:
     def _turn(self, state: StreamState, fault: SourceFault | None = None, message: str = "") -> None:
         before = self.status
         since = before.since if before.state is state else time.monotonic()
-        self.status = StreamStatus(self._order.stream, state, since, fault, message, before.last_frame_at)
+        self.status = replace(before, state=state, since=since, fault=fault, message=message)
+        if before.state is StreamState.LIVE and state is not StreamState.LIVE:
+            self._show_rate(0.0)
+            self._show_clock(None)
 
 
 def _check(record: FrameRecord, views: int) -> None:

@@ -1,27 +1,46 @@
 """Which decoded pictures can be believed, and when there were too few of them. Pure."""
 
+import math
+
 
 class Quarantine:
     """After damage nothing passes until a clean keyframe.
 
     Every picture between two keyframes builds on the ones before it: once one is damaged, decoders conceal it and
-    mark next to none of those that follow.
+    mark next to none of those that follow. All is judged by the numbers of packets, in the order of decoding: a
+    picture comes out of the decoder some packets after the one that it was made of.
     """
 
     def __init__(self) -> None:
-        self._damaged = True  # a stream that is joined midway shows grey until its first keyframe
+        # A stream that is joined midway shows grey until its first keyframe.
+        self._hurt_from: float | None = -math.inf
+        self._hurt_to: float = -math.inf
+        self._key = 0
 
-    def damage(self) -> None:
-        """Note a decode error."""
-        self._damaged = True
+    def damage(self, packet: int, reach: int = 0) -> None:
+        """Note that the packet was damaged, and maybe as many more as `reach`.
 
-    def passes(self, *, keyframe: bool, corrupt: bool) -> bool:
-        """Return whether the picture is clean."""
+        The picture of the packet before it is believed no more: the two may be the fields of one picture.
+        """
+        before = packet - 1
+        self._hurt_from = before if self._hurt_from is None else min(self._hurt_from, before)
+        self._hurt_to = max(self._hurt_to, packet + reach)
+
+    def passes(self, packet: int, *, keyframe: bool, corrupt: bool) -> bool:
+        """Return whether the picture of that packet is clean; called in the order of showing.
+
+        What is shown before the keyframe that ends a quarantine may build on what was before it, though it was
+        sent afterwards (the leading pictures of an open group).
+        """
         if corrupt:
-            self._damaged = True
-        elif keyframe:
-            self._damaged = False
-        return not self._damaged
+            self.damage(packet)
+            return False
+        if self._hurt_from is None:
+            return packet >= self._key
+        if keyframe and packet > self._hurt_to:
+            self._hurt_from, self._key = None, packet
+            return True
+        return self._key <= packet < self._hurt_from  # decoded before the damage, shown after it
 
 
 _DROUGHT = 10.0
@@ -60,3 +79,66 @@ class Drought:
             return None
         self._in_a_row = min(self._in_a_row + 1, 10)
         return limit
+
+
+class Leniency:
+    """Whether the next opening is to decode strictly.
+
+    A strict decoder gives nothing of a packet that breaks the standard, also where it does no harm, and there are
+    cameras all of whose keyframes do. One whose pictures were all lost in that way and in no other is decoded
+    leniently from then on: what the decoder marks or complains of is damage as before, and so is what is missing.
+    """
+
+    def __init__(self) -> None:
+        self.strict = True
+        self.opened()
+
+    def opened(self) -> None:
+        """Note that the stream was opened."""
+        self._refused_keyframes = 0
+        self._missing = False
+
+    def damaged(self, *, refused_keyframe: bool, missing: bool) -> None:
+        """Note damage: the decoder refused a keyframe, or something did not come."""
+        self._refused_keyframes += refused_keyframe
+        self._missing = self._missing or missing
+
+    def dried_up(self) -> bool:
+        """Note that nothing clean came for too long; return whether that ends the strictness."""
+        ends = self.strict and self._refused_keyframes > 0 and not self._missing
+        self.strict = self.strict and not ends
+        return ends
+
+
+_MINUTE = 60.0
+
+
+class Blindness:
+    """Tells when most pictures of a minute were damaged, and when no longer."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._received = self._quarantined = 0
+        self._blind = False
+
+    def counted(self, now: float, received: int, quarantined: int) -> bool | None:
+        """Note what came since the last call; return True when most were damaged, False when that is over.
+
+        None otherwise. It begins with a minute in which more than half were damaged and ends with one in which
+        fewer than a tenth were, so that a stream between the two is told of once.
+        """
+        if self._since is None:
+            self._since = now
+        self._received += received
+        self._quarantined += quarantined
+        if now - self._since < _MINUTE:
+            return None
+        share = self._quarantined / max(self._received, 1)
+        self._since, self._received, self._quarantined = now, 0, 0
+        if not self._blind and share > 0.5:
+            self._blind = True
+            return True
+        if self._blind and share < 0.1:
+            self._blind = False
+            return False
+        return None

@@ -12,10 +12,75 @@ _ENOUGH = 3
 _BELIEVED = (1.0, 60.0)
 """Frames a second; cameras declare 90000, and FFmpeg itself says 25 of every stream of single JPEGs."""
 
-_PERIODS = 2.5
-_SHORTEST, _LONGEST = 1.5, 15.0
+_PERIODS = 2.4
+_SHORTEST, _LONGEST = 1.4, 15.0
 """FFmpeg gives its last picture at the first expiry of a read timeout and an error at the second: a stall shows
-after twice this, hence after five periods of a slow stream."""
+after twice this, and is told within 3 s of the last picture, or five periods of a slow stream."""
+
+
+_WINDOW = 10.0
+"""Seconds over which pictures are counted: ten of a camera that sends one a second."""
+
+_REPORTS = 2.0
+"""Seconds in which a worker that has pictures reports them once at least."""
+
+
+class Meter:
+    """The pictures a second that really came lately, from reports of how many came since the last one."""
+
+    def __init__(self) -> None:
+        self._reports: deque[tuple[float, int]] = deque()
+
+    def opened(self, at: float) -> None:
+        """Note that the stream was opened: what came before says nothing about it."""
+        self._reports.clear()
+        self._reports.append((at, 0))
+
+    def reported(self, at: float, pictures: int) -> None:
+        """Note that so many pictures came since the last report."""
+        self._reports.append((at, pictures))
+
+    def rate(self, now: float) -> float:
+        """Return the pictures a second; 0 before the first."""
+        while len(self._reports) > 2 and self._reports[1][0] < now - _WINDOW:
+            self._reports.popleft()
+        if not self._reports:
+            return 0.0
+        began, ended = self._reports[0][0], self._reports[-1][0]
+        if now - ended > _REPORTS:
+            ended = now
+        pictures = sum(count for _, count in self._reports) - self._reports[0][1]
+        return pictures / (ended - began) if ended > began else 0.0
+
+
+class Ceiling:
+    """Tells of a stream with more pictures than a camera sends, as restreamers do that lost their source.
+
+    No surveillance camera has a rate above 60; a quarter more has room for clocks that differ. What a network or a
+    slow machine held back comes faster, but not for long: 5 s of a decoder that does 275 pictures a second, as here
+    in 1080p, are a hold-up of 50 s at 25 a second, and that long nothing waits unheard.
+    """
+
+    LIMIT = 75.0
+    _SECONDS = 5
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._count = 0
+        self._row = 0
+
+    def exceeded(self, at: float) -> float | None:
+        """Note a picture; return the last second's rate when it was too high for so many seconds in a row."""
+        if self._began is None:
+            self._began = at
+            return None
+        self._count += 1
+        if (passed := at - self._began) < 1.0:
+            return None
+        rate = self._count / passed
+        self._row = self._row + 1 if rate > self.LIMIT else 0
+        self._began, self._count = at, 0
+        return rate if self._row >= self._SECONDS else None
 
 
 class Rate:
@@ -55,9 +120,14 @@ class Rate:
             self._fruitless += 1
 
     @property
+    def is_measured(self) -> bool:
+        """Whether the period is what was seen and not what was declared."""
+        return len(self._gaps) >= _ENOUGH
+
+    @property
     def period(self) -> float:
         """The seconds between two pictures."""
-        return median(self._gaps) if len(self._gaps) >= _ENOUGH else self._declared
+        return median(self._gaps) if self.is_measured else self._declared
 
     @property
     def read_timeout(self) -> float:

@@ -4,8 +4,8 @@ Only the thread that calls `pictures` ever touches the container: closing it fro
 """
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from threading import Event
 
 import av
@@ -15,7 +15,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from tocsin.capture.address import accepts, target
+from tocsin.capture.complaints import Complaints
 from tocsin.capture.fileclock import FileClock
+from tocsin.capture.framenum import FrameNumbers
 from tocsin.capture.order import SourceOrder
 from tocsin.capture.why import OPEN_TIMEOUT, broken, kind_of, unopened
 from tocsin.errors import SourceError, SourceFault
@@ -25,14 +27,21 @@ _FILE_RATE = 25.0
 
 _SLICE = 1.0
 
+_EARLY = 0.05
+"""Seconds by which a wait that came to its limit may seem shorter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
     """What came of a packet, its arrival on the monotonic clock, and what decoding took.
 
-    `frame` is None when the packet gave no picture, and `damaged` tells whether it should have. `seam`: what comes
-    has nothing to do with what was before, for a looped file started again or jumped in time. The pictures of a
-    file that is not played in real time have the times at which they would have arrived.
+    Packets are numbered by `packet` in the order of decoding; a picture has the number of the one that it was made
+    of. `frame` is None when the packet gave no picture, or when damage has to be told first: `damaged` when the
+    decoder failed (`refused_keyframe`: at a keyframe) or complained, `lost` packets of the network before this one
+    or the next, a `gap` where a picture is missing. `seam`: what comes has nothing to do with what was before, for
+    a looped file started again or jumped in time. The pictures of a file that is not played in real time have the
+    times at which they would have arrived. `shown` is the camera's own timestamp in seconds, and `ahead` the
+    seconds by which its clock is before ours, both None where unknown.
     """
 
     frame: VideoFrame | None
@@ -40,6 +49,12 @@ class Picture:
     decode_seconds: float
     damaged: bool = False
     seam: bool = False
+    packet: int = 0
+    lost: int = 0
+    gap: bool = False
+    refused_keyframe: bool = False
+    shown: float | None = None
+    ahead: float | None = None
 
 
 class Source:
@@ -47,7 +62,8 @@ class Source:
 
     `promise` is called with the seconds after which the caller may be believed dead, before everything that can
     take long. `read_timeout`: the seconds without data that count as a stall when they pass twice. `turn` picks
-    among the addresses of the host. Raises SourceError when it cannot be opened.
+    among the addresses of the host. `strict`: a picture that breaks the standard of its codec counts as damaged,
+    also where that may be harmless. Raises SourceError when it cannot be opened.
     """
 
     def __init__(
@@ -58,12 +74,17 @@ class Source:
         *,
         read_timeout: float,
         turn: int = 0,
+        strict: bool = True,
     ) -> None:
         self._order = order
+        self._strict = strict
         self._stop = stop
         self._promise = promise
         self._read_timeout = read_timeout
         self._container, self._video = self._open(turn)
+        context = self._video.codec_context
+        self._numbers = FrameNumbers(context.extradata) if context.name == "h264" else None
+        self._packet = 0
         rate = self._video.average_rate
         self.rate: float | None = float(rate) if rate else None
 
@@ -72,16 +93,16 @@ class Source:
         """The name of the video codec."""
         return str(self._video.codec_context.name)
 
-    def pictures(self) -> Iterator[Picture]:
+    def pictures(self) -> Generator[Picture, None, None]:
         """Yield pictures until told to stop.
 
         Raises SourceError when the stream breaks, with the fault ENDED when a file that is not looped is over.
         """
-        if kind_of(self._order.location) == "file":
-            yield from self._file()
-            return
-        for frame, seconds, damaged in self._decoded():
-            yield Picture(frame, time.monotonic(), seconds, damaged)
+        with Complaints() as heard:
+            if kind_of(self._order.location) == "file":
+                yield from self._file(heard)
+                return
+            yield from self._decoded(heard)
         if not self._stop.is_set():
             raise SourceError(SourceFault.EOF, "the camera closed the connection")
 
@@ -89,21 +110,21 @@ class Source:
         """Close the stream."""
         self._container.close()
 
-    def _file(self) -> Iterator[Picture]:
+    def _file(self, heard: Complaints) -> Iterator[Picture]:
         period = 1.0 / (self.rate or _FILE_RATE)
         clock = FileClock(period, time.monotonic())
         while not self._stop.is_set():
             empty = True
             began = time.monotonic()
-            for frame, seconds, damaged in self._decoded():
-                if frame is None:
-                    yield Picture(None, clock.at, seconds, damaged)
+            for picture in self._decoded(heard):
+                if picture.frame is None:
+                    yield replace(picture, at=clock.at)
                     continue
                 empty = False
-                at, seam = clock.tick(frame.time, time.monotonic() if self._order.realtime else None)
+                at, seam = clock.tick(picture.shown, time.monotonic() if self._order.realtime else None)
                 if self._order.realtime:
                     self._sleep_until(at)
-                yield Picture(frame, at, seconds, seam=seam)
+                yield replace(picture, at=at, seam=seam)
             if self._stop.is_set():
                 return
             if empty:
@@ -119,14 +140,16 @@ class Source:
             self._container.seek(0, stream=self._video)
         except (av.error.FFmpegError, OSError) as error:
             raise SourceError(SourceFault.DECODE, "the file cannot be played from its start again") from error
+        if self._numbers:
+            self._numbers.restart()
 
     def _sleep_until(self, moment: float) -> None:
         while (left := moment - time.monotonic()) > 0 and not self._stop.is_set():
             self._promise(2 * _SLICE)
             self._stop.wait(min(left, _SLICE))
 
-    def _decoded(self) -> Iterator[tuple[VideoFrame | None, float, bool]]:
-        """Yield picture, seconds and whether it was damaged, of each packet until the end or a stop."""
+    def _decoded(self, heard: Complaints) -> Iterator[Picture]:
+        """Yield what comes of each packet until the end or a stop."""
         packets = self._container.demux(self._video)
         while not self._stop.is_set():
             self._promise(2 * self._read_timeout + 2)
@@ -138,7 +161,48 @@ class Source:
                 raise broken(error, kind, time.monotonic() - began) from error
             if packet is None:
                 return
-            yield from _decode(packet)
+            now = time.monotonic()
+            # At the end of a wait FFmpeg gives what it held back: that had come before the wait began.
+            is_late = now - began >= self._read_timeout - _EARLY
+            yield from self._decode(packet, began if is_late else now, heard)
+
+    def _decode(self, packet: "Packet[VideoStream]", at: float, heard: Complaints) -> Iterator[Picture]:
+        self._packet += 1
+        packet.opaque = self._packet
+        gap = self._numbers is not None and self._numbers.gap(bytes(packet))
+        began = time.perf_counter()
+        frames: Sequence[object] = ()
+        failed = False
+        try:
+            frames = packet.decode()
+        except (av.error.FFmpegError, OSError):
+            failed = True
+        seconds = (time.perf_counter() - began) / max(1, len(frames))
+        said = heard.take()
+        damaged = failed or said.errors > 0 or (self._strict and said.cut_off > 0)
+        if damaged or gap or said.lost or not frames:
+            yield Picture(
+                None,
+                at,
+                0.0 if frames else seconds,
+                damaged,
+                packet=self._packet,
+                lost=said.lost,
+                gap=gap,
+                refused_keyframe=failed and packet.is_keyframe,
+            )
+        for frame in frames:
+            assert isinstance(frame, VideoFrame), "only the video track is demuxed"
+            made_of = frame.opaque if isinstance(frame.opaque, int) else self._packet
+            ahead = self._ahead(frame)
+            yield Picture(frame, at, seconds, packet=made_of, shown=frame.time, ahead=ahead)
+
+    def _ahead(self, frame: VideoFrame) -> float | None:
+        """Return the seconds by which the camera's clock is before ours, where it tells its time."""
+        start = self._container.start_time_realtime
+        if start is None or frame.time is None:
+            return None
+        return float(start / 1e6 + frame.time - time.time())
 
     def _open(self, turn: int) -> tuple[InputContainer, VideoStream]:
         found = target(self._order, turn)
@@ -162,20 +226,7 @@ class Source:
         # One thread: more of them decode no faster per stream when there are many streams, and each frame thread
         # delays the picture by one frame. A damaged packet is an error and not a guess.
         video.codec_context.thread_count = 1
-        video.codec_context.options = {"err_detect": "explode"}
+        video.codec_context.copy_opaque = True  # of the packet, to the picture that is made of it
+        if self._strict:
+            video.codec_context.options = {"err_detect": "explode"}
         return container, video
-
-
-def _decode(packet: "Packet[VideoStream]") -> Iterator[tuple[VideoFrame | None, float, bool]]:
-    began = time.perf_counter()
-    try:
-        frames = packet.decode()
-    except (av.error.FFmpegError, OSError):
-        yield None, time.perf_counter() - began, True
-        return
-    seconds = (time.perf_counter() - began) / max(1, len(frames))
-    if not frames:
-        yield None, seconds, False
-    for frame in frames:
-        assert isinstance(frame, VideoFrame), "only the video track is demuxed"
-        yield frame, seconds, False

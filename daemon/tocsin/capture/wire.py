@@ -57,11 +57,15 @@ class FrameRecord:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The source is open and gave its first clean picture, which has this size in pixels; once per opening."""
+    """The source is open and gave its first clean picture, which has this size in pixels; once per opening.
+
+    `transport` is "tcp" or "udp" for RTSP and empty for everything else.
+    """
 
     codec: str
     width: int
     height: int
+    transport: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +85,19 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What happened since the last `Counts`."""
+    """What happened since the last `Counts`.
+
+    `lost` are packets of the network and `jumps` those of the camera's timestamps. `ahead`: the seconds by which
+    the camera's clock is before ours, None where it does not tell.
+    """
 
     received: int = 0
     decode_errors: int = 0
     quarantined: int = 0
     dropped: dict[DropReason, int] = field(default_factory=dict)
+    lost: int = 0
+    jumps: int = 0
+    ahead: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +198,7 @@ def _view_record(body: dict[str, Any]) -> ViewRecord:
 
 
 def _connected(body: dict[str, Any]) -> Connected:
-    return Connected(str(body["codec"]), int(body["width"]), int(body["height"]))
+    return Connected(str(body["codec"]), int(body["width"]), int(body["height"]), str(body["transport"]))
 
 
 def _broken(body: dict[str, Any]) -> Broken:
@@ -197,8 +208,15 @@ def _broken(body: dict[str, Any]) -> Broken:
 
 
 def _counts(body: dict[str, Any]) -> Counts:
-    dropped = {DropReason(reason): int(n) for reason, n in dict(body["dropped"]).items()}
-    return Counts(int(body["received"]), int(body["decode_errors"]), int(body["quarantined"]), dropped)
+    return Counts(
+        received=int(body["received"]),
+        decode_errors=int(body["decode_errors"]),
+        quarantined=int(body["quarantined"]),
+        dropped={DropReason(reason): int(n) for reason, n in dict(body["dropped"]).items()},
+        lost=int(body["lost"]),
+        jumps=int(body["jumps"]),
+        ahead=None if body["ahead"] is None else float(body["ahead"]),
+    )
 
 
 def _crashed(body: dict[str, Any]) -> Crashed:

@@ -12,19 +12,19 @@ import threading
 import time
 import traceback
 from collections import Counter, deque
+from contextlib import closing
 from random import random
 
 import cv2
 from av.video.frame import VideoFrame
 
+from tocsin.capture.intake import Intake, Verdict
 from tocsin.capture.mailbox import SLOTS, Mailbox
 from tocsin.capture.order import Order
-from tocsin.capture.pace import Pace, Silence
-from tocsin.capture.quarantine import Drought, Quarantine
-from tocsin.capture.rate import Rate
 from tocsin.capture.reconnect import Outage, Reconnect
 from tocsin.capture.source import Picture, Source
 from tocsin.capture.views import Views
+from tocsin.capture.why import kind_of
 from tocsin.capture.wire import (
     PACKET,
     Broken,
@@ -105,13 +105,12 @@ class Worker:
         self._counting = threading.Lock()
         self._counter: Counter[str] = Counter()
         self._reconnect = Reconnect(random, outage)
-        self._pace = Pace(order.max_fps)
-        self._silence = Silence()
+        self._kind = kind_of(order.source.location)
+        self._intake = Intake(order.max_fps, live=self._kind != "file")
         self._views = Views(order.views, order.light)
         # Replaced whole by `listen`; taken by the main thread between two frames.
         self._ordered = order.views
-        self._rate = Rate(order.max_fps)
-        self._drought = Drought()
+        self._ahead: float | None = None  # written by the main thread, read by `count`
         self._live = False
         self._turn = 0
 
@@ -136,52 +135,47 @@ class Worker:
     def _serve(self) -> None:
         """Open the stream and receive until it breaks (raises SourceError) or the worker is told to stop."""
         self._live = False
-        timeout = self._rate.read_timeout
-        source = Source(self._order.source, self._stop, self._promise, read_timeout=timeout, turn=self._turn)
-        self._rate.opened(source.rate)
-        self._drought.opened()
-        quarantine = Quarantine()
+        source = Source(
+            self._order.source,
+            self._stop,
+            self._promise,
+            read_timeout=self._intake.read_timeout,
+            turn=self._turn,
+            strict=self._intake.strict,
+        )
+        self._intake.opened(source.rate)
         try:
-            for picture in source.pictures():
-                if self._is_clean(picture, quarantine):
-                    self._receive(picture, source.codec)
+            # Closed here: what hears FFmpeg's log must be gone before the next opening.
+            with closing(source.pictures()) as pictures:
+                for picture in pictures:
+                    self._take(picture, source)
         finally:
+            self._ahead = None
             source.close()
 
-    def _is_clean(self, picture: Picture, quarantine: Quarantine) -> bool:
-        """Count what came. Raises SourceError(DECODE) when nothing clean came for too long."""
-        frame = picture.frame
-        if frame is not None:
-            self._tally("received")
-            if quarantine.passes(keyframe=frame.key_frame, corrupt=frame.is_corrupt):
-                self._drought.clean(picture.at)
-                return True
-            self._tally("quarantined")
-        elif picture.damaged:
-            quarantine.damage()
-            self._tally("decode_errors")
-        if limit := self._drought.exceeded(picture.at, self._rate.period):
-            raise SourceError(SourceFault.DECODE, f"no clean picture for {limit:g} s")
-        return False
-
-    def _receive(self, picture: Picture, codec: str) -> None:
+    def _take(self, picture: Picture, source: Source) -> None:
+        """Judge a picture and do what the judgement says. Raises SourceError when there is no hope."""
+        with self._counting:
+            taken = self._intake.take(picture, self._counter)
+        if not taken.is_clean:
+            return
         frame = picture.frame
         assert frame is not None, "only a picture is clean"
-        if not self._live:
+        self._ahead = picture.ahead
+        if taken.first:
             self._live = True
-            self.post(Connected(codec, frame.width, frame.height))
+            self.post(Connected(source.codec, frame.width, frame.height, self._transport))
         self._reconnect.frame(picture.at)
-        if picture.seam:
-            self._silence.seam()
-            self._rate.seam()
-        self._silence.arrived(picture.at)
-        self._rate.arrived(picture.at)
-        if not self._pace.due(picture.at):
+        if taken.verdict is Verdict.RATE:
             self._tally(DropReason.RATE)
         elif not self._free:
             self._tally(DropReason.BUSY)
         else:
             self._hand_over(self._free.popleft(), frame, picture)
+
+    @property
+    def _transport(self) -> str:
+        return self._order.source.transport if self._kind in ("rtsp", "rtsps") else ""
 
     def _hand_over(self, slot: int, frame: VideoFrame, picture: Picture) -> None:
         began = time.perf_counter()
@@ -191,8 +185,8 @@ class Worker:
         record = FrameRecord(
             slot=slot,
             at=picture.at,
-            period=max(self._pace.period, self._rate.period),
-            silence=self._silence.taken(),
+            period=self._intake.period,
+            silence=self._intake.silence(),
             width=frame.width,
             height=frame.height,
             views=views,
@@ -213,7 +207,7 @@ class Worker:
 
     def _wait(self, error: SourceError) -> None:
         if error.fault is SourceFault.STALL:
-            self._rate.stalled()
+            self._intake.stalled()
         if not self._live:
             self._turn += 1  # the host may have another address that works
         gap = self._reconnect.failed(error.fault, time.monotonic())
@@ -265,6 +259,9 @@ class Worker:
             decode_errors=counter["decode_errors"],
             quarantined=counter["quarantined"],
             dropped={reason: counter[reason] for reason in DropReason if counter[reason]},
+            lost=counter["lost"],
+            jumps=counter["jumps"],
+            ahead=self._ahead,
         )
         try:
             self.post(counts)

@@ -166,9 +166,11 @@ class _Watch:
     def note(self, picture: Picture) -> None:
         """Take what came of a packet. Raises SourceError(DECODE) when nothing clean came for too long."""
         frame = picture.frame
-        if frame is None and picture.damaged:
-            self._quarantine.damage()
-        if frame is not None and self._quarantine.passes(keyframe=frame.key_frame, corrupt=frame.is_corrupt):
+        if picture.damaged or picture.gap or picture.lost:
+            self._quarantine.damage(picture.packet, reach=1 if picture.lost else 0)
+        if frame is not None and self._quarantine.passes(
+            picture.packet, keyframe=frame.key_frame, corrupt=frame.is_corrupt
+        ):
             self._note_clean(frame, picture.at)
         elif self.rhythm.begun and (frame is not None or picture.damaged):
             self.rhythm.damaged += 1

@@ -1,0 +1,144 @@
+"""What is made of the pictures of a stream: which are believed, which are analysed, and when there is no hope.
+
+Pure: times are arguments.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tocsin.capture.pace import Pace, Silence
+from tocsin.capture.quarantine import Drought, Leniency, Quarantine
+from tocsin.capture.rate import Ceiling, Rate
+from tocsin.capture.source import Picture
+from tocsin.capture.timestamps import Timestamps
+from tocsin.errors import SourceError, SourceFault
+
+
+class Verdict(StrEnum):
+    """What is to be done with a picture."""
+
+    NOTHING = "nothing"
+    QUARANTINED = "quarantined"
+    RATE = "rate"
+    DUE = "due"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The verdict on a picture, and whether it is the first clean one of this opening."""
+
+    verdict: Verdict
+    first: bool = False
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the picture can be believed."""
+        return self.verdict in (Verdict.RATE, Verdict.DUE)
+
+
+class Intake:
+    """Judges the pictures of one stream, over all its openings.
+
+    `live`: the pictures come from a camera and not from a file, which may have any rate and any timestamps.
+    """
+
+    def __init__(self, max_fps: float, *, live: bool = True) -> None:
+        self._live = live
+        self._pace = Pace(max_fps)
+        self._silence = Silence()
+        self._rate = Rate(max_fps)
+        self._drought = Drought()
+        self._leniency = Leniency()
+        self.opened(None)
+
+    def opened(self, declared: float | None) -> None:
+        """Note that the stream was opened, and the frames a second that it declares."""
+        self._rate.opened(declared)
+        self._drought.opened()
+        self._leniency.opened()
+        self._quarantine = Quarantine()
+        self._ceiling = Ceiling()
+        self._timestamps = Timestamps()
+        self._limit = 2 * self._rate.read_timeout
+        self._came: float | None = None
+        self._seen = False
+
+    @property
+    def read_timeout(self) -> float:
+        """The seconds that the next opening may wait for data."""
+        return self._rate.read_timeout
+
+    @property
+    def strict(self) -> bool:
+        """Whether what may be harmless is to count as damage at the next opening."""
+        return self._leniency.strict
+
+    @property
+    def period(self) -> float:
+        """The seconds between two analysed pictures when all is well."""
+        return max(self._pace.period, self._rate.period)
+
+    def silence(self) -> float:
+        """Return the longest silence since the last analysed picture and begin anew; see `Silence`."""
+        return self._silence.taken()
+
+    def stalled(self) -> None:
+        """Note that the stream broke by a stall."""
+        self._rate.stalled()
+
+    def take(self, picture: Picture, tally: Counter[str]) -> Taken:
+        """Judge what came and count it in `tally`.
+
+        Raises SourceError: DECODE when nothing clean came for too long, STALL when there were data but no picture
+        for too long, OVERRATE when there were more pictures than any camera sends.
+        """
+        if picture.damaged or picture.gap or picture.lost:
+            self._note_damage(picture, tally)
+        if picture.frame is None:
+            self._check_starved(picture)
+        elif (
+            taken := self._judge(picture, picture.frame.key_frame, picture.frame.is_corrupt, tally)
+        ).is_clean:
+            return taken
+        if limit := self._drought.exceeded(picture.at, self._rate.period):
+            hint = "; from now on it is decoded less strictly" if self._leniency.dried_up() else ""
+            raise SourceError(SourceFault.DECODE, f"no clean picture for {limit:g} s{hint}")
+        return Taken(Verdict.NOTHING if picture.frame is None else Verdict.QUARANTINED)
+
+    def _note_damage(self, picture: Picture, tally: Counter[str]) -> None:
+        tally["decode_errors"] += picture.damaged
+        tally["lost"] += picture.lost
+        if picture.damaged:
+            self._came = picture.at
+        missing = picture.gap or picture.lost > 0
+        self._leniency.damaged(refused_keyframe=picture.refused_keyframe, missing=missing)
+        # A loss is told with the packet before it or with the one that it was in.
+        self._quarantine.damage(picture.packet, reach=1 if picture.lost else 0)
+
+    def _judge(self, picture: Picture, keyframe: bool, corrupt: bool, tally: Counter[str]) -> Taken:
+        tally["received"] += 1
+        self._came = picture.at
+        if self._live:
+            tally["jumps"] += self._timestamps.jumped(picture.shown, picture.at)
+            if rate := self._ceiling.exceeded(picture.at):
+                message = f"expected {Ceiling.LIMIT:g} pictures a second at most, found {rate:.0f}"
+                raise SourceError(SourceFault.OVERRATE, message)
+        if not self._quarantine.passes(picture.packet, keyframe=keyframe, corrupt=corrupt):
+            tally["quarantined"] += 1
+            return Taken(Verdict.QUARANTINED)
+        self._drought.clean(picture.at)
+        if picture.seam:
+            self._silence.seam()
+            self._rate.seam()
+        self._silence.arrived(picture.at)
+        self._rate.arrived(picture.at)
+        first, self._seen = not self._seen, True
+        return Taken(Verdict.DUE if self._pace.due(picture.at) else Verdict.RATE, first)
+
+    def _check_starved(self, picture: Picture) -> None:
+        if not self._live or self._came is None or not self._rate.is_measured:
+            return  # the first picture may be a keyframe's interval away
+        limit = max(self._limit, 2 * self._rate.read_timeout)
+        if picture.at - self._came >= limit:
+            raise SourceError(SourceFault.STALL, f"data but no picture for {picture.at - self._came:.1f} s")
