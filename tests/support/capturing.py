@@ -9,7 +9,7 @@ from typing import Any
 
 from support import canary
 from support.wait import SCALE, until
-from tocsin.capture.keeper import StreamState, StreamStatus
+from tocsin.capture.keeper import Observer, StreamState, StreamStatus
 from tocsin.capture.order import Order, SourceOrder, ViewOrder
 from tocsin.capture.supervisor import Supervisor
 from tocsin.frame import Frame, Light
@@ -119,10 +119,10 @@ class Capture:
 
 
 @contextmanager
-def capturing(orders: Order | Sequence[Order]) -> Iterator[Capture]:
-    """Capture while the block lasts; afterwards no worker is left."""
+def capturing(orders: Order | Sequence[Order], observe: Observer | None = None) -> Iterator[Capture]:
+    """Capture while the block lasts; afterwards no worker is left. Another observer leaves the tally empty."""
     tally = Tally()
-    supervisor = Supervisor([orders] if isinstance(orders, Order) else orders, tally)
+    supervisor = Supervisor([orders] if isinstance(orders, Order) else orders, observe or tally)
     supervisor.start()
     try:
         yield Capture(supervisor, tally)

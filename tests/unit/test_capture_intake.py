@@ -83,13 +83,14 @@ def test_pictures_beyond_the_wanted_rate_are_clean_and_not_due() -> None:
     assert verdicts == [Verdict.DUE, Verdict.RATE] * 3
 
 
-def test_data_without_a_picture_are_a_stall() -> None:
+@pytest.mark.parametrize("fields", [{}, {"damaged": True, "hollow": True}], ids=["nothing", "hollow packets"])
+def test_data_without_a_picture_are_a_stall(fields: dict[str, Any]) -> None:
     """Within three seconds of the last picture, once the rate is known."""
     stream = _Stream()
     stream.feed(_KEY, 10)
     last = stream.at
-    with pytest.raises(SourceError, match=r"data but no picture for 2\.[89] s") as caught:
-        stream.feed(_NONE, 100)
+    with pytest.raises(SourceError, match=r"data but no picture for 2\.[23] s") as caught:
+        stream.feed(_NONE, 100, **fields)
     assert caught.value.fault is SourceFault.STALL
     assert stream.at - last < 3.0
 

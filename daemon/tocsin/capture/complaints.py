@@ -11,6 +11,7 @@ import av.logging
 
 _LOST = re.compile(r"RTP: missed (\d+) packets")
 _CONCEALED = re.compile(r"concealing \d+")
+_EMPTY = re.compile(r"^(no frame!|missing picture in access unit)")
 _CUT_OFF = re.compile(r"EOI missing")
 _BY_TCP = re.compile(r"UDP timeout, retrying with TCP")
 _DECODERS = frozenset({"h264", "hevc", "mjpeg", "mpeg4", "av1", "libdav1d", "vp8", "vp9"})
@@ -20,13 +21,15 @@ _DECODERS = frozenset({"h264", "hevc", "mjpeg", "mpeg4", "av1", "libdav1d", "vp8
 class Said:
     """What was said since the last time: packets that never came, errors of the decoder, and a change to TCP.
 
-    `cut_off`: JPEGs without their end, which the last rows lack mostly; there are cameras that never send one.
+    `empty` are those of the errors that say that there is no picture in a packet. `cut_off`: JPEGs without their
+    end, which mostly lack their last rows; there are cameras that never send one.
     """
 
     lost: int = 0
     errors: int = 0
     by_tcp: bool = False
     cut_off: int = 0
+    empty: int = 0
 
 
 NOTHING = Said()
@@ -59,7 +62,7 @@ class Complaints:
 
 def judge(lines: list[tuple[int, str, str]]) -> Said:
     """Return what lines of FFmpeg's log mean, each as level, name of the part that speaks, and text."""
-    lost, errors, by_tcp, cut_off = 0, 0, False, 0
+    lost, errors, by_tcp, cut_off, empty = 0, 0, False, 0, 0
     for level, part, text in lines:
         if found := _LOST.search(text):
             lost += int(found[1])
@@ -67,6 +70,7 @@ def judge(lines: list[tuple[int, str, str]]) -> Said:
             by_tcp = True
         elif part in _DECODERS and (level <= av.logging.ERROR or _CONCEALED.search(text)):
             errors += 1
+            empty += bool(_EMPTY.search(text))
         elif _CUT_OFF.search(text):
             cut_off += 1
-    return Said(lost, errors, by_tcp, cut_off)
+    return Said(lost, errors, by_tcp, cut_off, empty)

@@ -60,7 +60,6 @@ class Intake:
         self._quarantine = Quarantine()
         self._ceiling = Ceiling()
         self._timestamps = Timestamps()
-        self._limit = 2 * self._rate.read_timeout
         self._came: float | None = None
         self._seen = False
 
@@ -109,7 +108,7 @@ class Intake:
     def _note_damage(self, picture: Picture, tally: Counter[str]) -> None:
         tally["decode_errors"] += picture.damaged
         tally["lost"] += picture.lost
-        if picture.damaged:
+        if picture.damaged and not picture.hollow:
             self._came = picture.at
         missing = picture.gap or picture.lost > 0
         self._leniency.damaged(refused_keyframe=picture.refused_keyframe, missing=missing)
@@ -139,6 +138,5 @@ class Intake:
     def _check_starved(self, picture: Picture) -> None:
         if not self._live or self._came is None or not self._rate.is_measured:
             return  # the first picture may be a keyframe's interval away
-        limit = max(self._limit, 2 * self._rate.read_timeout)
-        if picture.at - self._came >= limit:
+        if picture.at - self._came >= self._rate.starved_after:
             raise SourceError(SourceFault.STALL, f"data but no picture for {picture.at - self._came:.1f} s")

@@ -18,6 +18,9 @@ _SHORTEST, _LONGEST = 1.4, 15.0
 after twice this, and is told within 3 s of the last picture, or five periods of a slow stream."""
 
 
+_STARVED, _STARVED_PERIODS = 2.2, 4.0
+"""Data without a picture are judged when they come, some tenths of a second apart: within the same 3 s."""
+
 _WINDOW = 10.0
 """Seconds over which pictures are counted: ten of a camera that sends one a second."""
 
@@ -128,6 +131,11 @@ class Rate:
     def period(self) -> float:
         """The seconds between two pictures."""
         return median(self._gaps) if self.is_measured else self._declared
+
+    @property
+    def starved_after(self) -> float:
+        """The seconds without a picture, though data come, that count as a stall."""
+        return max(_STARVED, _STARVED_PERIODS * self.period)
 
     @property
     def read_timeout(self) -> float:

@@ -37,11 +37,12 @@ class Picture:
 
     Packets are numbered by `packet` in the order of decoding; a picture has the number of the one that it was made
     of. `frame` is None when the packet gave no picture, or when damage has to be told first: `damaged` when the
-    decoder failed (`refused_keyframe`: at a keyframe) or complained, `lost` packets of the network before this one
-    or the next, a `gap` where a picture is missing. `seam`: what comes has nothing to do with what was before, for
-    a looped file started again or jumped in time. The pictures of a file that is not played in real time have the
-    times at which they would have arrived. `shown` is the camera's own timestamp in seconds, and `ahead` the
-    seconds by which its clock is before ours, both None where unknown.
+    decoder failed (`refused_keyframe`: at a keyframe) or complained (`hollow`: only that there is no picture),
+    `lost` packets of the network before this one or the next, a `gap` where a picture is missing. `seam`: what
+    comes has nothing to do with what was before, for a looped file started again or jumped in time. The pictures
+    of a file that is not played in real time have the times at which they would have arrived. `shown` is the
+    camera's own timestamp in seconds, and `ahead` the seconds by which its clock is before ours, both None where
+    unknown.
     """
 
     frame: VideoFrame | None
@@ -53,6 +54,7 @@ class Picture:
     lost: int = 0
     gap: bool = False
     refused_keyframe: bool = False
+    hollow: bool = False
     shown: float | None = None
     ahead: float | None = None
 
@@ -183,13 +185,14 @@ class Source:
         if damaged or gap or said.lost or not frames:
             yield Picture(
                 None,
-                at,
+                time.monotonic(),
                 0.0 if frames else seconds,
                 damaged,
                 packet=self._packet,
                 lost=said.lost,
                 gap=gap,
                 refused_keyframe=failed and packet.is_keyframe,
+                hollow=said.errors > 0 and said.errors == said.empty,
             )
         for frame in frames:
             assert isinstance(frame, VideoFrame), "only the video track is demuxed"
