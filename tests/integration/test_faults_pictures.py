@@ -1,14 +1,17 @@
 """Rows of the fault matrix about connections and pictures: what is injected, what must hold, what must show."""
 
 import contextlib
+import itertools
 import os
 import random
 import shutil
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -25,9 +28,11 @@ from support.rtspserver import RtspServer
 from support.scene import Scene, read_number, visits
 from support.site import site, stream
 from support.wait import SCALE, until
+from tocsin.capture.intake import Intake
 from tocsin.capture.keeper import StreamState
-from tocsin.capture.order import Order, ViewOrder
+from tocsin.capture.order import Order, SourceOrder, ViewOrder
 from tocsin.capture.reconnect import Reconnect
+from tocsin.capture.source import Source
 from tocsin.errors import SourceFault
 from tocsin.metrics import Metrics, Names
 
@@ -343,3 +348,24 @@ def test_the_clock_of_a_camera_is_reported_where_it_tells_it() -> None:
     with FakeCamera(Scene(fps=10)) as camera, _watching(order(camera.url)) as capture:
         capture.wait_value("frames_received_total", 5)
         assert capture.status().clock_ahead is None
+
+
+def test_a_camera_that_breaks_the_standard_harmlessly_is_seen_when_decoded_leniently() -> None:
+    """A strict opening gives nothing of it, and what is damaged is damaged in a lenient one too."""
+    with FakeCamera(Scene(fps=25)) as camera:
+        with camera.faults(flawed=True):
+            assert _clean(camera, strict=True) == 0
+            assert _clean(camera, strict=False) == 40
+        with camera.faults(flawed=True, corruption=1.0):
+            assert _clean(camera, strict=False) == 0
+
+
+def _clean(camera: FakeCamera, *, strict: bool) -> int:
+    """Return how many of forty packets' pictures are clean."""
+    source = Source(SourceOrder(camera.url), Event(), lambda _: None, read_timeout=1.4, strict=strict)
+    intake, tally = Intake(30.0), Counter[str]()
+    intake.opened(source.rate)
+    with contextlib.closing(source.pictures()) as pictures:
+        taken = [intake.take(picture, tally) for picture in itertools.islice(pictures, 40)]
+    source.close()
+    return sum(one.is_clean for one in taken)

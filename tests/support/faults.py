@@ -12,8 +12,8 @@ from typing import Any, Literal
 class Faults:
     """What goes wrong. Tests set the fields, the camera's thread reads them at each picture or request.
 
-    `fired` counts by the name of the field: pictures for stall, freeze, missing and hollow, packets for loss and
-    corruption, otherwise connections or requests.
+    `fired` counts by the name of the field: pictures for stall, freeze, missing, hollow and flawed, packets for
+    loss and corruption, otherwise connections or requests.
     """
 
     silent: bool = False
@@ -36,6 +36,8 @@ class Faults:
     """Share of pictures of which no packet is sent, but for keyframes; the numbers of packets show no gap."""
     hollow: bool = False
     """The packets hold an access unit delimiter instead of a picture."""
+    flawed: bool = False
+    """Each picture has a message beside it (SEI) that is shorter than it says, which is no harm to the picture."""
     timestamp_shift_s: float = 0.0
     """Added to the timestamp of each picture."""
 

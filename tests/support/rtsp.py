@@ -25,6 +25,8 @@ REASONS = {
 SESSION = "1234abcd"
 DELIMITER = b"\x09\xf0"
 """A NAL unit that says that a picture may follow."""
+FLAWED = b"\x06\x01\xc8\x01\x02\x03\x80"
+"""A NAL unit of picture timing that says it has 200 bytes."""
 POLL_S = 0.02
 MAX_UNSENT_BYTES = 1 << 20
 """Pictures are left out while a slow client has so much to read, as in a camera whose send buffer is full."""
@@ -215,6 +217,8 @@ class Session:
                 continue
             if self._faults.strikes("hollow"):
                 units = [DELIMITER]
+            if self._faults.strikes("flawed"):
+                units = [FLAWED, *units]
             for packet in packetizer.packets(units, shot.due + shift):
                 self._send(packet)
             is_gap = False

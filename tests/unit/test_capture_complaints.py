@@ -20,6 +20,7 @@ _WARNING, _ERROR = av.logging.WARNING, av.logging.ERROR
         ([(_ERROR, "h264", "error while decoding MB 38 5\n")], Said(errors=1)),
         ([(av.logging.INFO, "h264", "concealing 20 DC, 20 AC, 20 MV errors in P frame\n")], Said(errors=1)),
         ([(_ERROR, "h264", "no frame!\n")], Said(errors=1, empty=1)),
+        ([(_ERROR, "h264", "SEI type 1 size 200 truncated at 3\n")], Said(errors=1, aside=1)),
         ([(_WARNING, "mjpeg", "EOI missing, emulating\n")], Said(cut_off=1)),
         ([(_WARNING, "h264", "Increasing reorder buffer to 2\n")], Said()),
         ([(_ERROR, "rtsp", "method SETUP failed: 461\n")], Said()),

@@ -109,7 +109,7 @@ def test_keyframes_that_were_all_refused_end_the_strictness_and_it_is_said() -> 
     """The next opening decodes leniently."""
     stream = _Stream()
     with pytest.raises(SourceError, match="from now on it is decoded less strictly"):
-        stream.feed(_NONE, 200, damaged=True, refused_keyframe=True)
+        stream.feed(_NONE, 200, damaged=True, at_keyframe=True)
     assert not stream.intake.strict
 
 

@@ -93,13 +93,13 @@ def test_no_picture_between_damage_and_the_next_clean_keyframe_ever_passes(story
 def test_only_keyframes_that_a_strict_decoder_refused_make_it_lenient() -> None:
     """A stream in which something is missing, or without a keyframe, is no stricter than its damage."""
     leniency = Leniency()
-    leniency.damaged(refused_keyframe=False, missing=False)
+    leniency.damaged(keyframe=False, missing=False)
     assert not leniency.dried_up()
-    leniency.damaged(refused_keyframe=True, missing=True)
+    leniency.damaged(keyframe=True, missing=True)
     assert not leniency.dried_up()
     assert leniency.strict
     leniency.opened()
-    leniency.damaged(refused_keyframe=True, missing=False)
+    leniency.damaged(keyframe=True, missing=False)
     assert leniency.dried_up()
     assert not leniency.strict
     assert not leniency.dried_up()  # said once

@@ -12,6 +12,9 @@ import av.logging
 _LOST = re.compile(r"RTP: missed (\d+) packets")
 _CONCEALED = re.compile(r"concealing \d+")
 _EMPTY = re.compile(r"^(no frame!|missing picture in access unit)")
+_ASIDE = re.compile(
+    r"^(SEI type \d+|[sp]ps_id \d+ out of range|non-existing SPS \d+ referenced in buffering)"
+)
 _CUT_OFF = re.compile(r"EOI missing")
 _BY_TCP = re.compile(r"UDP timeout, retrying with TCP")
 _DECODERS = frozenset({"h264", "hevc", "mjpeg", "mpeg4", "av1", "libdav1d", "vp8", "vp9"})
@@ -21,8 +24,9 @@ _DECODERS = frozenset({"h264", "hevc", "mjpeg", "mpeg4", "av1", "libdav1d", "vp8
 class Said:
     """What was said since the last time: packets that never came, errors of the decoder, and a change to TCP.
 
-    `empty` are those of the errors that say that there is no picture in a packet. `cut_off`: JPEGs without their
-    end, which mostly lack their last rows; there are cameras that never send one.
+    `empty` are those of the errors that say that there is no picture in a packet, and `aside` those about what
+    stands beside the pictures. `cut_off`: JPEGs without their end, which mostly lack their last rows; there are
+    cameras that never send one.
     """
 
     lost: int = 0
@@ -30,6 +34,7 @@ class Said:
     by_tcp: bool = False
     cut_off: int = 0
     empty: int = 0
+    aside: int = 0
 
 
 NOTHING = Said()
@@ -62,7 +67,7 @@ class Complaints:
 
 def judge(lines: list[tuple[int, str, str]]) -> Said:
     """Return what lines of FFmpeg's log mean, each as level, name of the part that speaks, and text."""
-    lost, errors, by_tcp, cut_off, empty = 0, 0, False, 0, 0
+    lost, errors, by_tcp, cut_off, empty, aside = 0, 0, False, 0, 0, 0
     for level, part, text in lines:
         if found := _LOST.search(text):
             lost += int(found[1])
@@ -71,6 +76,7 @@ def judge(lines: list[tuple[int, str, str]]) -> Said:
         elif part in _DECODERS and (level <= av.logging.ERROR or _CONCEALED.search(text)):
             errors += 1
             empty += bool(_EMPTY.search(text))
+            aside += bool(_ASIDE.search(text))
         elif _CUT_OFF.search(text):
             cut_off += 1
-    return Said(lost, errors, by_tcp, cut_off, empty)
+    return Said(lost, errors, by_tcp, cut_off, empty, aside)

@@ -111,7 +111,7 @@ class Intake:
         if picture.damaged and not picture.hollow:
             self._came = picture.at
         missing = picture.gap or picture.lost > 0
-        self._leniency.damaged(refused_keyframe=picture.refused_keyframe, missing=missing)
+        self._leniency.damaged(keyframe=picture.at_keyframe, missing=missing)
         # A loss is told with the packet before it or with the one that it was in.
         self._quarantine.damage(picture.packet, reach=1 if picture.lost else 0)
 

@@ -86,7 +86,8 @@ class Leniency:
 
     A strict decoder gives nothing of a packet that breaks the standard, also where it does no harm, and there are
     cameras all of whose keyframes do. One whose pictures were all lost in that way and in no other is decoded
-    leniently from then on: what the decoder marks or complains of is damage as before, and so is what is missing.
+    leniently from then on: what the decoder marks, or complains of in the pictures themselves, is damage as before,
+    and so is what is missing.
     """
 
     def __init__(self) -> None:
@@ -95,17 +96,17 @@ class Leniency:
 
     def opened(self) -> None:
         """Note that the stream was opened."""
-        self._refused_keyframes = 0
+        self._keyframes = 0
         self._missing = False
 
-    def damaged(self, *, refused_keyframe: bool, missing: bool) -> None:
-        """Note damage: the decoder refused a keyframe, or something did not come."""
-        self._refused_keyframes += refused_keyframe
+    def damaged(self, *, keyframe: bool, missing: bool) -> None:
+        """Note damage: the decoder did not like a keyframe, or something did not come."""
+        self._keyframes += keyframe
         self._missing = self._missing or missing
 
     def dried_up(self) -> bool:
         """Note that nothing clean came for too long; return whether that ends the strictness."""
-        ends = self.strict and self._refused_keyframes > 0 and not self._missing
+        ends = self.strict and self._keyframes > 0 and not self._missing
         self.strict = self.strict and not ends
         return ends
 

@@ -37,7 +37,7 @@ class Picture:
 
     Packets are numbered by `packet` in the order of decoding; a picture has the number of the one that it was made
     of. `frame` is None when the packet gave no picture, or when damage has to be told first: `damaged` when the
-    decoder failed (`refused_keyframe`: at a keyframe) or complained (`hollow`: only that there is no picture),
+    decoder failed or complained (`at_keyframe`: of a keyframe; `hollow`: only that there is no picture),
     `lost` packets of the network before this one or the next, a `gap` where a picture is missing. `seam`: what
     comes has nothing to do with what was before, for a looped file started again or jumped in time. The pictures
     of a file that is not played in real time have the times at which they would have arrived. `shown` is the
@@ -53,7 +53,7 @@ class Picture:
     packet: int = 0
     lost: int = 0
     gap: bool = False
-    refused_keyframe: bool = False
+    at_keyframe: bool = False
     hollow: bool = False
     shown: float | None = None
     ahead: float | None = None
@@ -64,8 +64,8 @@ class Source:
 
     `promise` is called with the seconds after which the caller may be believed dead, before everything that can
     take long. `read_timeout`: the seconds without data that count as a stall when they pass twice. `turn` picks
-    among the addresses of the host. `strict`: a picture that breaks the standard of its codec counts as damaged,
-    also where that may be harmless. Raises SourceError when it cannot be opened.
+    among the addresses of the host. `strict`: a packet that breaks the standard of its codec is damaged, also
+    where that may be harmless. Raises SourceError when it cannot be opened.
     """
 
     def __init__(
@@ -181,7 +181,8 @@ class Source:
             failed = True
         seconds = (time.perf_counter() - began) / max(1, len(frames))
         said = heard.take()
-        damaged = failed or said.errors > 0 or (self._strict and said.cut_off > 0)
+        complaints = said.errors + said.cut_off if self._strict else said.errors - said.aside
+        damaged = failed or complaints > 0
         if damaged or gap or said.lost or not frames:
             yield Picture(
                 None,
@@ -191,7 +192,7 @@ class Source:
                 packet=self._packet,
                 lost=said.lost,
                 gap=gap,
-                refused_keyframe=failed and packet.is_keyframe,
+                at_keyframe=damaged and packet.is_keyframe,
                 hollow=said.errors > 0 and said.errors == said.empty,
             )
         for frame in frames:
