@@ -424,6 +424,7 @@ _STATUS_TABLES = {
         "state": "state",
         "for_seconds": "for (s)",
         "last_frame_age_seconds": "last frame (s ago)",
+        "fps": "fps",
         "frames_analysed": "frames analysed",
         "why": "why",
     },

@@ -30,7 +30,9 @@ Answer = tuple[int, dict[str, str], bytes]
 
 def endpoint(listen: tocsin.http.Listen = LOOPBACK, allowed: tuple[str, ...] = ()) -> Endpoint:
     registry = CollectorRegistry()
-    Metrics(registry, NAMES).detector_info("nanodet", "cpu", "CPUExecutionProvider")
+    metrics = Metrics(registry, NAMES)
+    metrics.detector_info("nanodet", "cpu", "CPUExecutionProvider")
+    metrics.clock_offset("yard", -3600.5)
     return Endpoint(listen, registry, lambda: WELL, lambda: ILL, allowed)
 
 

@@ -1,5 +1,6 @@
 """What `tocsin status` shows of streams."""
 
+from dataclasses import replace
 from io import StringIO
 from types import SimpleNamespace
 from typing import Any
@@ -61,6 +62,28 @@ def test_why_a_stream_waits_comes_first() -> None:
     assert (row["why"], row["impaired"]) == ("connection refused", "too_dark")
     (row,) = report(None).as_json()["streams"]
     assert row["why"] == ""
+
+
+def test_what_a_stream_brings_is_shown() -> None:
+    """Programs find all of it, and people the rate; what is not known is none."""
+    answer = report(None).as_json()
+    (row,) = answer["streams"]
+    unknown = ("codec", "transport", "size", "clock_offset_seconds")
+    assert [row[key] for key in unknown] == [None] * 4
+    live = replace(
+        report(None).streams[0],
+        codec="h264",
+        transport="udp",
+        size=(1920, 1080),
+        fps=24.96,
+        clock_ahead=-3600.51234,
+    )
+    answer = replace(report(None), streams=(live,)).as_json()
+    (row,) = answer["streams"]
+    assert [row[key] for key in unknown] == ["h264", "udp", "1920x1080", -3600.512]
+    out = StringIO()
+    _show_status(Console(file=out, width=160, highlight=False), answer)
+    assert "25.0" in out.getvalue()
 
 
 def test_all_that_the_detector_lacks_is_shown() -> None:
