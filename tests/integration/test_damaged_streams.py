@@ -23,7 +23,12 @@ from tocsin.errors import SourceError
 _SCENE = Scene(
     160, 128, grain=8, blocks=(Block((0.1, 0.2, 0.4, 0.6), 1.0, 2.0), Block((0.5, 0.5, 0.9, 0.9), 3.0))
 )
-_PICTURES, _RATE, _GROUP = 120, 25, 25
+_PICTURES, _RATE = 120, 25
+_GROUP = 23
+"""No multiple of the distance between P pictures and one more, so that open groups begin with leading pictures."""
+_TICKS, _EARLIER = 1000 // _RATE, 1000
+"""Of Matroska's clock: between two pictures, and more than pictures are out of order."""
+
 _SAME = 8.0
 """The largest difference of an eight by eight block's mean: decoding is exact, and visible damage is larger."""
 
@@ -85,8 +90,9 @@ def _damaged(path: Path, harm: _Harm, seed: int) -> tuple[Path, int]:
     with av.open(str(path)) as source, av.open(str(target), "w") as container:
         copy = container.add_stream_from_template(source.streams.video[0])
         for number, packet in enumerate(source.demux(video=0)):
-            if packet.dts is None:
+            if not packet.size:
                 continue
+            packet.dts = number * _TICKS - _EARLIER  # Matroska does not keep it
             if number > 5 and chance.random() < 0.04:
                 hurt += 1
                 left = harm(bytes(packet), chance)

@@ -39,7 +39,7 @@ _ORDER = order("rtsp://camera/a", max_fps=10.0)
 class _Script:
     """Stands for `Source`: each opening yields the next list of pictures and then breaks."""
 
-    codec = "h264"
+    codec, transport = "h264", "tcp"
 
     def __init__(
         self, *openings: list[Picture], fault: SourceFault = SourceFault.EOF, rate: float = 25.0

@@ -95,6 +95,11 @@ class Source:
         """The name of the video codec."""
         return str(self._video.codec_context.name)
 
+    @property
+    def transport(self) -> str:
+        """How RTP comes: "tcp", "udp", or empty where the source is none of RTSP's."""
+        return self._order.transport if kind_of(self._order.location) in ("rtsp", "rtsps") else ""
+
     def pictures(self) -> Generator[Picture, None, None]:
         """Yield pictures until told to stop.
 

@@ -105,8 +105,7 @@ class Worker:
         self._counting = threading.Lock()
         self._counter: Counter[str] = Counter()
         self._reconnect = Reconnect(random, outage)
-        self._kind = kind_of(order.source.location)
-        self._intake = Intake(order.max_fps, live=self._kind != "file")
+        self._intake = Intake(order.max_fps, live=kind_of(order.source.location) != "file")
         self._views = Views(order.views, order.light)
         # Replaced whole by `listen`; taken by the main thread between two frames.
         self._ordered = order.views
@@ -164,7 +163,7 @@ class Worker:
         self._ahead = picture.ahead
         if taken.first:
             self._live = True
-            self.post(Connected(source.codec, frame.width, frame.height, self._transport))
+            self.post(Connected(source.codec, frame.width, frame.height, source.transport))
         self._reconnect.frame(picture.at)
         if taken.verdict is Verdict.RATE:
             self._tally(DropReason.RATE)
@@ -172,10 +171,6 @@ class Worker:
             self._tally(DropReason.BUSY)
         else:
             self._hand_over(self._free.popleft(), frame, picture)
-
-    @property
-    def _transport(self) -> str:
-        return self._order.source.transport if self._kind in ("rtsp", "rtsps") else ""
 
     def _hand_over(self, slot: int, frame: VideoFrame, picture: Picture) -> None:
         began = time.perf_counter()
