@@ -350,6 +350,17 @@ def test_the_clock_of_a_camera_is_reported_where_it_tells_it() -> None:
         assert capture.status().clock_ahead is None
 
 
+def test_what_was_lost_while_the_stream_was_opened_is_not_believed() -> None:
+    """FFmpeg reads half a second of a stream to know it, and gives it afterwards."""
+    with FakeCamera(Scene(fps=25, grain=8)) as camera, camera.faults(loss=0.2):
+        source = Source(SourceOrder(camera.url, transport="udp"), Event(), lambda _: None, read_timeout=1.4)
+        with contextlib.closing(source.pictures()) as pictures:
+            first = next(pictures)
+        source.close()
+        assert first.gap
+        assert first.lost > 0
+
+
 def test_a_camera_that_breaks_the_standard_harmlessly_is_seen_when_decoded_leniently() -> None:
     """A strict opening gives nothing of it, and what is damaged is damaged in a lenient one too."""
     with FakeCamera(Scene(fps=25)) as camera:

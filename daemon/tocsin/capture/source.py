@@ -27,6 +27,9 @@ _FILE_RATE = 25.0
 
 _SLICE = 1.0
 
+_PROBED = 1.0
+"""Seconds in which what was read while opening is decoded; of which of it packets were lost, nothing tells."""
+
 _EARLY = 0.05
 """Seconds by which a wait that came to its limit may seem shorter."""
 
@@ -83,7 +86,10 @@ class Source:
         self._stop = stop
         self._promise = promise
         self._read_timeout = read_timeout
-        self._container, self._video = self._open(turn)
+        with Complaints() as heard:
+            self._container, self._video = self._open(turn)
+            self._lost = heard.take().lost
+        self._doubtful_until = time.monotonic() + _PROBED if self._lost else 0.0
         context = self._video.codec_context
         self._numbers = FrameNumbers(context.extradata) if context.name == "h264" else None
         self._packet = 0
@@ -177,6 +183,8 @@ class Source:
         self._packet += 1
         packet.opaque = self._packet
         gap = self._numbers is not None and self._numbers.gap(bytes(packet))
+        gap = gap or time.monotonic() < self._doubtful_until
+        lost, self._lost = self._lost, 0
         began = time.perf_counter()
         frames: Sequence[object] = ()
         failed = False
@@ -188,14 +196,15 @@ class Source:
         said = heard.take()
         complaints = said.errors + said.cut_off if self._strict else said.errors - said.aside
         damaged = failed or complaints > 0
-        if damaged or gap or said.lost or not frames:
+        lost += said.lost
+        if damaged or gap or lost or not frames:
             yield Picture(
                 None,
                 time.monotonic(),
                 0.0 if frames else seconds,
                 damaged,
                 packet=self._packet,
-                lost=said.lost,
+                lost=lost,
                 gap=gap,
                 at_keyframe=damaged and packet.is_keyframe,
                 hollow=said.errors > 0 and said.errors == said.empty,
