@@ -19,7 +19,8 @@ _WARNING, _ERROR = av.logging.WARNING, av.logging.ERROR
         ([(_WARNING, "rtsp", "max delay reached. need to consume packet\n")], Said()),
         ([(_ERROR, "h264", "error while decoding MB 38 5\n")], Said(errors=1)),
         ([(_WARNING, "h264", "Increasing reorder buffer to 2\n")], Said()),
-        ([(_ERROR, "rtsp", "method SETUP failed: 461\n")], Said()),
+        ([(_ERROR, "rtsp", "method SETUP failed: 404\n")], Said()),
+        ([(_ERROR, "rtsp", "method SETUP failed: 461\n")], Said(by_tcp=True)),
         ([(_WARNING, "rtsp", "UDP timeout, retrying with TCP\n")], Said(by_tcp=True)),
     ],
 )
@@ -35,3 +36,11 @@ def test_what_is_said_is_heard_once_and_not_printed(capfd: pytest.CaptureFixture
         assert complaints.take() == Said(errors=1)
         assert complaints.take() == Said()
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_was_said_before_is_heard_again() -> None:
+    """PyAV leaves out a line that repeats the last one, unless told otherwise."""
+    with Complaints() as complaints:
+        for _ in range(3):
+            av.logging.log(_ERROR, "rtsp", "UDP timeout, retrying with TCP")
+            assert complaints.take().by_tcp

@@ -10,7 +10,7 @@ from typing import Self
 import av.logging
 
 _LOST = re.compile(r"RTP: missed (\d+) packets")
-_BY_TCP = re.compile(r"UDP timeout, retrying with TCP")
+_BY_TCP = re.compile(r"UDP timeout, retrying with TCP|method SETUP failed: 461")
 _DECODERS = frozenset({"h264", "hevc", "mjpeg", "mpeg4", "av1", "libdav1d", "vp8", "vp9"})
 
 
@@ -31,6 +31,9 @@ class Complaints:
 
     def __enter__(self) -> Self:
         av.logging.set_level(av.logging.WARNING)
+        av.logging.set_skip_repeated(
+            False
+        )  # a line that was said before, by another opening too, says as much
         self._capture = av.logging.Capture(local=True)
         self._lines = self._capture.__enter__()
         return self

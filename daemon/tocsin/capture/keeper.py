@@ -109,6 +109,7 @@ class Keeper:
         self._number = 0
         self._told: SourceFault | None = None
         self._excused_until = 0.0
+        self._from_memory = False
         self.status = StreamStatus(order.stream, StreamState.CONNECTING, time.monotonic())
 
     def tend(self, now: float) -> None:
@@ -237,6 +238,7 @@ class Keeper:
                     codec=report.codec,
                     size=f"{report.width}x{report.height}",
                 )
+                self._tell_memory(report.from_memory)
                 self._turn(StreamState.LIVE)
             case Broken():
                 self._broken(report)
@@ -280,6 +282,15 @@ class Keeper:
         self._observe.quarantined(stream, counts.quarantined)
         for reason, n in counts.dropped.items():
             self._observe.dropped(stream, reason, n)
+
+    def _tell_memory(self, from_memory: bool) -> None:
+        """Say once that the name server fails, though the stream is up: nothing else would show it."""
+        if from_memory and not self._from_memory:
+            log.warning(
+                "the name server fails, and the stream is read at its last known address",
+                stream=self._order.stream,
+            )
+        self._from_memory = from_memory
 
     def _broken(self, report: Broken) -> None:
         stream = self._order.stream

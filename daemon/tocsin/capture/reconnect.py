@@ -16,8 +16,10 @@ _GAPS = ((10.0, 1.5), (60.0, 7.0))
 _LAST_GAP = 30.0
 """... and two a minute afterwards, so that a camera that is gone is not hammered and one that is back is seen."""
 
-_AUTH_GAP = 300.0
-"""Cameras lock an account after a few wrong passwords; twelve tries an hour keep it open."""
+_LOGIN_GAP = 335.0
+"""Five minutes at least, jitter and all: cameras lock an account after a few wrong passwords."""
+
+_LOGIN = frozenset({SourceFault.AUTH, SourceFault.AUTH_UNSUPPORTED})
 
 _HEALTHY_AFTER = 10.0
 """Good frames for so long end an outage; a camera that accepts and resets at once never gets there."""
@@ -49,8 +51,8 @@ class Reconnect:
         fresh = self._outage_since is None
         if self._outage_since is None:
             self._outage_since = now
-        if fault is SourceFault.AUTH:
-            gap = _AUTH_GAP
+        if fault in _LOGIN:
+            gap = _LOGIN_GAP
         elif fresh:
             gap = _FIRST_GAP
         else:

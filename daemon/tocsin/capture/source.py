@@ -3,6 +3,7 @@
 Only the thread that calls `pictures` ever touches the container: closing it from another one can crash FFmpeg.
 """
 
+import errno
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,8 +15,13 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from tocsin.capture.address import accepts, target
+from tocsin.capture.address import Target, accepts, target
+from tocsin.capture.challenge import DEADLINE as ASKING
+from tocsin.capture.challenge import insecure, refused
+from tocsin.capture.complaints import Complaints
 from tocsin.capture.fileclock import FileClock
+from tocsin.capture.names import DEADLINE as RESOLVING
+from tocsin.capture.names import Resolver
 from tocsin.capture.order import SourceOrder
 from tocsin.capture.why import OPEN_TIMEOUT, broken, kind_of, unopened
 from tocsin.errors import SourceError, SourceFault
@@ -46,8 +52,8 @@ class Source:
     """One opening of a stream.
 
     `promise` is called with the seconds after which the caller may be believed dead, before everything that can
-    take long. `read_timeout`: the seconds without data that count as a stall when they pass twice. `turn` picks
-    among the addresses of the host. Raises SourceError when it cannot be opened.
+    take long. `read_timeout`: the seconds without data that count as a stall when they pass twice. `names` is kept
+    over all openings of a stream. Raises SourceError when it cannot be opened.
     """
 
     def __init__(
@@ -57,13 +63,13 @@ class Source:
         promise: Callable[[float], None],
         *,
         read_timeout: float,
-        turn: int = 0,
+        names: Resolver | None = None,
     ) -> None:
         self._order = order
         self._stop = stop
         self._promise = promise
         self._read_timeout = read_timeout
-        self._container, self._video = self._open(turn)
+        self._container, self._video = self._open(names or Resolver())
         rate = self._video.average_rate
         self.rate: float | None = float(rate) if rate else None
 
@@ -71,6 +77,11 @@ class Source:
     def codec(self) -> str:
         """The name of the video codec."""
         return str(self._video.codec_context.name)
+
+    @property
+    def transport(self) -> str:
+        """What really carries the pictures: "tcp" or "udp", or "" for a file or device."""
+        return self._transport
 
     def pictures(self) -> Iterator[Picture]:
         """Yield pictures until told to stop.
@@ -140,21 +151,20 @@ class Source:
                 return
             yield from _decode(packet)
 
-    def _open(self, turn: int) -> tuple[InputContainer, VideoStream]:
-        found = target(self._order, turn)
+    def _open(self, names: Resolver) -> tuple[InputContainer, VideoStream]:
+        self._promise(RESOLVING + 2)
+        found = target(self._order, names, read_timeout=self._read_timeout)
         self._promise(2 * OPEN_TIMEOUT + 5)
         began = time.monotonic()
         try:
-            container = av.open(
-                found.url,
-                timeout=(OPEN_TIMEOUT, self._read_timeout),
-                format=found.format,
-                options=found.options,
-            )
+            container, by_tcp = self._called(found)
         except (av.error.FFmpegError, OSError) as error:
-            late = time.monotonic() - began >= OPEN_TIMEOUT - 0.1
-            connects = late and found.peer is not None and accepts(found.peer)
-            raise unopened(error, self._order.location, late=late, connects=connects) from error
+            fault = self._unopened(error, found, time.monotonic() - began)
+            if names.from_memory:
+                where = f"{fault} (where it was when the name server last answered, for now that fails)"
+                fault = SourceError(fault.fault, where)
+            raise fault from error
+        self._transport = "" if found.door is None else "tcp" if by_tcp or found.silence is None else "udp"
         if not container.streams.video:
             container.close()
             raise SourceError(SourceFault.UNSUPPORTED, "expected a video track, found none")
@@ -164,6 +174,36 @@ class Source:
         video.codec_context.thread_count = 1
         video.codec_context.options = {"err_detect": "explode"}
         return container, video
+
+    def _called(self, found: Target) -> tuple[InputContainer, bool]:
+        """Return what av.open makes of it, and whether FFmpeg had to ask for TCP instead of UDP."""
+        level = av.logging.get_level()
+        try:
+            with Complaints() as complaints:
+                container = av.open(
+                    found.url,
+                    timeout=(OPEN_TIMEOUT, self._read_timeout),
+                    format=found.format,
+                    options=found.options,
+                )
+                return container, complaints.take().by_tcp
+        finally:
+            av.logging.set_level(level)
+
+    def _unopened(self, error: Exception, found: Target, seconds: float) -> SourceError:
+        """Say why it did not open; a camera that refuses a login or a certificate is asked for more."""
+        door = found.door
+        if door is not None and isinstance(error, av.error.HTTPUnauthorizedError):
+            self._promise(ASKING + 2)
+            return refused(door, self._order.username)
+        limit = min(OPEN_TIMEOUT, found.silence or OPEN_TIMEOUT)
+        late = seconds >= limit - 0.1
+        if door is not None and door.is_secure and getattr(error, "errno", None) == errno.EIO and not late:
+            self._promise(ASKING + 2)
+            if (fault := insecure(door)) is not None:
+                return fault
+        connects = late and door is not None and accepts(door.peer)
+        return unopened(error, self._order.location, late=late, connects=connects, limit=limit)
 
 
 def _decode(packet: "Packet[VideoStream]") -> Iterator[tuple[VideoFrame | None, float, bool]]:

@@ -57,11 +57,15 @@ class FrameRecord:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The source is open and gave its first clean picture, which has this size in pixels; once per opening."""
+    """The source is open and gave its first clean picture, which has this size in pixels; once per opening.
+
+    `from_memory`: at the last known address of its host, since the name server fails.
+    """
 
     codec: str
     width: int
     height: int
+    from_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +191,12 @@ def _view_record(body: dict[str, Any]) -> ViewRecord:
 
 
 def _connected(body: dict[str, Any]) -> Connected:
-    return Connected(str(body["codec"]), int(body["width"]), int(body["height"]))
+    return Connected(
+        str(body["codec"]),
+        int(body["width"]),
+        int(body["height"]),
+        from_memory=bool(body["from_memory"]),
+    )
 
 
 def _broken(body: dict[str, Any]) -> Broken:

@@ -18,6 +18,7 @@ import cv2
 from av.video.frame import VideoFrame
 
 from tocsin.capture.mailbox import SLOTS, Mailbox
+from tocsin.capture.names import Resolver
 from tocsin.capture.order import Order
 from tocsin.capture.pace import Pace, Silence
 from tocsin.capture.quarantine import Drought, Quarantine
@@ -107,7 +108,7 @@ class Worker:
         self._rate = Rate(order.max_fps)
         self._drought = Drought()
         self._live = False
-        self._turn = 0
+        self._names = Resolver()
 
     def run(self) -> None:
         """Open the stream again and again until told to stop."""
@@ -131,7 +132,9 @@ class Worker:
         """Open the stream and receive until it breaks (raises SourceError) or the worker is told to stop."""
         self._live = False
         timeout = self._rate.read_timeout
-        source = Source(self._order.source, self._stop, self._promise, read_timeout=timeout, turn=self._turn)
+        source = Source(
+            self._order.source, self._stop, self._promise, read_timeout=timeout, names=self._names
+        )
         self._rate.opened(source.rate)
         self._drought.opened()
         quarantine = Quarantine()
@@ -163,7 +166,7 @@ class Worker:
         assert frame is not None, "only a picture is clean"
         if not self._live:
             self._live = True
-            self.post(Connected(codec, frame.width, frame.height))
+            self.post(Connected(codec, frame.width, frame.height, from_memory=self._names.from_memory))
         self._reconnect.frame(picture.at)
         if picture.seam:
             self._silence.seam()
@@ -209,7 +212,7 @@ class Worker:
         if error.fault is SourceFault.STALL:
             self._rate.stalled()
         if not self._live:
-            self._turn += 1  # the host may have another address that works
+            self._names.failed()  # the host may have another address that works
         gap = self._reconnect.failed(error.fault, time.monotonic())
         self._promise(gap)
         self.post(Broken(error.fault, str(error), self._live, gap))

@@ -14,14 +14,13 @@ from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from threading import Event
 from typing import Any
-from urllib.parse import urlsplit
 
 import cv2
 from av.video.frame import VideoFrame
 
 from tocsin.capture import mailbox
-from tocsin.capture.address import resolve
 from tocsin.capture.mailbox import Mailbox
+from tocsin.capture.names import Resolver
 from tocsin.capture.order import Order, SourceOrder
 from tocsin.capture.pace import Pace
 from tocsin.capture.quarantine import Drought, Quarantine
@@ -214,20 +213,16 @@ class _Watch:
 
 def _open(source: SourceOrder, read_timeout: float) -> Source:
     """Open a source: of several addresses of its host the first that works, which a worker finds in turn."""
-    turn = 0
+    names = Resolver()
+    tries = 0
     while True:
         try:
-            return Source(source, Event(), lambda _: None, read_timeout=read_timeout, turn=turn)
+            return Source(source, Event(), lambda _: None, read_timeout=read_timeout, names=names)
         except SourceError as error:
-            turn += 1
-            if error.fault not in _ELSEWHERE or turn >= _addresses(source.location):
+            tries += 1
+            if error.fault not in _ELSEWHERE or tries >= names.count:
                 raise
-
-
-def _addresses(location: str) -> int:
-    """The number of addresses to be tried; FFmpeg itself tries all of them but for plain RTSP."""
-    parts = urlsplit(location)
-    return len(resolve(parts.hostname or "", parts.port or 0)) if parts.scheme == "rtsp" else 1
+            names.failed()
 
 
 def _png(frame: VideoFrame) -> bytes:
