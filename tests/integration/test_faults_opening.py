@@ -185,6 +185,16 @@ def test_a_refused_password_is_told_and_never_shown(scheme: Any, capfd: pytest.C
     assert not any(word in said + out + err for word in ("wr0ng", "r1ght"))
 
 
+@pytest.mark.parametrize("scheme", ["Basic", "Digest"])
+@pytest.mark.parametrize("password", ["p@ss:/?#[]% +", "wörd %40 !$&'()*,;="], ids=["marks", "letters"])
+def test_an_odd_password_opens_the_camera(scheme: Any, password: str) -> None:
+    """FFmpeg decodes what was encoded for it, and no more."""
+    with FakeCamera(Scene(fps=10), login=Login("viewer", password, scheme=scheme)) as camera:
+        found = SourceOrder(camera.url, username="viewer", password=password)
+        Source(found, Event(), lambda _: None, read_timeout=1.5).close()
+        assert _logins(camera) == 1
+
+
 @pytest.mark.fault(12)
 def test_a_digest_that_ffmpeg_cannot_do_is_no_wrong_password() -> None:
     """The sentence says what to set in the camera; the password, which is right, is shown to nobody."""
