@@ -198,6 +198,11 @@ def test_damage_is_quarantined_until_a_clean_keyframe() -> None:
         capture.wait_count("decode_errors")
 
 
+PLAYLIST = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.apple.mpegurl\r\n\r\n#EXTM3U\nfile:///etc/passwd\n"
+)
+
+
 @pytest.mark.parametrize(
     ("answer", "scheme", "words"),
     [
@@ -205,6 +210,7 @@ def test_damage_is_quarantined_until_a_clean_keyframe() -> None:
         pytest.param(b"no camera\r\n\r\n", "rtsp", "no RTSP", id="RTSP that answers garbage"),
         pytest.param(None, "http", "closed the connection", id="HTTP that closes at once"),
         pytest.param(b"no camera\r\n\r\n", "http", "no Motion JPEG", id="HTTP that answers garbage"),
+        pytest.param(PLAYLIST, "http", "no Motion JPEG", id="HTTP that answers a playlist of files"),
     ],
 )
 def test_a_camera_that_answers_nonsense_is_tried_again_soon(

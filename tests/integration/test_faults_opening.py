@@ -29,6 +29,7 @@ from support.wait import SCALE, until
 from tocsin.capture import process, worker
 from tocsin.capture.keeper import StreamState
 from tocsin.capture.mailbox import Mailbox, create
+from tocsin.capture.names import Resolver
 from tocsin.capture.order import SourceOrder, Transport
 from tocsin.capture.source import Source
 from tocsin.capture.worker import Worker
@@ -304,6 +305,34 @@ def test_a_bad_certificate_is_a_fault_of_its_own(
         assert camera.requests == []
         with metered(order(url, tls_verify=False)) as capture:
             capture.wait_metric("stream_connects_total")
+
+
+class _Remembered(Resolver):
+    """Knows an address from before the name server died."""
+
+    def find(self, host: str, port: int) -> str:
+        self.from_memory = True
+        return "127.0.0.1"
+
+
+def test_a_certificate_is_checked_for_the_name_also_at_a_remembered_address(
+    certificates: Certificates,
+) -> None:
+    """A dead name server neither keeps a camera down that TLS protects, nor lets another one in."""
+    authority = str(certificates.authority)
+    with FakeCamera(Scene(fps=10)) as camera, TlsFront(camera.port, certificates.sign("named")) as front:
+
+        def source(name: str) -> Source:
+            found = SourceOrder(f"rtsps://{name}:{front.port}/stream1", ca_file=authority)
+            return Source(found, Event(), lambda _: None, read_timeout=1.5, names=_Remembered())
+
+        source("camera.test").close()
+        until(lambda: camera.requests[-1].method == "TEARDOWN", 5.0, "the end of the stream")
+        asked = len(camera.requests)
+        with pytest.raises(SourceError, match=r"not for other\.test.*last answered"):
+            source("other.test")
+        assert len(camera.requests) == asked
+        assert front.refused == 1
 
 
 @pytest.mark.fault(26)

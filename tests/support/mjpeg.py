@@ -20,11 +20,13 @@ class FakeMjpegCamera:
     """A camera on a free port of 127.0.0.1; the knobs that matter here are silent, status (by GET), stall, freeze.
 
     JPEG carries full-range YUV: luma values differ a little from the scene's, numbers read the same.
+    `heads` holds the requests as they came.
     """
 
     def __init__(self, scene: Scene | None = None) -> None:
         self.faults = Faults()
         self.accepted: list[float] = []
+        self.heads: list[str] = []
         self.playing = 0
         self.port = 0
         self._scene = scene or Scene()
@@ -90,7 +92,7 @@ class FakeMjpegCamera:
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        self.heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
         if self.faults.strikes("silent"):
             await reader.read()
             return

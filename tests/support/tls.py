@@ -48,7 +48,7 @@ def _openssl(*arguments: str | Path) -> None:
 class TlsFront:
     """Takes connections by TLS on a free port of 127.0.0.1 and passes them on to another port as they are.
 
-    `greeted` counts the handshakes that came to a good end, `refused` those that the client broke off.
+    `refused` counts the handshakes that the client broke off; FFmpeg breaks off only after its end.
     """
 
     def __init__(self, port: int, certificate: Path) -> None:
@@ -57,7 +57,7 @@ class TlsFront:
         self._context.load_cert_chain(certificate)
         self._loop = LoopThread("TLS front")
         self._writers: set[asyncio.StreamWriter] = set()  # touched in the loop's thread only
-        self.greeted = self.refused = 0
+        self.refused = 0
         self.port = 0
 
     def __enter__(self) -> Self:
@@ -82,9 +82,8 @@ class TlsFront:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
-            await writer.start_tls(self._context)
             writer.transport.get_protocol()._over_ssl = True  # type: ignore[attr-defined]  # Python 3.11 forgets it
-            self.greeted += 1
+            await writer.start_tls(self._context)
         except (OSError, ConnectionError):
             self.refused += 1
             writer.transport.abort()

@@ -61,6 +61,7 @@ class Seen:
     `rate` is in frames a second, measured over `watched`; each `keyframe_every` frames one is a keyframe; both are
     None where too little came. `declared` is what the stream says of its rate. `damaged` counts frames after the
     first clean one that cannot be believed. `light` is that of the whole frame, shrunk to the detector's input.
+    `transport` is what really carried it, "" for a file or device.
     """
 
     codec: str
@@ -76,6 +77,7 @@ class Seen:
     light: Light
     correction: Correction
     reason: Reason
+    transport: str = ""
 
 
 def main(task: Task, connection: Connection) -> None:
@@ -119,6 +121,7 @@ def seen_from(message: dict[str, Any]) -> Seen:
         light=Light(**{name: float(value) for name, value in dict(message["light"]).items()}),
         correction=Correction(message["correction"]),
         reason=Reason(message["reason"]),
+        transport=str(message["transport"]),
     )
 
 
@@ -207,6 +210,7 @@ class _Watch:
             light=whole.light,
             correction=whole.correction,
             reason=whole.reason,
+            transport=source.transport,
         )
         return seen, _png(frame) if self._task.picture else None
 
