@@ -19,6 +19,7 @@ from support.camera import FakeCamera
 from support.capturing import order
 from support.daemon import Daemon
 from support.metered import Metered, metered
+from support.mjpeg import FakeMjpegCamera
 from support.nameserver import NameServer
 from support.process import command_line, descendants
 from support.receiver import Receiver
@@ -209,6 +210,38 @@ def test_a_digest_that_ffmpeg_cannot_do_is_no_wrong_password() -> None:
             assert capture.metric(FAILURES, reason="auth") == 0
         assert any(request.method == "DESCRIBE" for request in camera.requests)
         assert _logins(camera) == 0
+
+
+@pytest.mark.parametrize(
+    ("login", "fault"),
+    [
+        (Login("viewer", "r1ght", scheme="Basic"), SourceFault.AUTH),
+        (Login("viewer", "r1ght"), SourceFault.AUTH),
+        (Login("viewer", "r1ght", algorithm="SHA-256"), SourceFault.AUTH_UNSUPPORTED),
+    ],
+    ids=["Basic", "Digest MD5", "Digest SHA-256"],
+)
+def test_a_login_over_http_is_told_in_the_same_words(login: Login, fault: SourceFault) -> None:
+    """The right password opens the camera where FFmpeg can show it."""
+    with FakeMjpegCamera(login=login) as camera:
+        for password, opens in (("wrong", False), ("r1ght", fault is SourceFault.AUTH)):
+            found = SourceOrder(camera.url, username="viewer", password=password)
+            with ExitStack() as fails:
+                caught = None if opens else fails.enter_context(pytest.raises(SourceError))
+                Source(found, Event(), lambda _: None, read_timeout=1.5).close()
+            assert caught is None or caught.value.fault is fault
+
+
+def test_a_forbidden_stream_is_no_wrong_password() -> None:
+    """The camera knows who asks, and says no; nobody asks it again for five minutes."""
+    with (
+        FakeCamera() as camera,
+        camera.faults(status={"DESCRIBE": 403}),
+        metered(order(camera.url)) as capture,
+    ):
+        _failed(capture, "auth")
+        assert "give the user the right to watch" in capture.status().message
+        assert len(camera.accepted) == 1
 
 
 def test_a_camera_that_wants_a_login_that_is_not_configured_says_so() -> None:

@@ -1,12 +1,14 @@
 """A fake HTTP camera: Motion JPEG as multipart/x-mixed-replace, with the same scenes and knobs as the RTSP one."""
 
 import asyncio
+import re
 import time
 from types import TracebackType
 from typing import Self
 
 import cv2
 
+from support.access import Login
 from support.faults import Faults
 from support.loop import LoopThread
 from support.scene import Projector, Scene, Shot
@@ -23,13 +25,13 @@ class FakeMjpegCamera:
     `heads` holds the requests as they came.
     """
 
-    def __init__(self, scene: Scene | None = None) -> None:
+    def __init__(self, scene: Scene | None = None, *, login: Login | None = None) -> None:
         self.faults = Faults()
         self.accepted: list[float] = []
         self.heads: list[str] = []
         self.playing = 0
         self.port = 0
-        self._scene = scene or Scene()
+        self._scene, self._login = scene or Scene(), login
         self._loop = LoopThread("fake MJPEG camera")
         self._writers: set[asyncio.StreamWriter] = set()  # touched in the loop's thread only
 
@@ -100,6 +102,12 @@ class FakeMjpegCamera:
         if "GET" in self.faults.status:
             self.faults.fired["status"] += 1
             status = self.faults.status["GET"]
+        authorization = re.search(r"(?im)^authorization: *(.+?)\r?$", self.heads[-1])
+        if self._login and not self._login.admits("GET", authorization[1] if authorization else None):
+            challenge = f"WWW-Authenticate: {self._login.challenge()}\r\n"
+            writer.write(f"HTTP/1.1 401 Unauthorized\r\n{challenge}Content-Length: 0\r\n\r\n".encode())
+            await writer.drain()
+            return
         kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}" if status == 200 else "text/plain"
         head = f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n"
         writer.write(head.encode())

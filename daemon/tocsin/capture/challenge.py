@@ -141,7 +141,7 @@ def _connect(door: Door, until: float) -> socket.socket:
     line = socket.create_connection(door.peer, _left(until))
     if not door.is_secure:
         return line
-    # here and not above: it is 2 MB that most workers never need
+    # here and not above: 1 MB that most workers never need
     import ssl
 
     host = urlsplit(door.location).hostname

@@ -31,15 +31,15 @@ class Complaints:
 
     def __enter__(self) -> Self:
         av.logging.set_level(av.logging.WARNING)
-        av.logging.set_skip_repeated(
-            False
-        )  # a line that was said before, by another opening too, says as much
+        # Of a line that is like the last one, of another opening too, it says nothing unless told to.
+        av.logging.set_skip_repeated(False)
         self._capture = av.logging.Capture(local=True)
         self._lines = self._capture.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._capture.__exit__(None, None, None)
+        av.logging.set_skip_repeated(True)
         av.logging.set_level(None)
 
     def take(self) -> Said:
