@@ -146,6 +146,19 @@ def test_an_address_is_kept_until_it_fails(server: _NameServer) -> None:
     assert resolver.find("camera", 554) == "::1"
 
 
+def test_an_address_that_was_not_tried_has_not_failed(server: _NameServer) -> None:
+    """An opening that fails for its name says nothing about the address that worked before."""
+    server.addresses = ("10.0.0.7", "10.0.0.8")
+    resolver = Resolver()
+    assert resolver.find("camera", 554) == "10.0.0.7"
+    server.error = DENIED
+    with pytest.raises(SourceError):
+        resolver.find("camera", 554)
+    resolver.failed()
+    server.error = None
+    assert resolver.find("camera", 554) == "10.0.0.7"
+
+
 @pytest.mark.parametrize("host", ["10.0.0.7", "fd00::7"])
 def test_an_address_is_no_question(host: str, server: _NameServer) -> None:
     """No name server is asked for it, and no thread is started."""

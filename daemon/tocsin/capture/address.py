@@ -59,25 +59,33 @@ def target(order: SourceOrder, names: Resolver | None = None, *, read_timeout: f
     if "://" not in location:
         return Target(location, None, {"protocol_whitelist": "file"})
     parts = urlsplit(location)
-    names = names or Resolver()
     assert parts.hostname, "the configuration refuses a URL without a host"
+    names = names or Resolver()
     port = parts.port or _PORTS[parts.scheme]
     address = names.find(parts.hostname, port)
-    authorities = order.ca_file or _CERTIFICATES
-    door = Door(location, (address, port), order.tls_verify, authorities)
-    options = {"tls_verify": "1" if order.tls_verify else "0", "ca_file": authorities}
-    if not door.is_secure:
+    door = Door(location, (address, port), order.tls_verify, order.ca_file or _CERTIFICATES)
+    options = {"tls_verify": "1" if order.tls_verify else "0", "ca_file": door.ca_file}
+    if not door.is_secure or names.from_memory:
         location = with_host(location, address)
-    elif names.from_memory:
-        location = with_host(location, address)
-        options["verifyhost"] = parts.hostname
+        options |= {"verifyhost": parts.hostname} if door.is_secure else {}
     url = with_credentials(location, order.username, order.password)
     if parts.scheme in ("http", "https"):
         options["protocol_whitelist"] = "http,https,tcp,tls,crypto,httpproxy"
-        if not is_address(parts.hostname):  # one server may have many names
+        if not is_address(parts.hostname):
+            # one server may have many names; one that it redirects to hears this name too
             options["headers"] = f"Host: {host_of(parts)}\r\n"
         return Target(url, "mpjpeg", options, door)
-    _check_login(url)
+    return _rtsp(url, options, door, silence=_silence(order, read_timeout))
+
+
+def _rtsp(url: str, options: dict[str, str], door: Door, silence: float | None) -> Target:
+    login = urlsplit(url).netloc.rpartition("@")[0]
+    if len(login) > _LOGIN_BYTES:
+        raise SourceError(
+            SourceFault.AUTH,
+            f"expected a user name and password of {_LOGIN_BYTES} letters and digits together at most (others count"
+            f" three or more), found {len(login)}: FFmpeg would cut them off",
+        )
     options |= {
         "rtsp_transport": "tcp",
         "allowed_media_types": "video",
@@ -86,22 +94,16 @@ def target(order: SourceOrder, names: Resolver | None = None, *, read_timeout: f
         "probesize": "65536",
         "analyzeduration": "500000",
     }
-    if order.transport != "udp" or door.is_secure:
-        return Target(url, "rtsp", options, door)
-    # where the camera refuses UDP, or nothing comes by it, FFmpeg asks for TCP; a slow camera is not silent
-    silence = max(_UDP_SILENCE, read_timeout + 0.5)
-    options |= {"rtsp_transport": "udp+tcp", "timeout": str(round(silence * 1e6))}
+    if silence is not None:
+        options |= {"rtsp_transport": "udp+tcp", "timeout": str(round(silence * 1e6))}
     return Target(url, "rtsp", options, door, silence)
 
 
-def _check_login(url: str) -> None:
-    login = urlsplit(url).netloc.rpartition("@")[0]
-    if len(login) > _LOGIN_BYTES:
-        raise SourceError(
-            SourceFault.AUTH,
-            f"expected a user name and password of {_LOGIN_BYTES} letters and digits together at most (others count"
-            f" three or more), found {len(login)}: FFmpeg would cut them off",
-        )
+def _silence(order: SourceOrder, read_timeout: float) -> float | None:
+    """Return the seconds without a packet by UDP after which FFmpeg asks for TCP; a slow camera is not silent."""
+    if order.transport != "udp" or not order.location.startswith("rtsp:"):
+        return None
+    return max(_UDP_SILENCE, read_timeout + 0.5)
 
 
 def accepts(peer: tuple[str, int]) -> bool:

@@ -27,6 +27,7 @@ class Resolver:
         self._known: tuple[str, ...] = ()
         self._failed: set[str] = set()
         self._address = ""
+        self._is_tried = False
         self.from_memory = False
 
     @property
@@ -36,7 +37,9 @@ class Resolver:
 
     def find(self, host: str, port: int) -> str:
         """Return the address to be tried now. Raises SourceError(DNS)."""
+        self._is_tried = False
         self._learn(host, port)
+        self._is_tried = True
         if self._address not in self._known or self._address in self._failed:
             fresh = [address for address in self._known if address not in self._failed]
             if not fresh:
@@ -46,7 +49,8 @@ class Resolver:
 
     def failed(self) -> None:
         """Take note that the address found last did not work: another one is tried next, if there is any."""
-        self._failed.add(self._address)
+        if self._is_tried:
+            self._failed.add(self._address)
 
     def _learn(self, host: str, port: int) -> None:
         if is_address(host):
@@ -59,10 +63,10 @@ class Resolver:
         # one that is still open is waited for again: a name server that is dead for a week costs one thread
         self._question = question = question or _Question(host, port)
         in_time = question.wait(DEADLINE)
-        found = question.found if in_time else ()
+        found, denied = (question.found, question.is_denied) if in_time else ((), False)
         self._known = found or self._known
         self.from_memory = not found
-        if not found and (question.is_denied or not self._known):
+        if not found and (denied or not self._known):
             reason = question.why if in_time else f"no answer within {DEADLINE:g} s"
             raise SourceError(SourceFault.DNS, f"expected the name server to know {host}, found: {reason}")
 
