@@ -69,7 +69,11 @@ class Source:
         self._stop = stop
         self._promise = promise
         self._read_timeout = read_timeout
-        self._container, self._video = self._open(names or Resolver())
+        self._transport = ""
+        with Complaints() as heard:
+            self._container, self._video = self._open(names or Resolver())
+            if heard.take().by_tcp:
+                self._transport = "tcp"
         rate = self._video.average_rate
         self.rate: float | None = float(rate) if rate else None
 
@@ -80,7 +84,7 @@ class Source:
 
     @property
     def transport(self) -> str:
-        """What really carries the pictures: "tcp" or "udp", or "" for a file or device."""
+        """What really carries RTP: "tcp" or "udp", or empty where the source is none of RTSP's."""
         return self._transport
 
     def pictures(self) -> Iterator[Picture]:
@@ -157,14 +161,20 @@ class Source:
         self._promise(2 * OPEN_TIMEOUT + 5)
         began = time.monotonic()
         try:
-            container, by_tcp = self._called(found)
+            container = av.open(
+                found.url,
+                timeout=(OPEN_TIMEOUT, self._read_timeout),
+                format=found.format,
+                options=found.options,
+            )
         except (av.error.FFmpegError, OSError) as error:
             fault = self._unopened(error, found, time.monotonic() - began)
             if names.from_memory:
                 where = f"{fault} (where it was when the name server last answered, for now that fails)"
                 fault = SourceError(fault.fault, where)
             raise fault from error
-        self._transport = "" if found.door is None else "tcp" if by_tcp or found.silence is None else "udp"
+        # what FFmpeg did instead only its log tells
+        self._transport = "" if found.format != "rtsp" else "udp" if found.silence else "tcp"
         if not container.streams.video:
             container.close()
             raise SourceError(SourceFault.UNSUPPORTED, "expected a video track, found none")
@@ -174,21 +184,6 @@ class Source:
         video.codec_context.thread_count = 1
         video.codec_context.options = {"err_detect": "explode"}
         return container, video
-
-    def _called(self, found: Target) -> tuple[InputContainer, bool]:
-        """Return what av.open makes of it, and whether FFmpeg had to ask for TCP instead of UDP."""
-        level = av.logging.get_level()
-        try:
-            with Complaints() as complaints:
-                container = av.open(
-                    found.url,
-                    timeout=(OPEN_TIMEOUT, self._read_timeout),
-                    format=found.format,
-                    options=found.options,
-                )
-                return container, complaints.take().by_tcp
-        finally:
-            av.logging.set_level(level)
 
     def _unopened(self, error: Exception, found: Target, seconds: float) -> SourceError:
         """Say why it did not open; a camera that refuses a login or a certificate is asked for more."""

@@ -61,7 +61,7 @@ class Seen:
     `rate` is in frames a second, measured over `watched`; each `keyframe_every` frames one is a keyframe; both are
     None where too little came. `declared` is what the stream says of its rate. `damaged` counts frames after the
     first clean one that cannot be believed. `light` is that of the whole frame, shrunk to the detector's input.
-    `transport` is what really carried it, "" for a file or device.
+    `transport` is what really carried RTP, empty where nothing did.
     """
 
     codec: str

@@ -29,7 +29,7 @@ def carried(source: SourceOrder, seen: Seen) -> str:
     """Return what really carries the pictures."""
     if "://" not in source.location:
         return "device" if source.location.startswith("/dev/") else "file"
-    return "tls" if urlsplit(source.location).scheme in ("rtsps", "https") else seen.transport
+    return {"rtsp": seen.transport, "http": "tcp"}.get(urlsplit(source.location).scheme, "tls")
 
 
 def lines(seen: Seen, source: SourceOrder) -> Iterator[str]:
