@@ -54,6 +54,7 @@ class SourceFault(StrEnum):
     DNS = "dns"
     AUTH = "auth"
     AUTH_UNSUPPORTED = "auth_unsupported"
+    TLS = "tls"
     NOT_FOUND = "not_found"
     NO_DEVICE = "no_device"
     UNSUPPORTED = "unsupported"

@@ -16,7 +16,6 @@ import av
 import numpy as np
 import pytest
 
-from support.access import Login
 from support.camera import FakeCamera
 from support.capturing import capturing, order
 from support.h264 import record
@@ -115,33 +114,6 @@ def test_pictures_beyond_the_wanted_rate_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "fault"),
-    [
-        pytest.param({"status": {"DESCRIBE": 404}}, SourceFault.NOT_FOUND, id="404"),
-        pytest.param({"silent": True}, SourceFault.HANDSHAKE_TIMEOUT, id="accepts and is silent"),
-        pytest.param({"hang_on": "DESCRIBE"}, SourceFault.HANDSHAKE_TIMEOUT, id="hangs on DESCRIBE"),
-    ],
-)
-def test_a_camera_that_cannot_be_opened_is_named_and_tried_again(
-    knobs: dict[str, object], fault: SourceFault
-) -> None:
-    """The reason is a word of the closed set, and the stream recovers by itself."""
-    with FakeCamera() as camera:
-        with camera.faults(**knobs), capturing(order(camera.url)) as capture:
-            capture.wait_count("connect_failed", fault)
-            until(lambda: capture.status().fault is fault, 5.0, "the status to say why")
-        with capturing(order(camera.url)) as capture:
-            capture.frames(1)
-
-
-def test_a_camera_that_is_down_at_start_is_tried_until_it_is_there() -> None:
-    """A closed port is no start-up failure."""
-    with FakeCamera() as camera, camera.refusing(), capturing(order(camera.url)) as capture:
-        capture.wait_count("connect_failed", "refused", at_least=2)
-        until(lambda: capture.status().fault is SourceFault.REFUSED, 5.0, "the status to say why")
-
-
-@pytest.mark.parametrize(
     "cut", [pytest.param(FakeCamera.hang_up, id="FIN"), pytest.param(FakeCamera.reset, id="RST")]
 )
 def test_a_connection_that_is_cut_comes_back(cut: Callable[[FakeCamera], int]) -> None:
@@ -175,20 +147,6 @@ def test_a_silence_over_a_reconnection_is_told() -> None:
         assert first.silence == pytest.approx(first.at - last, abs=0.3)
 
 
-def test_a_refused_password_is_tried_once_and_never_shown(capfd: pytest.CaptureFixture[str]) -> None:
-    """The account is not locked by us, and neither logs nor FFmpeg's own output hold the password."""
-    login = Login("viewer", "s3cret/with@signs")
-    with FakeCamera(login=login) as camera:
-        with capturing(order(camera.url, username="viewer", password="wr0ng/with@signs")) as capture:
-            until(lambda: capture.status().fault is SourceFault.AUTH, 15.0, "the password to be refused")
-            assert "password" in capture.status().message
-            assert len(camera.accepted) == 1
-        with capturing(order(camera.url, username=login.username, password=login.password)) as capture:
-            capture.frames(1)
-    out, err = capfd.readouterr()
-    assert not any(word in out + err for word in ("s3cret", "wr0ng"))
-
-
 def test_damage_is_quarantined_until_a_clean_keyframe() -> None:
     """No picture that is handed on after a loss of packets shows anything but the scene."""
     with FakeCamera(Scene(fps=20)) as camera, capturing(order(camera.url, transport="udp")) as capture:
@@ -198,6 +156,11 @@ def test_damage_is_quarantined_until_a_clean_keyframe() -> None:
         capture.wait_count("decode_errors")
 
 
+PLAYLIST = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.apple.mpegurl\r\n\r\n#EXTM3U\nfile:///etc/passwd\n"
+)
+
+
 @pytest.mark.parametrize(
     ("answer", "scheme", "words"),
     [
@@ -205,6 +168,7 @@ def test_damage_is_quarantined_until_a_clean_keyframe() -> None:
         pytest.param(b"no camera\r\n\r\n", "rtsp", "no RTSP", id="RTSP that answers garbage"),
         pytest.param(None, "http", "closed the connection", id="HTTP that closes at once"),
         pytest.param(b"no camera\r\n\r\n", "http", "no Motion JPEG", id="HTTP that answers garbage"),
+        pytest.param(PLAYLIST, "http", "no Motion JPEG", id="HTTP that answers a playlist of files"),
     ],
 )
 def test_a_camera_that_answers_nonsense_is_tried_again_soon(

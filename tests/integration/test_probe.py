@@ -12,14 +12,17 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
 
 from support.access import Login
+from support.blackhole import black_hole
 from support.camera import FakeCamera
 from support.capturing import order
 from support.mjpeg import FakeMjpegCamera
+from support.nameserver import NameServer
 from support.process import descendants, marked
 from support.rtspserver import RtspServer
 from support.scene import Scene
@@ -115,23 +118,30 @@ def test_a_program_gets_the_same_as_json(camera: FakeCamera) -> None:
 def test_the_next_address_of_a_host_is_tried(camera: FakeCamera, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name may have an address at which nothing listens; a wrong password ends the search."""
     asked: list[str] = []
+    known = socket.getaddrinfo
 
-    def resolve(host: str, _port: int) -> list[str]:
+    def resolve(host: str, port: int, *options: Any, **more: Any) -> list[Any]:
+        if host != "camera.example":
+            return known(host, port, *options, **more)
         asked.append(host)
-        return ["127.0.0.2", "127.0.0.1"]
+        return [(0, 0, 0, "", (address, port)) for address in ("127.0.0.2", "127.0.0.1")]
 
-    monkeypatch.setattr("tocsin.capture.address.resolve", resolve)
-    monkeypatch.setattr("tocsin.probe.look.resolve", resolve)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     url = camera.url.replace("127.0.0.1", "camera.example")
     deadline = time.monotonic() + 20 * SCALE
     one = order(url, username="viewer", password=HUSH)
     seen, _ = look(Task(one, 0.0, deadline), lambda: None)
-    assert (seen.width, set(asked)) == (1920, {"camera.example"})
-    before = len(camera.accepted)
+    assert (seen.width, len(asked)) == (1920, 2)
+    before = _logins(camera)
     with pytest.raises(SourceError) as refused:
         look(Task(order(url, username="viewer", password="wrong"), 0.0, deadline), lambda: None)
     assert refused.value.fault is SourceFault.AUTH
-    assert len(camera.accepted) == before + 1
+    assert _logins(camera) == before + 1
+
+
+def _logins(camera: FakeCamera) -> int:
+    """Return how often a stream was asked for with a password, or the proof of one."""
+    return sum(one.method == "DESCRIBE" and "authorization" in one.headers for one in camera.requests)
 
 
 def test_single_jpegs_over_http_are_read_too() -> None:
@@ -158,9 +168,74 @@ def test_a_wrong_password_is_one_sentence_without_it(camera: FakeCamera) -> None
     done = tocsin("probe", camera.url, *WITH_LOGIN, password="wrong-one")
     assert (done.returncode, done.stdout) == (75, "")
     assert re.fullmatch(
-        r"tocsin: rtsp://127\.0\.0\.1:\d+: the camera refused the user name or password .*\n", done.stderr
+        r"tocsin: rtsp://127\.0\.0\.1:\d+: the camera refused the user name or password\n", done.stderr
     )
     assert "wrong-one" not in done.stderr
+
+
+def _told(camera: FakeCamera, *options: str, password: str = HUSH) -> tuple[str, str]:
+    """Return the word and the sentence that a failed probe prints for a program."""
+    done = tocsin("probe", camera.url, *WITH_LOGIN, *options, "--json", password=password)
+    found = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (75, f"tocsin: {found['source']}: {found['message']}\n")
+    return found["fault"], found["message"]
+
+
+def test_a_program_gets_the_word_of_the_metrics(camera: FakeCamera) -> None:
+    """A wrong password is told from a digest that cannot be done, each in one word and one sentence."""
+    assert _told(camera, password="wrong-one")[0] == SourceFault.AUTH
+    with FakeCamera(login=Login("viewer", HUSH, algorithm="SHA-256")) as modern:
+        fault, message = _told(modern)
+    assert fault == SourceFault.AUTH_UNSUPPORTED
+    assert "set the camera's login for streams to Digest with MD5, or to Basic" in message
+
+
+def test_udp_that_is_blocked_is_told_and_does_no_harm() -> None:
+    """The camera is seen by TCP."""
+    with FakeCamera(Scene(fps=10)) as camera, camera.faults(udp_blocked=True):
+        done = tocsin("probe", camera.url, "--transport", "udp")
+    assert done.returncode == 0, done.stderr
+    assert ", by tcp, since nothing comes by udp\n" in done.stdout
+
+
+def test_a_firewall_is_told_from_a_camera_that_hangs() -> None:
+    """Nothing answers at all."""
+    with black_hole() as port:
+        done = tocsin("probe", f"rtsp://127.0.0.1:{port}/x")
+    assert done.returncode == 75
+    assert (
+        "no answer within 4 s: check the address, the network and whether a firewall is in between"
+        in done.stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "silent", "found"),
+    [("camera.test", True, "no answer within 3 s"), ("other.test", False, "name or service not known")],
+)
+def test_a_dead_name_server_is_told_from_an_unknown_name(
+    name: str, silent: bool, found: str, tmp_path: Path
+) -> None:
+    """The one is to be mended, the other is a slip of the pen."""
+    with NameServer(camera_test="127.0.0.1") as names:
+        names.is_silent = silent
+        command = [*names.surroundings(tmp_path / "etc"), sys.executable, "-m", "tocsin", "probe"]
+        done = subprocess.run(
+            [*command, f"rtsp://{name}/x"], capture_output=True, text=True, timeout=60 * SCALE, check=False
+        )
+        assert names.asked
+    assert (done.returncode, done.stdout) == (75, "")
+    assert done.stderr == f"tocsin: rtsp://{name}: expected the name server to know {name}, found: {found}\n"
+
+
+def test_a_camera_with_a_name_is_told_it_over_http(tmp_path: Path) -> None:
+    """FFmpeg is given the address, and the server that may have many names still hears the right one, once."""
+    with NameServer(camera_test="127.0.0.1") as names, FakeMjpegCamera() as camera:
+        command = [*names.surroundings(tmp_path / "etc"), sys.executable, "-m", "tocsin", "probe"]
+        url = camera.url.replace("127.0.0.1", "camera.test")
+        subprocess.run([*command, url], capture_output=True, timeout=60 * SCALE, check=True)
+        (head,) = camera.heads
+        assert re.findall(r"(?im)^host: *(\S+)", head) == [f"camera.test:{camera.port}"]
 
 
 def test_a_silent_camera_is_given_up(silent: str) -> None:
@@ -224,6 +299,8 @@ def test_a_short_file_is_shown_for_what_it_is(clip: Path) -> None:
         pytest.param(["rtsp://nowhere.invalid/x"], 75, "expected the name server to know", id="no such host"),
         pytest.param(["file:/"], 75, "expected a video file at /, found a directory", id="a directory"),
         pytest.param(["/dev/video99"], 75, "found no such device", id="no such device"),
+        pytest.param(["/srv/clip.mp4"], 2, "SOURCE: expected file: before the path", id="a plain path"),
+        pytest.param(["rtsp://v:hush/x@h/"], 2, "SOURCE: expected / ? # and @", id="an ambiguous login"),
         pytest.param(["viewer:hush@10.0.0.7"], 2, "SOURCE: expected rtsp://", id="no address"),
         pytest.param(["file:/x", "--transport", "udp"], 2, "--transport: expected", id="idle option"),
         pytest.param(["/dev/video0", "--save", "x.jpg"], 2, "--save: expected", id="another format"),

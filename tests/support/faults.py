@@ -30,6 +30,8 @@ class Faults:
     """The same picture again and again."""
     loss: float = 0.0
     """Share of RTP packets that are not sent."""
+    udp_blocked: bool = False
+    """No RTP packet arrives by UDP, as behind a firewall; TCP is not affected."""
     corruption: float = 0.0
     """Share of RTP packets in which some bytes are changed."""
     missing: float = 0.0

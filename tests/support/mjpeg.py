@@ -1,12 +1,14 @@
 """A fake HTTP camera: Motion JPEG as multipart/x-mixed-replace, with the same scenes and knobs as the RTSP one."""
 
 import asyncio
+import re
 import time
 from types import TracebackType
 from typing import Self
 
 import cv2
 
+from support.access import Login
 from support.faults import Faults
 from support.loop import LoopThread
 from support.scene import Projector, Scene, Shot
@@ -20,14 +22,16 @@ class FakeMjpegCamera:
     """A camera on a free port of 127.0.0.1; the knobs that matter here are silent, status (by GET), stall, freeze.
 
     JPEG carries full-range YUV: luma values differ a little from the scene's, numbers read the same.
+    `heads` holds the requests as they came.
     """
 
-    def __init__(self, scene: Scene | None = None) -> None:
+    def __init__(self, scene: Scene | None = None, *, login: Login | None = None) -> None:
         self.faults = Faults()
         self.accepted: list[float] = []
+        self.heads: list[str] = []
         self.playing = 0
         self.port = 0
-        self._scene = scene or Scene()
+        self._scene, self._login = scene or Scene(), login
         self._loop = LoopThread("fake MJPEG camera")
         self._writers: set[asyncio.StreamWriter] = set()  # touched in the loop's thread only
 
@@ -90,7 +94,7 @@ class FakeMjpegCamera:
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        self.heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
         if self.faults.strikes("silent"):
             await reader.read()
             return
@@ -98,6 +102,12 @@ class FakeMjpegCamera:
         if "GET" in self.faults.status:
             self.faults.fired["status"] += 1
             status = self.faults.status["GET"]
+        authorization = re.search(r"(?im)^authorization: *(.+?)\r?$", self.heads[-1])
+        if self._login and not self._login.admits("GET", authorization[1] if authorization else None):
+            challenge = f"WWW-Authenticate: {self._login.challenge()}\r\n"
+            writer.write(f"HTTP/1.1 401 Unauthorized\r\n{challenge}Content-Length: 0\r\n\r\n".encode())
+            await writer.drain()
+            return
         kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}" if status == 200 else "text/plain"
         head = f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n"
         writer.write(head.encode())

@@ -119,6 +119,8 @@ class Session:
             await asyncio.sleep(POLL_S)
         status, headers, body = self._answer(request)
         await self._reply(status, request, headers, body)
+        if request.method in ("PLAY", "PAUSE") and self._player:
+            self._player.cancel()
         if request.method == "PLAY" and status == 200:
             if how := self._faults.cut_after_play:
                 self._faults.fired["cut_after_play"] += 1
@@ -169,6 +171,9 @@ class Session:
         kind = "tcp" if "RTP/AVP/TCP" in transport else "udp"
         if kind not in self._transports:
             return 461, {}, ""
+        if self._udp:  # what was agreed before is over
+            self._udp.close()
+            self._udp = None
         if kind == "tcp":
             channels = re.search(r"interleaved=(\d+)-(\d+)", transport)
             self._channel = int(channels[1]) if channels else 0
@@ -235,6 +240,8 @@ class Session:
         if self._faults.hits("corruption"):
             packet = self._faults.damage(packet, HEADER_BYTES + 2)
         if self._udp:
+            if self._faults.strikes("udp_blocked"):
+                return
             self._udp.sendto(packet, self._udp_target)
         else:
             self._writer.write(struct.pack("!cBH", b"$", self._channel, len(packet)) + packet)

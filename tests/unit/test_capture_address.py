@@ -1,17 +1,14 @@
-"""Addresses with credentials and without, and names that cannot be resolved."""
+"""URLs with credentials and without, and the options that go with them."""
 
 import socket
-import threading
-import time
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.capture import address
-from tocsin.capture.address import accepts, resolve, target, with_credentials, with_host
+from tocsin.capture.address import accepts, target, with_credentials, with_host
+from tocsin.capture.names import Resolver
 from tocsin.capture.order import SourceOrder
 from tocsin.errors import SourceError, SourceFault
 
@@ -43,79 +40,72 @@ def test_a_host_is_replaced_by_its_address(location: str, found: str, expected: 
     assert with_host(location, found) == expected
 
 
-def test_a_name_that_nobody_knows_is_a_fault_of_dns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sentence names the host."""
+class _At(Resolver):
+    """Knows one address for every name."""
 
-    def unknown(*_: Any, **__: Any) -> list[Any]:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    def __init__(self, address: str = "10.0.0.7", *, from_memory: bool = False) -> None:
+        super().__init__()
+        self._at, self.from_memory = address, from_memory
 
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with pytest.raises(
-        SourceError, match="expected the name server to know camera-7, found: name or"
-    ) as caught:
-        resolve("camera-7", 554)
-    assert caught.value.fault is SourceFault.DNS
+    def find(self, host: str, port: int) -> str:
+        return self._at
 
 
-def test_a_dead_name_server_costs_no_more_than_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The question is left behind in its thread."""
-    answered = threading.Event()
-
-    def hang(*_: Any, **__: Any) -> list[Any]:
-        answered.wait(10.0)
-        return []
-
-    monkeypatch.setattr(socket, "getaddrinfo", hang)
-    monkeypatch.setattr(address, "_DEADLINE", 0.1)
-    began = time.monotonic()
-    with pytest.raises(SourceError, match=r"no answer within 0\.1 s"):
-        resolve("camera-7", 554)
-    assert time.monotonic() - began < 5.0
-    answered.set()
-
-
-def test_a_name_that_cannot_be_one_is_a_fault_of_dns() -> None:
-    """Python refuses an empty label before any name server is asked."""
-    with pytest.raises(
-        SourceError, match=r"expected the name server to know cam\.\.local, found: no valid"
-    ) as caught:
-        resolve("cam..local", 554)
-    assert caught.value.fault is SourceFault.DNS
-
-
-def _known_as(*addresses: str) -> Any:
-    def answer(host: str, port: int, **_: Any) -> list[Any]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
-
-    return answer
-
-
-def test_every_address_of_a_name_gets_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`localhost` is often ::1 first, where no camera listens."""
-    monkeypatch.setattr(socket, "getaddrinfo", _known_as("::1", "127.0.0.1", "::1"))
-    order = SourceOrder("rtsp://camera:8554/a")
-    urls = [target(order, turn).url for turn in range(3)]
-    assert urls == ["rtsp://[::1]:8554/a", "rtsp://127.0.0.1:8554/a", "rtsp://[::1]:8554/a"]
+def test_http_goes_to_the_address_and_tells_the_name() -> None:
+    """One server may have many names; an address needs no telling."""
+    found = target(SourceOrder("http://camera:8080/a?b=c"), _At())
+    assert found.url == "http://10.0.0.7:8080/a?b=c"
+    assert found.options["headers"] == "Host: camera:8080\r\n"
+    assert "headers" not in target(SourceOrder("http://10.0.0.7/a")).options
 
 
 @pytest.mark.parametrize("scheme", ["rtsps", "https"])
-def test_a_certificate_is_checked_unless_told_otherwise(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_remembered_address_is_still_checked_for_the_name(scheme: str) -> None:
+    """While the name server is dead FFmpeg is given the address, and whom the certificate must be for."""
+    found = target(SourceOrder(f"{scheme}://camera/a"), _At(from_memory=True))
+    assert found.url == f"{scheme}://10.0.0.7/a"
+    assert found.options["verifyhost"] == "camera"
+
+
+@pytest.mark.parametrize(
+    ("read_timeout", "silence"),
+    [pytest.param(1.5, 2.0, id="a usual camera"), pytest.param(6.0, 6.5, id="a slow camera")],
+)
+def test_udp_may_become_tcp_but_not_by_slowness(read_timeout: float, silence: float) -> None:
+    """FFmpeg waits longer than the stream's own read timeout before it takes UDP for blocked."""
+    found = target(SourceOrder("rtsp://camera/a", transport="udp"), _At(), read_timeout=read_timeout)
+    assert found.options["rtsp_transport"] == "udp+tcp"
+    assert (found.silence, found.options["timeout"]) == (silence, str(int(silence * 1e6)))
+    by_tcp = target(SourceOrder("rtsp://camera/a"), _At())
+    assert (by_tcp.options["rtsp_transport"], by_tcp.silence) == ("tcp", None)
+
+
+def test_a_login_that_ffmpeg_would_cut_off_is_refused() -> None:
+    """It would look like a wrong password; the sentence holds none of it."""
+    target(SourceOrder("rtsp://camera/a", "viewer", "x" * 120), _At())
+    with pytest.raises(SourceError, match="expected a user name and password of 127 letters") as caught:
+        target(SourceOrder("rtsp://camera/a", "viewer", "x" * 121), _At())
+    assert caught.value.fault is SourceFault.AUTH
+    assert "xx" not in str(caught.value)
+    target(SourceOrder("http://camera/a", "viewer", "x" * 121), _At())
+
+
+@pytest.mark.parametrize("scheme", ["rtsps", "https"])
+def test_a_certificate_is_checked_unless_told_otherwise(scheme: str) -> None:
     """The check is against the name, so the name stays in the URL; another authority can be named."""
-    monkeypatch.setattr(socket, "getaddrinfo", _known_as("10.0.0.7"))
-    checked = target(SourceOrder(f"{scheme}://camera/a", ca_file="/etc/own.pem"))
+    checked = target(SourceOrder(f"{scheme}://camera/a", ca_file="/etc/own.pem"), _At())
     assert (checked.options["tls_verify"], checked.options["ca_file"]) == ("1", "/etc/own.pem")
     assert checked.url == f"{scheme}://camera/a"
-    assert target(SourceOrder(f"{scheme}://camera/a")).options["ca_file"].startswith("/etc/ssl/")
-    assert target(SourceOrder(f"{scheme}://camera/a", tls_verify=False)).options["tls_verify"] == "0"
+    assert target(SourceOrder(f"{scheme}://camera/a"), _At()).options["ca_file"].startswith("/etc/ssl/")
+    assert target(SourceOrder(f"{scheme}://camera/a", tls_verify=False), _At()).options["tls_verify"] == "0"
 
 
 @pytest.mark.parametrize(
     "location", ["rtsp://camera/a", "rtsps://camera/a", "http://camera/a", "https://camera/a"]
 )
-def test_a_camera_cannot_make_ffmpeg_read_files(location: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_camera_cannot_make_ffmpeg_read_files(location: str) -> None:
     """Only protocols of the network are allowed, whatever a redirect says."""
-    monkeypatch.setattr(socket, "getaddrinfo", _known_as("10.0.0.7"))
-    allowed = target(SourceOrder(location)).options["protocol_whitelist"].split(",")
+    allowed = target(SourceOrder(location), _At()).options["protocol_whitelist"].split(",")
     assert location.partition(":")[0] in allowed
     assert not {"file", "concat", "data", "pipe", "subfile", "unix"} & set(allowed)
 
@@ -125,10 +115,9 @@ def test_a_file_cannot_make_ffmpeg_use_the_network() -> None:
     assert target(SourceOrder("/clip.mp4")).options == {"protocol_whitelist": "file"}
 
 
-def test_the_password_is_not_in_the_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_password_is_not_in_the_repr() -> None:
     """A traceback or a log of the target shows none."""
-    monkeypatch.setattr(socket, "getaddrinfo", _known_as("10.0.0.7"))
-    found = target(SourceOrder("rtsp://camera/a", "viewer", "s3cret"))
+    found = target(SourceOrder("rtsp://camera/a", "viewer", "s3cret"), _At())
     assert "s3cret" in found.url
     assert "s3cret" not in repr(found)
 

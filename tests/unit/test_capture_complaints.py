@@ -23,7 +23,8 @@ _WARNING, _ERROR = av.logging.WARNING, av.logging.ERROR
         ([(_ERROR, "h264", "SEI type 1 size 200 truncated at 3\n")], Said(errors=1, aside=1)),
         ([(_WARNING, "mjpeg", "EOI missing, emulating\n")], Said(cut_off=1)),
         ([(_WARNING, "h264", "Increasing reorder buffer to 2\n")], Said()),
-        ([(_ERROR, "rtsp", "method SETUP failed: 461\n")], Said()),
+        ([(_ERROR, "rtsp", "method SETUP failed: 404\n")], Said()),
+        ([(_ERROR, "rtsp", "method SETUP failed: 461\n")], Said(by_tcp=True)),
         ([(_WARNING, "rtsp", "UDP timeout, retrying with TCP\n")], Said(by_tcp=True)),
     ],
 )
@@ -42,3 +43,11 @@ def test_what_is_said_is_heard_once_and_not_printed(capfd: pytest.CaptureFixture
             av.logging.log(_WARNING, "rtsp", "RTP: missed 1 packets")
         assert complaints.take() == Said(lost=3), "a line that is like the one before it counts too"
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_was_said_before_is_heard_again() -> None:
+    """PyAV leaves out a line that repeats the last one, unless told otherwise."""
+    with Complaints() as complaints:
+        for _ in range(3):
+            av.logging.log(_ERROR, "rtsp", "UDP timeout, retrying with TCP")
+            assert complaints.take().by_tcp

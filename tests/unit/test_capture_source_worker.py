@@ -18,6 +18,7 @@ from support.h264 import record
 from support.scene import Scene
 from tocsin.capture import mailbox, worker
 from tocsin.capture.mailbox import SLOTS, Mailbox
+from tocsin.capture.names import Resolver
 from tocsin.capture.order import SourceOrder
 from tocsin.capture.source import Picture, Source
 from tocsin.capture.wire import (
@@ -187,11 +188,21 @@ def test_the_next_opening_waits_as_long_as_the_camera_is_slow(rig: Any) -> None:
     assert [asked["read_timeout"] for asked in stalling.asked] == [1.4, 2.8]
 
 
-def test_an_address_is_changed_only_while_none_works(rig: Any) -> None:
-    """A camera that was seen there is looked for there again."""
+def test_an_address_is_changed_only_while_none_works(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A camera that was seen there is looked for there again; all openings share what is known of its name."""
+    failed: list[int] = []
     script = _Script([], [], _clean(0.0), _clean(1.0))
+    monkeypatch.setattr(Resolver, "failed", lambda _: failed.append(len(script.asked)))
     rig(script).run()
-    assert [asked["turn"] for asked in script.asked] == [0, 1, 2, 2]
+    assert failed == [1, 2]
+    assert len({id(asked["names"]) for asked in script.asked}) == 1
+
+
+def test_a_stream_that_is_read_at_a_remembered_address_says_so(rig: Any) -> None:
+    """The daemon learns of the dead name server with the picture."""
+    one = rig(_Script(_clean(0.0)))
+    one.worker._names.from_memory = True
+    assert [report.from_memory for report in _of(Connected, one.run())] == [True]
 
 
 def test_ten_good_seconds_end_an_outage(rig: Any) -> None:

@@ -15,6 +15,9 @@ _EIO = av.error.OSError(errno.EIO, "http://viewer:s3cret@camera/a")
 _BUSY = av.error.HTTPServerError(1482175992, "http://viewer:s3cret@camera/a")
 _REFUSED = av.error.ConnectionRefusedError(errno.ECONNREFUSED, "http://viewer:s3cret@camera/a")
 _DENIED = av.error.PermissionError(errno.EACCES, "/clip.mp4")
+_FORBIDDEN = av.error.HTTPForbiddenError(858797304, "rtsp://viewer:s3cret@camera/a")
+_NO_WAY = av.error.OSError(errno.EHOSTUNREACH, "rtsp://viewer:s3cret@camera/a")
+_NOT_BY_TCP = av.error.OSError(errno.EPROTONOSUPPORT, "rtsp://viewer:s3cret@camera/a")
 _NONE = av.error.FileNotFoundError(errno.ENOENT, "/clip.mp4")
 _FOLDER = av.error.IsADirectoryError(errno.EISDIR, "/clip.mp4")
 
@@ -44,6 +47,24 @@ _OR = ", or it answers with something that is no"
             "rtsp://camera/a",
             SourceFault.REFUSED,
             "nothing listens there: check the port and whether RTSP is on",
+        ),
+        (
+            _FORBIDDEN,
+            "rtsp://camera/a",
+            SourceFault.AUTH,
+            "the camera knows the user but forbids it: give the user the right to watch, or lift a lock-out",
+        ),
+        (
+            _NO_WAY,
+            "rtsp://camera/a",
+            SourceFault.CONNECT_TIMEOUT,
+            "no way leads there: check the address and the network",
+        ),
+        (
+            _NOT_BY_TCP,
+            "rtsp://camera/a",
+            SourceFault.UNSUPPORTED,
+            "the camera does not send by TCP: set transport: udp",
         ),
         (_NONE, "/clip.mp4", SourceFault.NOT_FOUND, "expected a video file at /clip.mp4, found none"),
         (

@@ -33,6 +33,7 @@ SEEN = Seen(
     light=Light(mean=118.0, p1=10.0, p50=110.0, p99=210.0, clipped_low=0.0, clipped_high=0.0),
     correction=Correction.NONE,
     reason=Reason.GOOD,
+    transport="tcp",
 )
 
 
@@ -113,6 +114,13 @@ def test_a_camera_is_told_in_five_lines() -> None:
         "rate       12.5 frames a second over 2.5 s (the stream says 25); a keyframe every 2.0 s",
         "light      mean 118 and contrast 200 of 255; correction none: contrast is good",
     ]
+
+
+def test_a_transport_that_was_not_asked_for_is_told() -> None:
+    """A firewall drops UDP: the camera is read all the same, and the installer knows."""
+    (first, *_) = words.lines(SEEN, SourceOrder("rtsp://10.0.0.7/stream1", transport="udp"))
+    assert first == "source     rtsp://10.0.0.7, by tcp, since nothing comes by udp"
+    assert words.carried(SourceOrder("rtsps://10.0.0.7/stream1"), SEEN) == "tls"
 
 
 @pytest.mark.parametrize(

@@ -1,36 +1,55 @@
-"""Where FFmpeg finds a source: names resolved under a deadline, URLs with credentials, options."""
+"""Where FFmpeg finds a source: URLs with addresses and credentials, and its options."""
 
 import socket
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
+from tocsin.capture.challenge import Door, host_of
+from tocsin.capture.names import Resolver, is_address
 from tocsin.capture.order import SourceOrder
 from tocsin.errors import SourceError, SourceFault
 
-_DEADLINE = 3.0
-_KNOCK = 1.0
+_KNOCK = 0.8
+"""Seconds; with the four of opening they stay below five, in which a dead camera is told."""
 
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
+_UDP_SILENCE = 2.0
+"""Seconds without a packet by UDP before FFmpeg asks for TCP; it must be over while the stream is still opened."""
+
+_LOGIN_BYTES = 127
+"""What FFmpeg keeps of `user:password`, percent-encoded, for RTSP (measured with 8.1); it cuts off the rest."""
+
+_PLAIN = "!$&'()*+,;="
+"""RFC 3986 allows these in a user name and password as they are: they stay short, for FFmpeg's room is small."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What av.open wants. `url` may hold the password: never log it. `peer`: address and port in the network."""
+    """What av.open wants. `url` may hold the password: never log it. `door`: where the camera can be asked.
+
+    `silence`: the seconds after which FFmpeg itself gives up waiting, None where only av.open's limit counts.
+    """
 
     url: str = field(repr=False)
     format: str | None
     options: dict[str, str]
-    peer: tuple[str, int] | None = None
+    door: Door | None = None
+    silence: float | None = None
 
 
-def target(order: SourceOrder, turn: int = 0) -> Target:
-    """Return how a source is opened; of several addresses of its host each `turn` takes the next.
+def target(order: SourceOrder, names: Resolver | None = None, *, read_timeout: float = 0.0) -> Target:
+    """Return how a source is opened, at the address of its host that is to be tried now.
+
+    FFmpeg gets addresses instead of names, whose resolution it does not bound. With TLS the name stays, for the
+    certificate and for servers that have many: the name server answered a moment ago, and should it be dead by
+    now, the promise that was made for opening ends the process. Only where the address is from memory FFmpeg gets
+    that, and is told separately whom the certificate must be for.
 
     The lists of protocols keep a camera, or a redirect of one, from making FFmpeg read files or other places.
-    Raises SourceError(DNS or NO_DEVICE).
+    Raises SourceError(DNS, NO_DEVICE or AUTH).
     """
     location = order.location
     if location.startswith("/dev/"):
@@ -41,56 +60,54 @@ def target(order: SourceOrder, turn: int = 0) -> Target:
         return Target(location, None, {"protocol_whitelist": "file"})
     parts = urlsplit(location)
     assert parts.hostname, "the configuration refuses a URL without a host"
+    names = names or Resolver()
     port = parts.port or _PORTS[parts.scheme]
-    addresses = resolve(parts.hostname, port)
-    peer = addresses[turn % len(addresses)], port
-    options = {"tls_verify": "1" if order.tls_verify else "0", "ca_file": order.ca_file or _CERTIFICATES}
-    if parts.scheme in ("http", "https"):  # FFmpeg tries all addresses of a name itself
+    address = names.find(parts.hostname, port)
+    door = Door(location, (address, port), order.tls_verify, order.ca_file or _CERTIFICATES)
+    options = {"tls_verify": "1" if order.tls_verify else "0", "ca_file": door.ca_file}
+    if not door.is_secure or names.from_memory:
+        location = with_host(location, address)
+        options |= {"verifyhost": parts.hostname} if door.is_secure else {}
+    url = with_credentials(location, order.username, order.password)
+    if parts.scheme in ("http", "https"):
         options["protocol_whitelist"] = "http,https,tcp,tls,crypto,httpproxy"
-        return Target(with_credentials(location, order.username, order.password), "mpjpeg", options, peer)
+        if not is_address(parts.hostname):
+            # one server may have many names; one that it redirects to hears this name too
+            options["headers"] = f"Host: {host_of(parts)}\r\n"
+        return Target(url, "mpjpeg", options, door)
+    return _rtsp(url, options, door, silence=_silence(order, read_timeout))
+
+
+def _rtsp(url: str, options: dict[str, str], door: Door, silence: float | None) -> Target:
+    login = urlsplit(url).netloc.rpartition("@")[0]
+    if len(login) > _LOGIN_BYTES:
+        raise SourceError(
+            SourceFault.AUTH,
+            f"expected a user name and password of {_LOGIN_BYTES} letters and digits together at most (others count"
+            f" three or more), found {len(login)}: FFmpeg would cut them off",
+        )
     options |= {
-        "rtsp_transport": order.transport,
+        "rtsp_transport": "tcp",
         "allowed_media_types": "video",
         "protocol_whitelist": "rtsp,rtsps,rtp,srtp,tcp,udp,tls,crypto,http,https",
         # a second of probing is the default; the size of the picture is known from the first keyframe anyway
         "probesize": "65536",
         "analyzeduration": "500000",
     }
-    if parts.scheme == "rtsp":  # with TLS the certificate is for the name
-        location = with_host(location, peer[0])
-    return Target(with_credentials(location, order.username, order.password), "rtsp", options, peer)
+    if silence is not None:
+        options |= {"rtsp_transport": "udp+tcp", "timeout": str(round(silence * 1e6))}
+    return Target(url, "rtsp", options, door, silence)
 
 
-def resolve(host: str, port: int) -> list[str]:
-    """Return the addresses of the host, the system's first choice first.
-
-    Name resolution is outside every time limit of FFmpeg, and with dead name servers it takes half a minute: it
-    runs in a thread of its own, which is left behind when it is late. Raises SourceError(DNS).
-    """
-    found: list[str] = []
-    failed: list[str] = []
-
-    def ask() -> None:
-        try:
-            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except UnicodeError:  # an empty or overlong label, or one that IDNA does not know
-            failed.append("no valid name")
-        except OSError as error:
-            failed.append(error.strerror or "unknown")
-        else:
-            found.extend(dict.fromkeys(str(entry[4][0]) for entry in entries))
-
-    thread = threading.Thread(target=ask, name="resolve", daemon=True)
-    thread.start()
-    thread.join(_DEADLINE)
-    if found:
-        return found
-    reason = failed[0].lower() if failed else f"no answer within {_DEADLINE:g} s"
-    raise SourceError(SourceFault.DNS, f"expected the name server to know {host}, found: {reason}")
+def _silence(order: SourceOrder, read_timeout: float) -> float | None:
+    """Return the seconds without a packet by UDP after which FFmpeg asks for TCP; a slow camera is not silent."""
+    if order.transport != "udp" or not order.location.startswith("rtsp:"):
+        return None
+    return max(_UDP_SILENCE, read_timeout + 0.5)
 
 
 def accepts(peer: tuple[str, int]) -> bool:
-    """Return whether somebody takes connections there; asks once, for a second at most."""
+    """Return whether somebody takes connections there; asks once, for less than a second."""
     try:
         socket.create_connection(peer, _KNOCK).close()
     except OSError:
@@ -111,5 +128,5 @@ def with_credentials(location: str, username: str | None, password: str | None) 
     if username is None:
         return location
     parts: SplitResult = urlsplit(location)
-    secret = f":{quote(password, safe='')}" if password is not None else ""
-    return urlunsplit(parts._replace(netloc=f"{quote(username, safe='')}{secret}@{parts.netloc}"))
+    secret = f":{quote(password, _PLAIN)}" if password is not None else ""
+    return urlunsplit(parts._replace(netloc=f"{quote(username, _PLAIN)}{secret}@{parts.netloc}"))

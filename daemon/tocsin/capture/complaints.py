@@ -16,7 +16,7 @@ _ASIDE = re.compile(
     r"^(SEI type \d+|[sp]ps_id \d+ out of range|non-existing SPS \d+ referenced in buffering)"
 )
 _CUT_OFF = re.compile(r"EOI missing")
-_BY_TCP = re.compile(r"UDP timeout, retrying with TCP")
+_BY_TCP = re.compile(r"UDP timeout, retrying with TCP|method SETUP failed: 461")
 _DECODERS = frozenset({"h264", "hevc", "mjpeg", "mpeg4", "av1", "libdav1d", "vp8", "vp9"})
 
 
@@ -44,7 +44,8 @@ class Complaints:
     """Hears what FFmpeg logs in the thread that entered it; one at a time in a process, and nothing is printed."""
 
     def __enter__(self) -> Self:
-        # What it conceals it calls information, and of a line that is like the last one it says nothing.
+        # What it conceals it calls information, and of a line that is like the last one, of another opening too, it
+        # says nothing unless told to.
         av.logging.set_level(av.logging.INFO)
         av.logging.set_skip_repeated(False)
         self._capture = av.logging.Capture(local=True)

@@ -147,6 +147,7 @@ class Keeper:
         self._excused_until = 0.0
         self._meter = Meter()
         self._blindness = Blindness()
+        self._from_memory = False
         self.status = StreamStatus(order.stream, StreamState.CONNECTING, time.monotonic())
 
     def tend(self, now: float) -> None:
@@ -314,6 +315,7 @@ class Keeper:
                     codec=report.codec,
                     size=f"{report.width}x{report.height}",
                 )
+                self._tell_memory(report.from_memory)
                 self._turn(StreamState.LIVE)
                 self._sized(report.width, report.height)
                 self.status = replace(self.status, codec=report.codec, transport=report.transport)
@@ -400,6 +402,15 @@ class Keeper:
             )
         elif is_blind is False:
             log.info("the stream's pictures are whole again", stream=self._order.stream)
+
+    def _tell_memory(self, from_memory: bool) -> None:
+        """Say once that the name server fails, though the stream is up: nothing else would show it."""
+        if from_memory and not self._from_memory:
+            log.warning(
+                "the name server fails, and the stream is read at its last known address",
+                stream=self._order.stream,
+            )
+        self._from_memory = from_memory
 
     def _broken(self, report: Broken) -> None:
         stream = self._order.stream

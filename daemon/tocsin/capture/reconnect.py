@@ -17,8 +17,10 @@ _GAPS = ((10.0, 1.5), (60.0, 7.0))
 _LAST_GAP = 30.0
 """... and two a minute afterwards, so that a camera that is gone is not hammered and one that is back is seen."""
 
-_AUTH_GAP = 300.0
-"""Cameras lock an account after a few wrong passwords; twelve tries an hour keep it open."""
+_LOGIN_GAP = 300.0
+"""Five minutes at least: cameras lock an account after a few wrong passwords."""
+
+_LOGIN = frozenset({SourceFault.AUTH, SourceFault.AUTH_UNSUPPORTED})
 
 _HEALTHY_AFTER = 10.0
 """Good frames for so long end an outage; a camera that accepts and resets at once never gets there."""
@@ -64,12 +66,12 @@ class Reconnect:
         """
         self._good_since = None
         before = self.outage
-        refused = fault is SourceFault.AUTH
+        refused = fault in _LOGIN
         if fault is SourceFault.WORKER and before is not None:
             refused = before.refused
         self.outage = Outage(now if before is None else before.since, refused)
         if refused:
-            gap = _AUTH_GAP
+            gap = _LOGIN_GAP
         elif before is None:
             gap = _FIRST_GAP
         else:

@@ -11,6 +11,9 @@ from tocsin.fields import LocalPath, Name, Secret, Section, check_port, expected
 from tocsin.yamlfile import Fault
 
 _KINDS = "rtsp://, rtsps://, http:// or https:// and a host, /dev/video0, /dev/v4l/by-id/NAME or file:PATH"
+_PATH = re.compile(r"(?!/dev/)(\.{0,2}/|~)?[^:@]*[^:@/]\.[A-Za-z0-9]{2,4}")
+"""What is most probably a file, as it is typed for every other program."""
+
 _DEVICE = re.compile(r"/dev/(video[0-9]{1,3}|v4l/by-(id|path)/[^/]+)")
 
 
@@ -23,6 +26,8 @@ def _check_source(source: str, info: ValidationInfo) -> str:
         return f"file:{resolve_path(re.sub('^/+', '/', rest), info)}"
     if scheme in ("rtsp", "rtsps", "http", "https") and _has_host(source):
         return f"{scheme}:{rest}"
+    if _PATH.fullmatch(source):
+        raise expected("file: before the path of a video file")
     raise expected(_KINDS)
 
 

@@ -3,6 +3,7 @@
 Only the thread that calls `pictures` ever touches the container: closing it from another one can crash FFmpeg.
 """
 
+import errno
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +15,14 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from tocsin.capture.address import accepts, target
+from tocsin.capture.address import Target, accepts, target
+from tocsin.capture.challenge import DEADLINE as ASKING
+from tocsin.capture.challenge import insecure, refused
 from tocsin.capture.complaints import Complaints
 from tocsin.capture.fileclock import FileClock
 from tocsin.capture.framenum import FrameNumbers
+from tocsin.capture.names import DEADLINE as RESOLVING
+from tocsin.capture.names import Resolver
 from tocsin.capture.order import SourceOrder
 from tocsin.capture.why import OPEN_TIMEOUT, broken, kind_of, unopened
 from tocsin.errors import SourceError, SourceFault
@@ -66,9 +71,9 @@ class Source:
     """One opening of a stream.
 
     `promise` is called with the seconds after which the caller may be believed dead, before everything that can
-    take long. `read_timeout`: the seconds without data that count as a stall when they pass twice. `turn` picks
-    among the addresses of the host. `strict`: a packet that breaks the standard of its codec is damaged, also
-    where that may be harmless. Raises SourceError when it cannot be opened.
+    take long. `read_timeout`: the seconds without data that count as a stall when they pass twice. `names` is kept
+    over all openings of a stream. `strict`: a packet that breaks the standard of its codec is damaged, also where
+    that may be harmless. Raises SourceError when it cannot be opened.
     """
 
     def __init__(
@@ -78,7 +83,7 @@ class Source:
         promise: Callable[[float], None],
         *,
         read_timeout: float,
-        turn: int = 0,
+        names: Resolver | None = None,
         strict: bool = True,
     ) -> None:
         self._order = order
@@ -86,9 +91,13 @@ class Source:
         self._stop = stop
         self._promise = promise
         self._read_timeout = read_timeout
+        self._transport = ""
         with Complaints() as heard:
-            self._container, self._video = self._open(turn)
-            self._lost = heard.take().lost
+            self._container, self._video = self._open(names or Resolver())
+            said = heard.take()
+        if said.by_tcp:
+            self._transport = "tcp"
+        self._lost = said.lost
         self._doubtful_until = time.monotonic() + _PROBED if self._lost else 0.0
         context = self._video.codec_context
         self._numbers = FrameNumbers(context.extradata) if context.name == "h264" else None
@@ -103,8 +112,8 @@ class Source:
 
     @property
     def transport(self) -> str:
-        """How RTP comes: "tcp", "udp", or empty where the source is none of RTSP's."""
-        return self._order.transport if kind_of(self._order.location) in ("rtsp", "rtsps") else ""
+        """What really carries RTP: "tcp" or "udp", or empty where the source is none of RTSP's."""
+        return self._transport
 
     def pictures(self) -> Generator[Picture, None, None]:
         """Yield pictures until told to stop.
@@ -222,8 +231,9 @@ class Source:
             return None
         return float(start / 1e6 + frame.time - time.time())
 
-    def _open(self, turn: int) -> tuple[InputContainer, VideoStream]:
-        found = target(self._order, turn)
+    def _open(self, names: Resolver) -> tuple[InputContainer, VideoStream]:
+        self._promise(RESOLVING + 2)
+        found = target(self._order, names, read_timeout=self._read_timeout)
         self._promise(2 * OPEN_TIMEOUT + 5)
         began = time.monotonic()
         try:
@@ -234,9 +244,13 @@ class Source:
                 options=found.options,
             )
         except (av.error.FFmpegError, OSError) as error:
-            late = time.monotonic() - began >= OPEN_TIMEOUT - 0.1
-            connects = late and found.peer is not None and accepts(found.peer)
-            raise unopened(error, self._order.location, late=late, connects=connects) from error
+            fault = self._unopened(error, found, time.monotonic() - began)
+            if names.from_memory:
+                where = f"{fault} (where it was when the name server last answered, for now that fails)"
+                fault = SourceError(fault.fault, where)
+            raise fault from error
+        # what FFmpeg did instead only its log tells
+        self._transport = "" if found.format != "rtsp" else "udp" if found.silence else "tcp"
         if not container.streams.video:
             container.close()
             raise SourceError(SourceFault.UNSUPPORTED, "expected a video track, found none")
@@ -248,3 +262,18 @@ class Source:
         if self._strict:
             video.codec_context.options = {"err_detect": "explode"}
         return container, video
+
+    def _unopened(self, error: Exception, found: Target, seconds: float) -> SourceError:
+        """Say why it did not open; a camera that refuses a login or a certificate is asked for more."""
+        door = found.door
+        if door is not None and isinstance(error, av.error.HTTPUnauthorizedError):
+            self._promise(ASKING + 2)
+            return refused(door, self._order.username)
+        limit = min(OPEN_TIMEOUT, found.silence or OPEN_TIMEOUT)
+        late = seconds >= limit - 0.1
+        if door is not None and door.is_secure and getattr(error, "errno", None) == errno.EIO and not late:
+            self._promise(ASKING + 2)
+            if (fault := insecure(door)) is not None:
+                return fault
+        connects = late and door is not None and accepts(door.peer)
+        return unopened(error, self._order.location, late=late, connects=connects, limit=limit)

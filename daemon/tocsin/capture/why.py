@@ -22,13 +22,12 @@ def kind_of(location: str) -> str:
     return urlsplit(location).scheme if "://" in location else "file"
 
 
-_AUTH_ADVICE = (
-    "the camera refused the user name or password (or asks for Digest with SHA-256, which FFmpeg cannot do:"
-    " set it to MD5 or Basic)"
-)
-
-_UNOPENED: tuple[tuple[type[Exception] | tuple[type[Exception], ...], SourceFault, str], ...] = (
-    ((av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError), SourceFault.AUTH, _AUTH_ADVICE),
+_UNOPENED: tuple[tuple[type[Exception], SourceFault, str], ...] = (
+    (
+        av.error.HTTPForbiddenError,
+        SourceFault.AUTH,
+        "the camera knows the user but forbids it: give the user the right to watch, or lift a lock-out",
+    ),
     (av.error.HTTPNotFoundError, SourceFault.NOT_FOUND, "the camera answers but has no stream at this path"),
     (av.error.HTTPServerError, SourceFault.OTHER, "it answers with a server error"),
     (ConnectionResetError, SourceFault.RESET, "the camera reset the connection while it was opened"),
@@ -40,11 +39,15 @@ _UNOPENED: tuple[tuple[type[Exception] | tuple[type[Exception], ...], SourceFaul
 )
 """What an error means whatever was opened, and however long it took."""
 
+_UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
+
 _SPEAKS = {"rtsp": "RTSP", "rtsps": "RTSP", "http": "Motion JPEG", "https": "Motion JPEG"}
 
 
-def unopened(error: Exception, location: str, *, late: bool, connects: bool) -> SourceError:
-    """Say why a source did not open.
+def unopened(
+    error: Exception, location: str, *, late: bool, connects: bool, limit: float = OPEN_TIMEOUT
+) -> SourceError:
+    """Say why a source did not open, `limit` being the seconds that it had to connect and answer.
 
     The type of an error is no classification where a time limit ended the call: `late` tells that it did, and
     `connects` that the port took a connection right after.
@@ -59,11 +62,17 @@ def unopened(error: Exception, location: str, *, late: bool, connects: bool) -> 
         hint = " and whether RTSP is on" if kind_of_source in ("rtsp", "rtsps") else ""
         return SourceError(SourceFault.REFUSED, f"nothing listens there: check the port{hint}")
     if late and connects:
+        hint = ": check that this port speaks TLS" if kind_of_source in ("rtsps", "https") else ""
         return SourceError(
-            SourceFault.HANDSHAKE_TIMEOUT, f"it connects but says nothing within {OPEN_TIMEOUT:g} s"
+            SourceFault.HANDSHAKE_TIMEOUT, f"it connects but says nothing within {limit:g} s{hint}"
         )
     if late:
-        return SourceError(SourceFault.CONNECT_TIMEOUT, f"no answer within {OPEN_TIMEOUT:g} s")
+        hint = "check the address, the network and whether a firewall is in between"
+        return SourceError(SourceFault.CONNECT_TIMEOUT, f"no answer within {limit:g} s: {hint}")
+    if getattr(error, "errno", None) in _UNREACHABLE:
+        return SourceError(
+            SourceFault.CONNECT_TIMEOUT, "no way leads there: check the address and the network"
+        )
     return _unopened_at_once(error, kind_of_source)
 
 
@@ -98,6 +107,8 @@ def _unopened_at_once(error: Exception, scheme: str) -> SourceError:
         return SourceError(SourceFault.EOF, f"it answers with something that is no {speaks}")
     if isinstance(error, EOFError):
         return SourceError(SourceFault.EOF, closed)
+    if getattr(error, "errno", None) == errno.EPROTONOSUPPORT:  # 461
+        return SourceError(SourceFault.UNSUPPORTED, "the camera does not send by TCP: set transport: udp")
     if getattr(error, "errno", None) == errno.EIO:
         if scheme in ("rtsps", "https"):
             hint = "check the port and the certificate"

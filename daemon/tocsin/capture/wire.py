@@ -59,13 +59,15 @@ class FrameRecord:
 class Connected:
     """The source is open and gave its first clean picture, which has this size in pixels; once per opening.
 
-    `transport` is "tcp" or "udp" for RTSP and empty for everything else.
+    `transport` is "tcp" or "udp" for RTSP and empty for everything else. `from_memory`: at the last known address
+    of its host, since the name server fails.
     """
 
     codec: str
     width: int
     height: int
     transport: str = ""
+    from_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,13 @@ def _view_record(body: dict[str, Any]) -> ViewRecord:
 
 
 def _connected(body: dict[str, Any]) -> Connected:
-    return Connected(str(body["codec"]), int(body["width"]), int(body["height"]), str(body["transport"]))
+    return Connected(
+        str(body["codec"]),
+        int(body["width"]),
+        int(body["height"]),
+        str(body["transport"]),
+        bool(body["from_memory"]),
+    )
 
 
 def _broken(body: dict[str, Any]) -> Broken:

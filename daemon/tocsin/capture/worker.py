@@ -20,6 +20,7 @@ from av.video.frame import VideoFrame
 
 from tocsin.capture.intake import Intake, Verdict
 from tocsin.capture.mailbox import SLOTS, Mailbox
+from tocsin.capture.names import Resolver
 from tocsin.capture.order import Order
 from tocsin.capture.reconnect import Outage, Reconnect
 from tocsin.capture.source import Picture, Source
@@ -111,7 +112,7 @@ class Worker:
         self._ordered = order.views
         self._ahead: float | None = None  # written by the main thread, read by `count`
         self._live = False
-        self._turn = 0
+        self._names = Resolver()
 
     def run(self) -> None:
         """Open the stream again and again until told to stop."""
@@ -139,7 +140,7 @@ class Worker:
             self._stop,
             self._promise,
             read_timeout=self._intake.read_timeout,
-            turn=self._turn,
+            names=self._names,
             strict=self._intake.strict,
         )
         self._intake.opened(source.rate)
@@ -163,7 +164,8 @@ class Worker:
         self._ahead = picture.ahead
         if taken.first:
             self._live = True
-            self.post(Connected(source.codec, frame.width, frame.height, source.transport))
+            size = frame.width, frame.height
+            self.post(Connected(source.codec, *size, source.transport, self._names.from_memory))
         self._reconnect.frame(picture.at)
         if taken.verdict is Verdict.RATE:
             self._tally(DropReason.RATE)
@@ -204,7 +206,7 @@ class Worker:
         if error.fault is SourceFault.STALL:
             self._intake.stalled()
         if not self._live:
-            self._turn += 1  # the host may have another address that works
+            self._names.failed()  # the host may have another address that works
         gap = self._reconnect.failed(error.fault, time.monotonic())
         self.post(Broken(error.fault, str(error), self._live, gap))
         while gap > 0 and not self._stop.is_set():

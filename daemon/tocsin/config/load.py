@@ -134,14 +134,18 @@ def _take_users_out(document: Document) -> tuple[list[Fault], list[Fault]]:
         if not isinstance(stream, dict) or not isinstance(stream.get("source"), str):
             continue
         path: KeyPath = ("streams", number, "source")
-        bare, user, password = _without_user(stream["source"])
-        if user is None:
+        bare, user, password, wrong = _without_user(stream["source"])
+        if wrong:
+            faults.append(Fault(path, wrong))
+            stream["source"] = _WITHHELD
+            continue
+        stream["source"] = bare
+        if not user:
             continue
         if "username" in stream or "password" in stream:
             faults.append(
                 Fault(path, "expected no user in the address beside username and password, found both")
             )
-        stream["source"] = bare
         stream.setdefault("username", user)
         if password:
             stream.setdefault("password", password)
@@ -153,14 +157,42 @@ def _take_users_out(document: Document) -> tuple[list[Fault], list[Fault]]:
     return faults, notes
 
 
-def _without_user(source: str) -> tuple[str, str | None, str | None]:
+_WITHHELD = "rtsp://withheld.invalid/"
+"""Stands for an address that was refused, so that no part of it is shown by what else looks at it."""
+
+_ENCODED = (
+    "expected / ? # and @ of a user name or password as %2F %3F %23 and %40 in the address, or username and"
+    " password as keys of their own, found an address in which they cannot be told apart"
+)
+
+
+def _without_user(source: str) -> tuple[str, str, str, str]:
+    """Return an address without its user, the user, the password, and what is wrong with them, which shows neither.
+
+    A user and a password may be percent-encoded or, where it is plain where they end, written as they are.
+    """
     scheme, slashes, rest = source.partition("://")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    user, at, host = authority.rpartition("@")
-    if not slashes or not at:
-        return source, None, None
-    name, _, password = user.partition(":")
-    return f"{scheme}://{host}{rest[len(authority) :]}", unquote(name), unquote(password)
+    login, at, host = authority.rpartition("@")
+    _, further, last = rest[len(authority) :].rpartition("@")
+    if not slashes or not (at or further):
+        return source, "", "", ""
+    port = re.sub(r"^\[[^]]*\]", "", host).partition(":")[2]
+    if further and ("/" in last if at else re.search("[^0-9]", port)):  # what follows may be the host
+        return source, "", "", _ENCODED
+    name, _, password = login.partition(":")
+    try:
+        name, password = unquote(name, errors="strict"), unquote(password, errors="strict")
+    except UnicodeDecodeError:
+        return (
+            source,
+            "",
+            "",
+            "expected a user name and password in percent-encoded UTF-8 in the address, found others",
+        )
+    if password and not name:
+        return source, "", "", "expected a user before the password in the address, found none"
+    return f"{scheme}://{host}{rest[len(authority) :]}" if at else source, name, password, ""
 
 
 def warnings(config: Config) -> list[str]:

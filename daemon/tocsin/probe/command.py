@@ -5,12 +5,15 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from tocsin.errors import SourceError
 from tocsin.footage.options import INTERRUPTED
+
+if TYPE_CHECKING:
+    from tocsin.capture.order import SourceOrder
 
 _WATCHED = 3.0
 """Seconds that a camera is watched for its rate and its keyframes."""
@@ -97,7 +100,7 @@ def probe(
         raise typer.Exit(INTERRUPTED) from None
     seen = look.seen
     if isinstance(seen, SourceError):
-        raise SourceError(seen.fault, words.why(seen, order.source))
+        _give_up(seen, order.source, as_json)
     if save is not None and look.png is not None:
         write(save, look.png)
     measure = ruler.Ruler(size, lens)
@@ -113,3 +116,11 @@ def probe(
     print()
     for line in ruler.lines(measure, kinds, seen.width, seen.height):
         print(line)
+
+
+def _give_up(error: SourceError, source: "SourceOrder", as_json: bool) -> NoReturn:
+    from tocsin.probe import words
+
+    if as_json:
+        print(json.dumps(words.fault_as_json(error, source), indent=2))
+    raise SourceError(error.fault, words.why(error, source))

@@ -14,14 +14,13 @@ from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from threading import Event
 from typing import Any
-from urllib.parse import urlsplit
 
 import cv2
 from av.video.frame import VideoFrame
 
 from tocsin.capture import mailbox
-from tocsin.capture.address import resolve
 from tocsin.capture.mailbox import Mailbox
+from tocsin.capture.names import Resolver
 from tocsin.capture.order import Order, SourceOrder
 from tocsin.capture.pace import Pace
 from tocsin.capture.quarantine import Drought, Quarantine
@@ -62,6 +61,7 @@ class Seen:
     `rate` is in frames a second, measured over `watched`; each `keyframe_every` frames one is a keyframe; both are
     None where too little came. `declared` is what the stream says of its rate. `damaged` counts frames after the
     first clean one that cannot be believed. `light` is that of the whole frame, shrunk to the detector's input.
+    `transport` is what really carried RTP, empty where nothing did.
     """
 
     codec: str
@@ -77,6 +77,7 @@ class Seen:
     light: Light
     correction: Correction
     reason: Reason
+    transport: str = ""
 
 
 def main(task: Task, connection: Connection) -> None:
@@ -120,6 +121,7 @@ def seen_from(message: dict[str, Any]) -> Seen:
         light=Light(**{name: float(value) for name, value in dict(message["light"]).items()}),
         correction=Correction(message["correction"]),
         reason=Reason(message["reason"]),
+        transport=str(message["transport"]),
     )
 
 
@@ -210,26 +212,23 @@ class _Watch:
             light=whole.light,
             correction=whole.correction,
             reason=whole.reason,
+            transport=source.transport,
         )
         return seen, _png(frame) if self._task.picture else None
 
 
 def _open(source: SourceOrder, read_timeout: float) -> Source:
     """Open a source: of several addresses of its host the first that works, which a worker finds in turn."""
-    turn = 0
+    names = Resolver()
+    tries = 0
     while True:
         try:
-            return Source(source, Event(), lambda _: None, read_timeout=read_timeout, turn=turn)
+            return Source(source, Event(), lambda _: None, read_timeout=read_timeout, names=names)
         except SourceError as error:
-            turn += 1
-            if error.fault not in _ELSEWHERE or turn >= _addresses(source.location):
+            tries += 1
+            if error.fault not in _ELSEWHERE or tries >= names.count:
                 raise
-
-
-def _addresses(location: str) -> int:
-    """The number of addresses to be tried; FFmpeg itself tries all of them but for plain RTSP."""
-    parts = urlsplit(location)
-    return len(resolve(parts.hostname or "", parts.port or 0)) if parts.scheme == "rtsp" else 1
+            names.failed()
 
 
 def _png(frame: VideoFrame) -> bytes:

@@ -25,16 +25,18 @@ def why(error: SourceError, source: SourceOrder) -> str:
     return str(error) if where in str(error) else f"{where}: {error}"
 
 
-def carried(source: SourceOrder) -> str:
-    """Return what carries the pictures."""
+def carried(source: SourceOrder, seen: Seen) -> str:
+    """Return what really carries the pictures."""
     if "://" not in source.location:
         return "device" if source.location.startswith("/dev/") else "file"
-    return {"rtsp": source.transport, "http": "tcp"}.get(urlsplit(source.location).scheme, "tls")
+    return {"rtsp": seen.transport, "http": "tcp"}.get(urlsplit(source.location).scheme, "tls")
 
 
 def lines(seen: Seen, source: SourceOrder) -> Iterator[str]:
     """Yield what a person wants to know of a camera, a line for each thing."""
-    yield f"source     {place(source)}, by {carried(source)}"
+    by = carried(source, seen)
+    instead = ", since nothing comes by udp" if (by, source.transport) == ("tcp", "udp") else ""
+    yield f"source     {place(source)}, by {by}{instead}"
     yield f"opened     after {seen.opened:.2f} s, first clean frame after {seen.first:.2f} s"
     yield f"picture    {picture(seen)}"
     yield f"rate       {rate(seen)}"
@@ -73,11 +75,16 @@ def light(seen: Seen) -> str:
     )
 
 
+def fault_as_json(error: SourceError, source: SourceOrder) -> dict[str, str]:
+    """Return why nothing was seen for a program; the words for `fault` are those of the metrics."""
+    return {"source": place(source), "fault": error.fault.value, "message": str(error)}
+
+
 def as_json(seen: Seen, source: SourceOrder) -> dict[str, Any]:
     """Return what was seen for a program; times in seconds, keyframes in frames."""
     return {
         "source": place(source),
-        "transport": carried(source),
+        "transport": carried(source, seen),
         "codec": seen.codec,
         "width": seen.width,
         "height": seen.height,
