@@ -88,3 +88,12 @@ def test_a_stall_of_a_camera_whose_rate_is_known_changes_nothing() -> None:
     rate.opened(25.0)
     _fed(rate, 0.1, 0.1, 0.1).stalled()
     assert rate.read_timeout == 1.5
+
+
+def test_pictures_that_were_left_out_count_in_the_period() -> None:
+    """Where three of four pictures are not decoded, the period is still that of the camera."""
+    rate = Rate(10.0)
+    rate.opened(25.0)
+    for number in range(12):
+        rate.arrived(number * 0.16, left_out=3)
+    assert rate.period == pytest.approx(0.04)

@@ -169,6 +169,36 @@ def test_a_seam_is_an_endless_silence_and_no_gap(rig: Any) -> None:
     assert not one.worker._rate._gaps
 
 
+def test_pictures_that_are_left_out_are_counted_and_bend_no_rate(rig: Any) -> None:
+    """They were received and dropped for the rate, and the period that is told is the camera's."""
+    pictures = []
+    for number in range(5):
+        pictures += _clean(number * 0.8)
+        pictures += [Picture(None, number * 0.8, 0.0, left_out=True)] * 3
+    one = rig(_Script(pictures))
+    counts = _of(Counts, one.run())[-1]
+    assert (counts.received, counts.dropped[DropReason.RATE]) == (20, 15)
+    assert one.worker._rate.period == pytest.approx(0.2)
+
+
+def test_nothing_is_left_out_before_a_clean_picture_nor_in_quarantine(rig: Any) -> None:
+    """Each picture may be the one that ends it; between two picks of a clean stream most are not wanted."""
+    script = _Script([])
+    wanted: list[bool] = []
+
+    def pictures() -> Iterator[Picture]:
+        ask = script.asked[-1]["wanted"]
+        for picture in [*_clean(0.0), Picture(None, 0.01, 0.0, damaged=True), *_clean(0.03)]:
+            wanted.append(ask(picture.at, math.inf))
+            yield picture
+        wanted.append(ask(0.035, math.inf))
+        wanted.append(ask(0.05, math.inf))
+
+    script.openings[0] = pictures()  # type: ignore[call-overload]  # a list is what others need
+    rig(script).run()
+    assert wanted == [True, False, True, False, True]
+
+
 def test_the_period_of_a_frame_is_measured(rig: Any) -> None:
     """A camera that declares 25 and sends less than one a second is told as that."""
     one = rig(_Script(_clean(0.0, 1.25, 2.5), _clean(3.75, 5.0)))

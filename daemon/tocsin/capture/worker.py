@@ -108,6 +108,8 @@ class Worker:
         self._drought = Drought()
         self._live = False
         self._turn = 0
+        self._passing = False
+        self._left_out = 0
 
     def run(self) -> None:
         """Open the stream again and again until told to stop."""
@@ -131,28 +133,50 @@ class Worker:
         """Open the stream and receive until it breaks (raises SourceError) or the worker is told to stop."""
         self._live = False
         timeout = self._rate.read_timeout
-        source = Source(self._order.source, self._stop, self._promise, read_timeout=timeout, turn=self._turn)
+        self._passing, self._left_out = False, 0
+        source = Source(
+            self._order.source,
+            self._stop,
+            self._promise,
+            read_timeout=timeout,
+            turn=self._turn,
+            wanted=self._wanted,
+        )
         self._rate.opened(source.rate)
         self._drought.opened()
         quarantine = Quarantine()
         try:
             for picture in source.pictures():
-                if self._is_clean(picture, quarantine):
+                if picture.left_out:
+                    self._leave_out()
+                elif self._is_clean(picture, quarantine):
                     self._receive(picture, source.codec)
         finally:
             source.close()
+
+    def _wanted(self, expected: float, apart: float) -> bool:
+        """Return whether to decode a picture, as `Pace.may_be_due`; in quarantine each one may end it."""
+        return not self._passing or self._pace.may_be_due(expected, apart)
+
+    def _leave_out(self) -> None:
+        """Count a picture that the decoder was spared."""
+        self._left_out += 1
+        self._tally("received")
+        self._tally(DropReason.RATE)
 
     def _is_clean(self, picture: Picture, quarantine: Quarantine) -> bool:
         """Count what came. Raises SourceError(DECODE) when nothing clean came for too long."""
         frame = picture.frame
         if frame is not None:
             self._tally("received")
-            if quarantine.passes(keyframe=frame.key_frame, corrupt=frame.is_corrupt):
+            self._passing = quarantine.passes(keyframe=frame.key_frame, corrupt=frame.is_corrupt)
+            if self._passing:
                 self._drought.clean(picture.at)
                 return True
             self._tally("quarantined")
         elif picture.damaged:
             quarantine.damage()
+            self._passing = False
             self._tally("decode_errors")
         if limit := self._drought.exceeded(picture.at, self._rate.period):
             raise SourceError(SourceFault.DECODE, f"no clean picture for {limit:g} s")
@@ -169,7 +193,8 @@ class Worker:
             self._silence.seam()
             self._rate.seam()
         self._silence.arrived(picture.at)
-        self._rate.arrived(picture.at)
+        self._rate.arrived(picture.at, self._left_out)
+        self._left_out = 0
         if not self._pace.due(picture.at):
             self._tally(DropReason.RATE)
         elif not self._free:
