@@ -423,6 +423,7 @@ _STATUS_TABLES = {
         "stream": "stream",
         "state": "state",
         "for_seconds": "for (s)",
+        "decoder": "decoder",
         "last_frame_age_seconds": "last frame (s ago)",
         "frames_analysed": "frames analysed",
         "why": "why",

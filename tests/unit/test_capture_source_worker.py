@@ -17,6 +17,7 @@ from support.capturing import order
 from support.h264 import record
 from support.scene import Scene
 from tocsin.capture import mailbox, worker
+from tocsin.capture.decoder import Decoder
 from tocsin.capture.mailbox import SLOTS, Mailbox
 from tocsin.capture.order import SourceOrder
 from tocsin.capture.source import Picture, Source
@@ -40,6 +41,7 @@ class _Script:
     """Stands for `Source`: each opening yields the next list of pictures and then breaks."""
 
     codec = "h264"
+    decoder = Decoder.CPU
 
     def __init__(
         self, *openings: list[Picture], fault: SourceFault = SourceFault.EOF, rate: float = 25.0
@@ -197,6 +199,24 @@ def test_nothing_is_left_out_before_a_clean_picture_nor_in_quarantine(rig: Any) 
     script.openings[0] = pictures()  # type: ignore[call-overload]  # a list is what others need
     rig(script).run()
     assert wanted == [True, False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("fault", "software"),
+    [
+        (SourceFault.DECODE, True),
+        (SourceFault.OTHER, True),
+        (SourceFault.EOF, False),
+        (SourceFault.STALL, False),
+    ],
+)
+def test_what_a_device_may_have_spoilt_is_decoded_on_the_cpu_from_then_on(
+    fault: SourceFault, software: bool, rig: Any
+) -> None:
+    """No clean picture, or an error that nobody knows: the next opening asks for software, and those after it."""
+    script = _Script(_clean(0.0), _clean(1.0), _clean(2.0), fault=fault)
+    rig(script).run()
+    assert [asked["software"] for asked in script.asked] == [False, software, software]
 
 
 def test_the_period_of_a_frame_is_measured(rig: Any) -> None:

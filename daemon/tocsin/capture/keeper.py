@@ -10,6 +10,7 @@ from typing import Protocol
 
 import structlog
 
+from tocsin.capture.decoder import Decoder, asked
 from tocsin.capture.newest import Newest
 from tocsin.capture.order import Order, ViewOrder, needed
 from tocsin.capture.process import WorkerProcess
@@ -60,7 +61,10 @@ class StreamState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """A stream as the daemon knows it. Times are monotonic seconds; `fault` tells why it waits."""
+    """A stream as the daemon knows it. Times are monotonic seconds; `fault` tells why it waits.
+
+    `decoder` is what decodes it, or did when it was last up.
+    """
 
     stream: str
     state: StreamState
@@ -68,12 +72,14 @@ class StreamStatus:
     fault: SourceFault | None = None
     message: str = ""
     last_frame_at: float | None = None
+    decoder: Decoder | None = None
 
 
 class Observer(Protocol):
     """Hears what capture counts; the words for `fault` and `reason` are closed sets."""
 
     def connected(self, stream: str) -> None: ...
+    def decodes(self, stream: str, decoder: Decoder) -> None: ...
     def connect_failed(self, stream: str, fault: SourceFault) -> None: ...
     def disconnected(self, stream: str, fault: SourceFault) -> None: ...
     def stalled(self, stream: str) -> None: ...
@@ -108,6 +114,7 @@ class Keeper:
         self._most_views = len(order.views)
         self._number = 0
         self._told: SourceFault | None = None
+        self._told_decoder: Decoder | None = None
         self._excused_until = 0.0
         self.status = StreamStatus(order.stream, StreamState.CONNECTING, time.monotonic())
 
@@ -237,6 +244,7 @@ class Keeper:
                     codec=report.codec,
                     size=f"{report.width}x{report.height}",
                 )
+                self._decodes(report.decoder)
                 self._turn(StreamState.LIVE)
             case Broken():
                 self._broken(report)
@@ -251,6 +259,20 @@ class Keeper:
                     error=report.error,
                     place=report.place,
                 )
+
+    def _decodes(self, decoder: Decoder) -> None:
+        """Note what decodes, and say once where it is not what was asked for."""
+        self._observe.decodes(self._order.stream, decoder)
+        self.status = replace(self.status, decoder=decoder)
+        expected = asked(self._order.source.decode)
+        if decoder is not expected and decoder is not self._told_decoder:
+            log.warning(
+                "the stream is decoded on the CPU, for what was asked for cannot be had or failed",
+                stream=self._order.stream,
+                expected=expected.value,
+                found=decoder.value,
+            )
+        self._told_decoder = decoder
 
     def _frame(self, record: FrameRecord, worker: WorkerProcess) -> None:
         _check(record, self._most_views)
@@ -303,7 +325,7 @@ class Keeper:
     def _turn(self, state: StreamState, fault: SourceFault | None = None, message: str = "") -> None:
         before = self.status
         since = before.since if before.state is state else time.monotonic()
-        self.status = StreamStatus(self._order.stream, state, since, fault, message, before.last_frame_at)
+        self.status = replace(before, state=state, since=since, fault=fault, message=message)
 
 
 def _check(record: FrameRecord, views: int) -> None:

@@ -16,8 +16,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from tocsin.capture.address import accepts, target
+from tocsin.capture.decoder import Decoder, asked
 from tocsin.capture.disposable import Disposables
 from tocsin.capture.fileclock import FileClock
+from tocsin.capture.hardware import acceleration
 from tocsin.capture.order import SourceOrder
 from tocsin.capture.why import OPEN_TIMEOUT, broken, kind_of, unopened
 from tocsin.errors import SourceError, SourceFault
@@ -61,7 +63,7 @@ class Source:
     take long. `read_timeout`: the seconds without data that count as a stall when they pass twice. `turn` picks
     among the addresses of the host. `wanted` is asked whether a picture is, by when it is expected and how far
     those before it are apart that have not arrived, as `Pace.may_be_due`; None: all are. Raises SourceError when
-    it cannot be opened.
+    it cannot be opened. `software`: decode on the CPU, whatever is asked for.
     """
 
     def __init__(
@@ -73,11 +75,13 @@ class Source:
         read_timeout: float,
         turn: int = 0,
         wanted: Callable[[float, float], bool] | None = None,
+        software: bool = False,
     ) -> None:
         self._order = order
         self._stop = stop
         self._promise = promise
         self._read_timeout = read_timeout
+        self._device = Decoder.CPU if software else asked(order.decode)
         self._container, self._video = self._open(turn)
         self._wanted = wanted
         context = self._video.codec_context
@@ -89,6 +93,11 @@ class Source:
     def codec(self) -> str:
         """The name of the video codec."""
         return str(self._video.codec_context.name)
+
+    @property
+    def decoder(self) -> Decoder:
+        """What decodes; known with the first picture."""
+        return self._device if self._video.codec_context.is_hwaccel else Decoder.CPU
 
     def pictures(self) -> Iterator[Picture]:
         """Yield pictures until told to stop.
@@ -189,6 +198,7 @@ class Source:
                 timeout=(OPEN_TIMEOUT, self._read_timeout),
                 format=found.format,
                 options=found.options,
+                hwaccel=acceleration(self._device),
             )
         except (av.error.FFmpegError, OSError) as error:
             late = time.monotonic() - began >= OPEN_TIMEOUT - 0.1

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from tocsin.capture.decoder import Decoder
 from tocsin.capture.order import ViewOrder
 from tocsin.errors import SourceFault, WorkerError
 from tocsin.frame import Box, Correction, Light, Reason
@@ -62,6 +63,7 @@ class Connected:
     codec: str
     width: int
     height: int
+    decoder: Decoder = Decoder.CPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,7 @@ def _view_record(body: dict[str, Any]) -> ViewRecord:
 
 
 def _connected(body: dict[str, Any]) -> Connected:
-    return Connected(str(body["codec"]), int(body["width"]), int(body["height"]))
+    return Connected(str(body["codec"]), int(body["width"]), int(body["height"]), Decoder(body["decoder"]))
 
 
 def _broken(body: dict[str, Any]) -> Broken:

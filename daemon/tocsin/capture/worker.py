@@ -49,6 +49,9 @@ _COUNT_EVERY = 1.0
 _GRACE = 5.0
 """Added to what a wait promises, for a machine under load."""
 
+_PERHAPS_THE_DEVICE = frozenset({SourceFault.DECODE, SourceFault.UNSUPPORTED, SourceFault.OTHER})
+"""What a stream that a graphics card decodes may break from: it is decoded on the CPU from then on."""
+
 _KEPT = frozenset({"PATH", "HOME", "LANG", "TZ", "RES_OPTIONS"})
 _KEPT_TOO = ("LC_", "OMP_", "OPENBLAS_", "MKL_")
 
@@ -110,6 +113,7 @@ class Worker:
         self._turn = 0
         self._passing = False
         self._left_out = 0
+        self._software = False
 
     def run(self) -> None:
         """Open the stream again and again until told to stop."""
@@ -141,6 +145,7 @@ class Worker:
             read_timeout=timeout,
             turn=self._turn,
             wanted=self._wanted,
+            software=self._software,
         )
         self._rate.opened(source.rate)
         self._drought.opened()
@@ -150,7 +155,7 @@ class Worker:
                 if picture.left_out:
                     self._leave_out()
                 elif self._is_clean(picture, quarantine):
-                    self._receive(picture, source.codec)
+                    self._receive(picture, source)
         finally:
             source.close()
 
@@ -182,12 +187,12 @@ class Worker:
             raise SourceError(SourceFault.DECODE, f"no clean picture for {limit:g} s")
         return False
 
-    def _receive(self, picture: Picture, codec: str) -> None:
+    def _receive(self, picture: Picture, source: Source) -> None:
         frame = picture.frame
         assert frame is not None, "only a picture is clean"
         if not self._live:
             self._live = True
-            self.post(Connected(codec, frame.width, frame.height))
+            self.post(Connected(source.codec, frame.width, frame.height, source.decoder))
         self._reconnect.frame(picture.at)
         if picture.seam:
             self._silence.seam()
@@ -233,6 +238,8 @@ class Worker:
     def _wait(self, error: SourceError) -> None:
         if error.fault is SourceFault.STALL:
             self._rate.stalled()
+        if error.fault in _PERHAPS_THE_DEVICE:
+            self._software = True
         if not self._live:
             self._turn += 1  # the host may have another address that works
         gap = self._reconnect.failed(error.fault, time.monotonic())

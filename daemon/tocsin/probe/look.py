@@ -21,6 +21,7 @@ from av.video.frame import VideoFrame
 
 from tocsin.capture import mailbox
 from tocsin.capture.address import resolve
+from tocsin.capture.decoder import Decoder
 from tocsin.capture.mailbox import Mailbox
 from tocsin.capture.order import Order, SourceOrder
 from tocsin.capture.pace import Pace
@@ -77,6 +78,7 @@ class Seen:
     light: Light
     correction: Correction
     reason: Reason
+    decoder: Decoder = Decoder.CPU
 
 
 def main(task: Task, connection: Connection) -> None:
@@ -108,6 +110,7 @@ def seen_from(message: dict[str, Any]) -> Seen:
 
     return Seen(
         codec=str(message["codec"]),
+        decoder=Decoder(message["decoder"]),
         width=int(message["width"]),
         height=int(message["height"]),
         opened=float(message["opened"]),
@@ -196,6 +199,7 @@ class _Watch:
             raise SourceError(SourceFault.EOF, "it ended before it showed a clean picture")
         seen = Seen(
             codec=source.codec,
+            decoder=source.decoder,
             width=frame.width,
             height=frame.height,
             opened=opened,
