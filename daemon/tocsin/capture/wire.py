@@ -6,7 +6,7 @@ messages must not run code in the daemon.
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -128,7 +128,15 @@ Command = Free | Show | Stop
 
 def encode(message: Report | Command) -> bytes:
     """Return the packet for a message."""
-    return json.dumps({"kind": type(message).__name__, **asdict(message)}).encode()
+    return _JSON.encode({"kind": type(message).__name__, **_fields(message)}).encode()
+
+
+def _fields(of: Any) -> dict[str, Any]:
+    """Return the fields of a message or of a part of it; not as `asdict`, which copies what lies in them first."""
+    return {name: getattr(of, name) for name in of.__slots__}
+
+
+_JSON = json.JSONEncoder(default=_fields, check_circular=False)
 
 
 def decode_command(packet: bytes) -> Command:
