@@ -1,6 +1,7 @@
 """What may be left out of a stream: the pictures that come through are the same to the last bit."""
 
 import math
+import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -163,3 +164,23 @@ def test_a_length_that_lies_ends_the_search() -> None:
     disposables = Disposables("h264", bytes([1, 100, 0, 30, 0xFF, 0xE1]))
     for packet in (b"\xff\xff\xff\xff\x06\x05", b"\0\0\0\0" * 8, b"\0\0"):
         assert not disposables.holds(memoryview(packet))
+
+
+@pytest.mark.parametrize(
+    ("stream", "options", "held"),
+    [("h264, B-frames", _STREAMS, True), ("h264, each is built on the one before", _WITHOUT, False)],
+)
+def test_a_camera_s_picture_is_expected_at_once_unless_some_are_held_back(
+    stream: str, options: dict[str, tuple[str, dict[str, str]]], held: bool, tmp_path: Path
+) -> None:
+    """Of a camera that sends pictures out of order all are decoded: leaving some out would delay the others."""
+    path = _film(tmp_path / "film.mp4", *options[stream])
+    source = Source(SourceOrder(str(path), realtime=False), Event(), lambda _: None, read_timeout=1.5)
+    for _ in zip(source.pictures(), range(5), strict=False):
+        pass
+    before = time.monotonic()
+    expected, apart = source._next(av.Packet())
+    source.close()
+    assert apart == math.inf
+    assert (expected == math.inf) is held
+    assert held or before <= expected <= time.monotonic()
