@@ -138,8 +138,8 @@ def _spot(plane: np.ndarray) -> np.ndarray:
 
 
 _DIM = dimmed(scene(), 0.15)
-_RAMP, _WIDER = (
-    np.tile(np.linspace(*ends, 416).astype(np.uint8), (234, 1)) for ends in ((100, 120), (90, 130))
+_RAMP, _LITTLE, _WIDER = (
+    np.tile(np.linspace(*ends, 416).astype(np.uint8), (234, 1)) for ends in ((100, 120), (98, 122), (90, 130))
 )
 
 
@@ -151,6 +151,7 @@ _RAMP, _WIDER = (
         pytest.param(_DIM, np.full_like(_DIM, 235), id="a flash"),
         pytest.param(_DIM, _spot(_DIM), id="a torch in one corner"),
         pytest.param(scene(), scene(seed=5)[:, ::-1], id="a cut"),
+        pytest.param(_RAMP, _LITTLE, id="one of two steps at most, eight times that after it"),
         pytest.param(_RAMP, _WIDER, id="a small change that the correction makes large"),
         pytest.param(veiled(scene(), 0.75), veiled(scene(), 0.7), id="a veil that thins"),
     ],
