@@ -74,6 +74,7 @@ def order(config: Config, stream: StreamSettings, secrets: Secrets, takes: Input
         ca_file=stream.ca_file,
         realtime=stream.realtime,
         loop=stream.loop,
+        decode=stream.decode,
     )
     return Order(stream.name, source, views(config, stream, takes), policy(stream), stream.max_fps)
 

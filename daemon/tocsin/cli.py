@@ -423,9 +423,10 @@ _STATUS_TABLES = {
         "stream": "stream",
         "state": "state",
         "for_seconds": "for (s)",
-        "last_frame_age_seconds": "last frame (s ago)",
+        "decoder": "decoder",
+        "last_frame_age_seconds": "frame age (s)",
         "fps": "fps",
-        "frames_analysed": "frames analysed",
+        "frames_analysed": "analysed",
         "why": "why",
     },
     "alarms": {

@@ -26,6 +26,7 @@ from prometheus_client import (
 )
 
 from tocsin import __version__
+from tocsin.capture.decoder import Decoder
 from tocsin.capture.wire import DropReason
 from tocsin.deliver.outbox import DropReason as OutboxLoss
 from tocsin.deliver.schedule import Outcome, Settlement
@@ -116,6 +117,7 @@ GAUGES: tuple[tuple[str, Axis, str], ...] = (
     ("detector_degraded", DAEMON, "1 while any reason of detector.degraded stands."),
     ("model_canary_ok", DAEMON, "1 while the detector sees in the reference picture what it should."),
     ("stream_up", STREAM, "1 while the stream brings clean pictures."),
+    ("stream_decoder", STREAM.by("decoder", Decoder), "1 for what decodes the stream, or did when it was last up."),
     ("stream_last_frame_age_seconds", STREAM, "Time since a clean frame came, or since the start when none did."),
     ("stream_fps", STREAM, "Pictures that came a second, damaged ones too, over the last 10 s; 0 when down."),
     ("stream_clock_offset_seconds", ABSENT, "Camera's clock before ours; only of cameras that tell their time."),
@@ -211,6 +213,10 @@ class Metrics:
     def connected(self, stream: str) -> None:
         self._gauges["stream_up"].labels(stream).set(1)
         self._counters["stream_connects_total"].labels(stream).inc()
+
+    def decodes(self, stream: str, decoder: Decoder) -> None:
+        for one in Decoder:
+            self._gauges["stream_decoder"].labels(stream, one).set(one is decoder)
 
     def connect_failed(self, stream: str, fault: SourceFault) -> None:
         self._counters["stream_connect_failures_total"].labels(stream, fault).inc()

@@ -77,6 +77,7 @@ class Report:
             "why": status.message or (impaired.value if impaired else ""),
             "impaired": impaired.value if impaired else None,
             "light": _light(light) if light else None,
+            "decoder": status.decoder.value if status.decoder else None,
             "last_frame_age_seconds": age,
             "codec": status.codec or None,
             "transport": status.transport or None,

@@ -1,15 +1,21 @@
-"""How much of the bare decoding rate the capture path keeps.
+"""How much of the bare decoding rate the capture path keeps, with one stream and with several.
 
-    python tests/bench/capture.py [--turns 5]
+    python tests/bench/capture.py [--turns 5] [--streams 1 2 4 8]
 
-The clip is scaled to 1080p, 25 frames a second, 4 Mbit/s (x264 veryfast). Bare: one thread demuxes and decodes
-it. Ours: a capture worker demuxes, decodes, shrinks to 416, corrects and hands every frame over to this process,
-as fast as it can; and the same with 10 of the 25 frames a second.
+The clip is scaled to 1080p, 25 frames a second, 4 Mbit/s (x264 veryfast). Bare: as many processes as there are
+streams each demux and decode it on one thread. Ours: as many capture workers demux, decode, shrink to 416, correct
+and hand every frame over to this process, as fast as they can; and the same with 10 of the 25 frames a second.
+
+With no more streams than cores the ratio says what capture adds to decoding; with more of them the cores are
+shared, also with this process, and it says what is left of the machine's whole decoding rate.
 """
 
 import argparse
 import logging
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -52,31 +58,52 @@ def make_clip(folder: Path) -> tuple[Path, int]:
     return path, count
 
 
-def bare(path: Path) -> float:
-    """Return the seconds that demuxing and decoding take on one thread."""
+def bare(path: Path, streams: int) -> float:
+    """Return the seconds in which so many processes demux and decode the file, on one thread each."""
+    command = [sys.executable, "-c", _BARE, str(path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    decoders = [subprocess.Popen(command, **pipes) for _ in range(streams)]  # type: ignore[call-overload]
+    for decoder in decoders:
+        assert decoder.stdout.readline(), "a decoder is ready"
     begun = time.perf_counter()
-    with av.open(str(path)) as container:
-        container.streams.video[0].codec_context.thread_count = 1
-        for _ in container.decode(video=0):
-            pass
-    return time.perf_counter() - begun
+    for decoder in decoders:
+        decoder.stdin.close()
+    for decoder in decoders:
+        assert decoder.stdout.readline(), "a decoder is done"
+    taken = time.perf_counter() - begun
+    for decoder in decoders:
+        decoder.stdout.close()
+        decoder.wait()
+    return taken
 
 
-def ours(path: Path, max_fps: float) -> tuple[float, int]:
-    """Return the seconds from the first frame to the last, and how many came."""
+_BARE = """
+import sys, av
+print("ready", flush=True)
+sys.stdin.read()
+with av.open(sys.argv[1]) as container:
+    container.streams.video[0].codec_context.thread_count = 1
+    for _ in container.decode(video=0):
+        pass
+print("done", flush=True)
+"""
+
+
+def ours(path: Path, max_fps: float, streams: int) -> float:
+    """Return the seconds from the first frame to the last of so many streams."""
     source = SourceOrder(str(path), realtime=False)
-    order = Order("bench", source, (ViewOrder(416, 416, keep_aspect=True),), Policy(), max_fps)
-    supervisor = Supervisor([order], _Deaf())  # type: ignore[arg-type]
+    views = (ViewOrder(416, 416, keep_aspect=True),)
+    orders = [Order(f"bench{number}", source, views, Policy(), max_fps) for number in range(streams)]
+    supervisor = Supervisor(orders, _Deaf())  # type: ignore[arg-type]
     supervisor.start()
-    count, begun, last = 0, 0.0, 0.0
-    while supervisor.statuses()[0].state is not StreamState.ENDED:
-        for frame in supervisor.take(1, 0.05):
+    begun = last = 0.0
+    while any(status.state is not StreamState.ENDED for status in supervisor.statuses()):
+        for frame in supervisor.take(streams, 0.05):
             last = time.perf_counter()
             begun = begun or last
-            count += 1
             supervisor.release(frame)
     supervisor.stop(time.monotonic() + 2)
-    return last - begun, count
+    return last - begun
 
 
 def main() -> None:
@@ -85,20 +112,31 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("--turns", type=int, default=5)
-    turns = options.parse_args().turns
+    options.add_argument("--streams", type=int, nargs="+", default=[1, 2, 4, 8])
+    asked = options.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    cores = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:
         path, count = make_clip(Path(folder))
-        taken: dict[str, list[float]] = {"bare": [], "every frame": [], "10 of 25": []}
-        bare(path)
-        for _ in range(turns):
-            taken["bare"].append(bare(path))
-            taken["every frame"].append(ours(path, 60.0)[0])
-            taken["10 of 25"].append(ours(path, 10.0)[0])
-    print(f"capture path, {count} frames of 1080p25 H.264, {turns} turns")
+        print(f"capture path, {count} frames of 1080p25 H.264 a stream, {asked.turns} turns, {cores} cores")
+        bare(path, 1)
+        for streams in asked.streams:
+            taken: dict[str, list[float]] = {"bare": [], "every frame": [], "10 of 25": []}
+            for _ in range(asked.turns):
+                taken["bare"].append(bare(path, streams))
+                taken["every frame"].append(ours(path, 60.0, streams))
+                taken["10 of 25"].append(ours(path, 10.0, streams))
+            _print(taken, count, streams, cores)
+
+
+def _print(taken: dict[str, list[float]], count: int, streams: int, cores: int) -> None:
+    print(f" {streams} stream{'s' if streams > 1 else ''}, {min(streams, cores)} cores for them")
     for name, seconds in taken.items():
-        rate = count / statistics.median(seconds)
-        print(f"  {name:<12} {rate:6.1f} frames/s   {ratio(taken['bare'], seconds):6.1%} of bare")
+        rate = count * streams / statistics.median(seconds) / min(streams, cores)
+        print(
+            f"  {name:<12} {rate:6.1f} frames/s a core   {ratio(taken['bare'], seconds):6.1%} of bare",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ straight into a slot of the mailbox. The textbook way converts the whole frame t
 lightness, converts it back and shrinks it then. All on one core, in light that takes each of the corrections.
 """
 
+import itertools
 import os
 import statistics
 from collections.abc import Callable
@@ -78,12 +79,13 @@ class _Bench:
         box = Mailbox(descriptor, order.capacity)
         os.close(descriptor)
         views = Views((order,), self.policy)
+        seconds = itertools.count()  # so far apart that each picture is measured
         return decided.correction, {
             "shrink": lambda: shrinker.shrink(self.frame, spare),
             "measure": lambda: measure(pixels),
             "plan": lambda: plan(reading, self.policy, decided.correction),
             "correct": lambda: (np.copyto(spare, pixels), corrector.correct(spare[:height], decided)),
-            "whole": lambda: views.fill(self.frame, 0.0, box, 0),
+            "whole": lambda: views.fill(self.frame, float(next(seconds)), box, 0),
             "textbook": lambda: _textbook(self.frame, (width, height)),
         }
 

@@ -43,6 +43,9 @@ class Tally:
     def connected(self, stream: str) -> None:
         self._add("connected")
 
+    def decodes(self, stream: str, decoder: str) -> None:
+        self._add("decodes", decoder)
+
     def connect_failed(self, stream: str, fault: str) -> None:
         self._add("connect_failed", fault)
 

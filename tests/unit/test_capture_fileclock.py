@@ -1,5 +1,7 @@
 """The times of a file's pictures."""
 
+import math
+
 import pytest
 
 from tocsin.capture.fileclock import FileClock
@@ -53,3 +55,15 @@ def test_a_file_that_is_not_in_real_time_keeps_its_own_time_over_the_seam() -> N
     first = [clock.tick(shown, None)[0] for shown in (0.0, 0.1)]
     clock.rewind()
     assert [*first, clock.tick(0.0, None)[0]] == pytest.approx([100.0, 100.1, 100.2])
+
+
+def test_when_a_picture_is_expected_is_when_it_comes() -> None:
+    """Its timestamp tells, but for the first picture and for one without a timestamp."""
+    clock = FileClock(0.04, 100.0)
+    assert clock.expected(0.0) == math.inf
+    clock.tick(0.0, None)
+    expected = clock.expected(0.08)
+    assert clock.expected(None) == math.inf
+    assert clock.tick(0.08, None)[0] == expected == pytest.approx(100.08)
+    clock.rewind()
+    assert clock.expected(0.0) == math.inf

@@ -45,6 +45,40 @@ def test_after_a_pause_pictures_do_not_come_in_a_burst() -> None:
     assert min(later - earlier for earlier, later in pairwise(taken)) >= 0.05
 
 
+@given(
+    st.floats(5.0, 60.0),
+    st.floats(1.0, 30.0),
+    st.lists(st.floats(0.0, 0.009), min_size=100, max_size=100),
+    st.lists(st.booleans(), min_size=100, max_size=100),
+)
+def test_no_pick_is_missed_by_leaving_pictures_out(
+    camera_fps: float, max_fps: float, decoding: list[float], needed: list[bool]
+) -> None:
+    """Whichever of the pictures that are not wanted are left out, the picks are those without leaving out."""
+    every, some = Pace(max_fps), Pace(max_fps)
+    for number, (late, is_needed) in enumerate(zip(decoding, needed, strict=True)):
+        sent = number / camera_fps
+        wanted = some.may_be_due(sent)
+        assert some.may_be_due(sent) is wanted, "asking changes nothing"
+        picked = (wanted or is_needed) and some.due(sent + late)
+        assert picked is every.due(sent + late)
+
+
+@given(st.floats(5.0, 60.0), st.floats(1.0, 30.0), st.integers(0, 8))
+def test_a_picture_that_others_come_before_is_judged_by_the_grid(
+    camera_fps: float, max_fps: float, held: int
+) -> None:
+    """Of pictures that are expected while some before them have not arrived, no pick is called unwanted."""
+    pace, apart = Pace(max_fps), 1.0 / camera_fps
+    wanted = [pace.may_be_due(number * apart, apart) for number in range(held)]
+    for number in range(300):
+        wanted.append(pace.may_be_due((number + held) * apart, apart))
+        picked = pace.due(number * apart)
+        assert wanted[number] or not picked
+    if camera_fps > 3 * max_fps and apart > 0.02 and number > 2 * held:
+        assert not all(wanted)
+
+
 def test_silence_is_the_longest_gap_since_the_last_analysed_picture() -> None:
     """A short gap after a long one does not hide it; taking it starts afresh."""
     silence = Silence()

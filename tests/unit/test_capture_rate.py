@@ -131,3 +131,12 @@ def _exceeded(rate: float, seconds: float, *, after: float = 0.0) -> bool:
 def test_only_what_lasts_is_more_than_a_camera_sends(rate: float, seconds: float, expected: bool) -> None:
     """Five seconds in a row are above the ceiling."""
     assert _exceeded(rate, seconds, after=30.0) is expected
+
+
+def test_pictures_that_were_left_out_count_in_the_period() -> None:
+    """Where three of four pictures are not decoded, the period is still that of the camera."""
+    rate = Rate(10.0)
+    rate.opened(25.0)
+    for number in range(12):
+        rate.arrived(number * 0.16, left_out=3)
+    assert rate.period == pytest.approx(0.04)

@@ -17,6 +17,7 @@ from support.capturing import order
 from support.h264 import record
 from support.scene import Scene
 from tocsin.capture import mailbox, worker
+from tocsin.capture.decoder import Decoder
 from tocsin.capture.mailbox import SLOTS, Mailbox
 from tocsin.capture.names import Resolver
 from tocsin.capture.order import SourceOrder
@@ -41,6 +42,7 @@ class _Script:
     """Stands for `Source`: each opening yields the next list of pictures and then breaks."""
 
     codec, transport = "h264", "tcp"
+    decoder = Decoder.CPU
 
     def __init__(
         self, *openings: list[Picture], fault: SourceFault = SourceFault.EOF, rate: float = 25.0
@@ -168,6 +170,54 @@ def test_a_seam_is_an_endless_silence_and_no_gap(rig: Any) -> None:
     one = rig(_Script([*_clean(0.0), *seam]))
     assert [frame.silence for frame in _of(FrameRecord, one.run())] == [math.inf, math.inf]
     assert not one.worker._intake._rate._gaps
+
+
+def test_pictures_that_are_left_out_are_counted_and_bend_no_rate(rig: Any) -> None:
+    """They were received and dropped for the rate, and the period that is told is the camera's."""
+    pictures = []
+    for number in range(5):
+        pictures += _clean(number * 0.8)
+        pictures += [Picture(None, number * 0.8, 0.0, left_out=True)] * 3
+    one = rig(_Script(pictures))
+    counts = _of(Counts, one.run())[-1]
+    assert (counts.received, counts.dropped[DropReason.RATE]) == (20, 15)
+    assert one.worker._intake._rate.period == pytest.approx(0.2)
+
+
+def test_nothing_is_left_out_before_a_clean_picture_nor_in_quarantine(rig: Any) -> None:
+    """Each picture may be the one that ends it; between two picks of a clean stream most are not wanted."""
+    script = _Script([])
+    wanted: list[bool] = []
+
+    def pictures() -> Iterator[Picture]:
+        ask = script.asked[-1]["wanted"]
+        for picture in [*_clean(0.0), Picture(None, 0.01, 0.0, damaged=True), *_clean(0.03)]:
+            wanted.append(ask(picture.at, math.inf))
+            yield picture
+        wanted.append(ask(0.035, math.inf))
+        wanted.append(ask(0.05, math.inf))
+
+    script.openings[0] = pictures()  # type: ignore[call-overload]  # a list is what others need
+    rig(script).run()
+    assert wanted == [True, False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("fault", "software"),
+    [
+        (SourceFault.DECODE, True),
+        (SourceFault.OTHER, True),
+        (SourceFault.EOF, False),
+        (SourceFault.STALL, False),
+    ],
+)
+def test_what_a_device_may_have_spoilt_is_decoded_on_the_cpu_from_then_on(
+    fault: SourceFault, software: bool, rig: Any
+) -> None:
+    """No clean picture, or an error that nobody knows: the next opening asks for software, and those after it."""
+    script = _Script(_clean(0.0), _clean(1.0), _clean(2.0), fault=fault)
+    rig(script).run()
+    assert [asked["software"] for asked in script.asked] == [False, software, software]
 
 
 def test_the_period_of_a_frame_is_measured(rig: Any) -> None:

@@ -237,3 +237,34 @@ def _ramp(low: int, high: int) -> VideoFrame:
     for plane in frame.planes[1:]:
         plane.update(bytes([128]) * plane.buffer_size)
     return frame
+
+
+def _picture(width: int, height: int) -> VideoFrame:
+    """A frame with edges, slopes and colours, as a camera's."""
+    across, down = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
+    rgb = np.stack((across, down, 0.5 + 0.5 * np.sin(20 * across * down)), axis=2)
+    rgb[height // 3 : height // 2, width // 4 : width // 3] = (0.9, 0.1, 0.1)
+    return VideoFrame.from_ndarray((rgb * 255).astype(np.uint8), format="rgb24")
+
+
+@pytest.mark.parametrize("pixel_format", ["nv12", "yuv422p", "yuvj422p"])
+@pytest.mark.parametrize("size", [(1920, 1080), (640, 480), (644, 482), (1279, 719)], ids=str)
+@pytest.mark.parametrize("region", [WHOLE, (0.25, 0.3, 0.75, 0.9)], ids=["whole", "part"])
+def test_other_formats_come_straight_from_their_planes(
+    pixel_format: str, size: tuple[int, int], region: tuple[float, float, float, float]
+) -> None:
+    """They show what swscale's conversion to the usual format shows, within two steps nearly everywhere."""
+    frame = _picture(*size).reformat(format=pixel_format)
+    usual = frame.reformat(
+        format="yuvj420p" if pixel_format.startswith("yuvj") else "yuv420p",
+        src_color_range="JPEG" if pixel_format.startswith("yuvj") else "MPEG",
+        dst_color_range="JPEG" if pixel_format.startswith("yuvj") else "MPEG",
+    )
+    order = ViewOrder(416, 416, keep_aspect=True, region=region)
+    record, pixels = _filled(frame, order)
+    wanted, expected = _filled(usual, order)
+    assert replace(record, light=wanted.light) == wanted
+    off = np.abs(pixels.astype(int) - expected)
+    assert off.mean() < 0.5
+    assert (off > 2).mean() < 0.005
+    assert off.max() <= 48  # beside a sharp edge of a colour, where each way of halving takes its own rows

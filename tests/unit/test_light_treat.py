@@ -7,6 +7,8 @@ import pytest
 
 from support.lighting import dimmed, luma_of, noisy, picture, scene, veiled
 from tocsin.frame import Correction
+from tocsin.light import treat
+from tocsin.light.measure import Reading, measure
 from tocsin.light.plan import Mode, Policy
 from tocsin.light.treat import Treated, Treatment
 
@@ -107,8 +109,83 @@ def test_memory_does_not_slow_down() -> None:
     treatment = Treatment(Policy())
     treated(treatment, [scene(seed=1)] * 5)
     treated(treatment, [scene(seed=2)] * 1000)
-    cells = treatment._steady[0].cells  # type: ignore[index]  # there is no other way to see it
+    cells = treatment._known.reading.cells  # type: ignore[union-attr]  # there is no other way to see it
     assert cells[cells > 0].min() > 1e-4
+
+
+class _Measured:
+    """Counts the pictures that are measured."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        monkeypatch.setattr(treat, "measure", self)
+
+    def __call__(self, pixels: np.ndarray) -> Reading:
+        self.count += 1
+        return measure(pixels)
+
+
+def _walker(at: int) -> np.ndarray:
+    plane = scene().copy()
+    plane[100:160, at : at + 20] = 40
+    return plane
+
+
+def _spot(plane: np.ndarray) -> np.ndarray:
+    lit = plane.copy()
+    lit[: plane.shape[0] // 6, : plane.shape[1] // 8] = 235
+    return lit
+
+
+_DIM = dimmed(scene(), 0.15)
+_RAMP, _LITTLE, _WIDER = (
+    np.tile(np.linspace(*ends, 416).astype(np.uint8), (234, 1)) for ends in ((100, 120), (98, 122), (90, 130))
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(_DIM, scene(), id="a lamp is switched on"),
+        pytest.param(scene(), _DIM, id="a lamp is switched off"),
+        pytest.param(_DIM, np.full_like(_DIM, 235), id="a flash"),
+        pytest.param(_DIM, _spot(_DIM), id="a torch in one corner"),
+        pytest.param(scene(), scene(seed=5)[:, ::-1], id="a cut"),
+        pytest.param(_RAMP, _LITTLE, id="one of two steps at most, eight times that after it"),
+        pytest.param(_RAMP, _WIDER, id="a small change that the correction makes large"),
+        pytest.param(veiled(scene(), 0.75), veiled(scene(), 0.7), id="a veil that thins"),
+    ],
+)
+def test_a_change_of_light_is_measured_at_once(
+    before: np.ndarray, after: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousandth of a second after a measured picture, another is measured for what it is."""
+    treatment, measured = Treatment(Policy()), _Measured(monkeypatch)
+    ((first, _),) = treated(treatment, [before])
+    ((second, _),) = treated(treatment, [after.copy()], start=0.001)
+    assert measured.count == 2
+    assert second.light != first.light
+
+
+def test_pictures_that_look_alike_are_measured_as_one_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a person walking, 50 pictures of two seconds are measured as often as a picture may be old."""
+    treatment, measured = Treatment(Policy()), _Measured(monkeypatch)
+    for number in range(50):
+        treatment.treat(picture(_walker(2 * number)), number * 0.04)
+    assert 13 <= measured.count <= 17
+
+
+def test_what_stands_for_others_is_off_by_no_more_than_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Noise and a person walking under a veil come out as if each picture were measured."""
+    some, every = Treatment(Policy()), Treatment(Policy())
+    for number in range(30):
+        plane = noisy(veiled(_walker(4 * number), 0.7), 2.0, seed=number)
+        luma = [picture(plane), picture(plane)]
+        some.treat(luma[0], number * 0.04)
+        with monkeypatch.context() as patch:
+            patch.setattr(treat, "_alike", lambda *_: False)
+            every.treat(luma[1], number * 0.04)
+        assert np.abs(luma_of(luma[0]).astype(float) - luma_of(luma[1])).mean() < 3.0
 
 
 @pytest.mark.parametrize("mode", list(Mode))

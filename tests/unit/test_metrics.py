@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from support.pictures import light
 from tocsin import __version__, alarms, degradations, lights, metrics
 from tocsin.capture import keeper, wire
+from tocsin.capture.decoder import Decoder
 from tocsin.deliver import dispatch, outbox
 from tocsin.deliver.schedule import Outcome, Settlement
 from tocsin.detect import engine
@@ -118,6 +119,7 @@ def test_every_series_starts_at_zero(observed: Metrics, registry: CollectorRegis
 CALLS: list[tuple[str, tuple[Any, ...], str, tuple[str, ...], float]] = [
     ("connected", ("yard",), "stream_connects_total", ("yard",), 1),
     ("connected", ("yard",), "stream_up", ("yard",), 1),
+    ("decodes", ("yard", Decoder.CUDA), "stream_decoder", ("yard", "cuda"), 1),
     ("connect_failed", ("yard", SourceFault.AUTH), "stream_connect_failures_total", ("yard", "auth"), 1),
     ("disconnected", ("yard", SourceFault.EOF), "stream_disconnects_total", ("yard", "eof"), 1),
     ("stalled", ("yard",), "stream_stalls_total", ("yard",), 1),

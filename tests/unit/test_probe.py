@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tocsin.capture.decoder import Decode, Decoder
 from tocsin.capture.order import SourceOrder, ViewOrder
 from tocsin.config.load import loads
 from tocsin.errors import InputError, SourceError, SourceFault
@@ -166,3 +167,18 @@ def test_a_lens_that_cannot_be_is_refused(word: str) -> None:
     config = loads(b"streams: [{name: a, source: /dev/video0}]", **PLACE)
     with pytest.raises(InputError, match=r"--lens: expected .*, found"):
         lenses([word], config)
+
+
+@pytest.mark.parametrize(
+    ("decode", "decoder", "said"),
+    [
+        ("cpu", Decoder.CPU, ""),
+        ("cuda", Decoder.CUDA, ", decoded by cuda"),
+        ("vaapi", Decoder.CPU, ", decoded on the CPU: expected vaapi, which cannot be had here"),
+    ],
+)
+def test_a_decoder_that_cannot_be_had_is_said(decode: Decode, decoder: Decoder, said: str) -> None:
+    """What was asked for and had is said too, but not the usual."""
+    source = SourceOrder("rtsp://camera/a", decode=decode)
+    assert words.decoded(replace(SEEN, decoder=decoder), source) == said
+    assert words.as_json(replace(SEEN, decoder=decoder), source)["decoder"] == decoder

@@ -1,5 +1,7 @@
 """When the pictures of a file are due. Pure: times are arguments."""
 
+import math
+
 _JUMP = 5.0
 """Seconds, and as many periods of a slower file: what jumps further in a file's timestamps is not waited for."""
 
@@ -27,6 +29,10 @@ class FileClock:
         self._zero = None
         self._shown = -self._period
         self._seam = True
+
+    def expected(self, shown: float | None) -> float:
+        """Return the time that a picture with this timestamp will have; infinite where that cannot be told."""
+        return math.inf if self._zero is None or shown is None else self._zero + shown
 
     def tick(self, shown: float | None, now: float | None) -> tuple[float, bool]:
         """Return the time of the next picture, and whether it has nothing to do with the one before.

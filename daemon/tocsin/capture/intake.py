@@ -12,6 +12,7 @@ from tocsin.capture.quarantine import Drought, Leniency, Quarantine
 from tocsin.capture.rate import Ceiling, Rate
 from tocsin.capture.source import Picture
 from tocsin.capture.timestamps import Timestamps
+from tocsin.capture.wire import DropReason
 from tocsin.errors import SourceError, SourceFault
 
 
@@ -20,6 +21,7 @@ class Verdict(StrEnum):
 
     NOTHING = "nothing"
     QUARANTINED = "quarantined"
+    LEFT_OUT = "left_out"
     RATE = "rate"
     DUE = "due"
 
@@ -62,6 +64,8 @@ class Intake:
         self._timestamps = Timestamps()
         self._came: float | None = None
         self._seen = False
+        self._passing = False
+        self._left_out = 0
 
     @property
     def read_timeout(self) -> float:
@@ -77,6 +81,10 @@ class Intake:
     def period(self) -> float:
         """The seconds between two analysed pictures when all is well."""
         return max(self._pace.period, self._rate.period)
+
+    def wants(self, expected: float, apart: float) -> bool:
+        """Return whether to decode a picture, as `Pace.may_be_due`; in quarantine each one may end it."""
+        return not self._passing or self._pace.may_be_due(expected, apart)
 
     def silence(self) -> float:
         """Return the longest silence since the last analysed picture and begin anew; see `Silence`."""
@@ -94,6 +102,13 @@ class Intake:
         """
         if picture.damaged or picture.gap or picture.lost:
             self._note_damage(picture, tally)
+        if picture.left_out:
+            self._came = picture.at
+            self._check_rate(picture.at)
+            self._left_out += 1
+            tally["received"] += 1
+            tally[DropReason.RATE] += 1
+            return Taken(Verdict.LEFT_OUT)
         if picture.frame is None:
             self._check_starved(picture)
         elif (
@@ -110,6 +125,7 @@ class Intake:
         tally["lost"] += picture.lost
         if picture.damaged and not picture.hollow:
             self._came = picture.at
+        self._passing = False
         missing = picture.gap or picture.lost > 0
         self._leniency.damaged(keyframe=picture.at_keyframe, missing=missing)
         # A loss is told with the packet before it or with the one that it was in.
@@ -118,12 +134,11 @@ class Intake:
     def _judge(self, picture: Picture, keyframe: bool, corrupt: bool, tally: Counter[str]) -> Taken:
         tally["received"] += 1
         self._came = picture.at
+        self._check_rate(picture.at)
         if self._live:
             tally["jumps"] += self._timestamps.jumped(picture.shown, picture.at)
-            if rate := self._ceiling.exceeded(picture.at):
-                message = f"expected {Ceiling.LIMIT:g} pictures a second at most, found {rate:.0f}"
-                raise SourceError(SourceFault.OVERRATE, message)
-        if not self._quarantine.passes(picture.packet, keyframe=keyframe, corrupt=corrupt):
+        self._passing = self._quarantine.passes(picture.packet, keyframe=keyframe, corrupt=corrupt)
+        if not self._passing:
             tally["quarantined"] += 1
             return Taken(Verdict.QUARANTINED)
         self._drought.clean(picture.at)
@@ -131,9 +146,18 @@ class Intake:
             self._silence.seam()
             self._rate.seam()
         self._silence.arrived(picture.at)
-        self._rate.arrived(picture.at)
+        self._rate.arrived(picture.at, self._left_out)
+        self._left_out = 0
         first, self._seen = not self._seen, True
-        return Taken(Verdict.DUE if self._pace.due(picture.at) else Verdict.RATE, first)
+        if self._pace.due(picture.at):
+            return Taken(Verdict.DUE, first)
+        tally[DropReason.RATE] += 1
+        return Taken(Verdict.RATE, first)
+
+    def _check_rate(self, at: float) -> None:
+        if self._live and (rate := self._ceiling.exceeded(at)):
+            message = f"expected {Ceiling.LIMIT:g} pictures a second at most, found {rate:.0f}"
+            raise SourceError(SourceFault.OVERRATE, message)
 
     def _check_starved(self, picture: Picture) -> None:
         if not self._live or self._came is None or not self._rate.is_measured:

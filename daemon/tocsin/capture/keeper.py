@@ -11,6 +11,7 @@ from typing import Protocol
 
 import structlog
 
+from tocsin.capture.decoder import Decoder, asked
 from tocsin.capture.newest import Newest
 from tocsin.capture.order import Order, ViewOrder, needed
 from tocsin.capture.process import WorkerProcess
@@ -67,8 +68,9 @@ class StreamState(StrEnum):
 class StreamStatus:
     """A stream as the daemon knows it. Times are monotonic seconds; `fault` tells why it waits.
 
-    `codec`, `transport` ("tcp", "udp" or empty) and the size in pixels are those of the last clean picture.
-    `clock_ahead`: the seconds by which the camera's clock is before ours, where it tells its time.
+    `codec`, `transport` ("tcp", "udp" or empty) and the size in pixels are those of the last clean picture, and
+    `decoder` is what decoded it. `clock_ahead`: the seconds by which the camera's clock is before ours, where it
+    tells its time.
     """
 
     stream: str
@@ -82,6 +84,7 @@ class StreamStatus:
     size: tuple[int, int] = (0, 0)
     fps: float = 0.0
     clock_ahead: float | None = None
+    decoder: Decoder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class Observer(Protocol):
     """Hears what capture counts; the words for `fault` and `reason` are closed sets."""
 
     def connected(self, stream: str) -> None: ...
+    def decodes(self, stream: str, decoder: Decoder) -> None: ...
     def connect_failed(self, stream: str, fault: SourceFault) -> None: ...
     def disconnected(self, stream: str, fault: SourceFault) -> None: ...
     def stalled(self, stream: str) -> None: ...
@@ -144,6 +148,7 @@ class Keeper:
         self._most_views = len(order.views)
         self._number = 0
         self._told: SourceFault | None = None
+        self._told_decoder: Decoder | None = None
         self._excused_until = 0.0
         self._meter = Meter()
         self._blindness = Blindness()
@@ -316,6 +321,7 @@ class Keeper:
                     size=f"{report.width}x{report.height}",
                 )
                 self._tell_memory(report.from_memory)
+                self._decodes(report.decoder)
                 self._turn(StreamState.LIVE)
                 self._sized(report.width, report.height)
                 self.status = replace(self.status, codec=report.codec, transport=report.transport)
@@ -333,6 +339,20 @@ class Keeper:
                     error=report.error,
                     place=report.place,
                 )
+
+    def _decodes(self, decoder: Decoder) -> None:
+        """Note what decodes, and say once where it is not what was asked for."""
+        self._observe.decodes(self._order.stream, decoder)
+        self.status = replace(self.status, decoder=decoder)
+        expected = asked(self._order.source.decode)
+        if decoder is not expected and decoder is not self._told_decoder:
+            log.warning(
+                "the stream is decoded on the CPU, for what was asked for cannot be had or failed",
+                stream=self._order.stream,
+                expected=expected.value,
+                found=decoder.value,
+            )
+        self._told_decoder = decoder
 
     def _frame(self, record: FrameRecord, worker: WorkerProcess) -> None:
         _check(record, self._most_views)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tocsin.capture.decoder import Decode
 from tocsin.frame import WHOLE, Box
 from tocsin.light.plan import Policy
 
@@ -31,6 +32,7 @@ class SourceOrder:
     ca_file: str | None = None
     realtime: bool = True
     loop: bool = False
+    decode: Decode = "cpu"
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,10 +104,10 @@ class Rate:
             slowest, fastest = _BELIEVED
             self._declared = 1.0 / min(max(declared, slowest), fastest)
 
-    def arrived(self, at: float) -> None:
-        """Note a good picture."""
+    def arrived(self, at: float, left_out: int = 0) -> None:
+        """Note a good picture, and how many were left out between the one before and it."""
         if self._last is not None:
-            self._gaps.append(at - self._last)
+            self._gaps.append((at - self._last) / (1 + left_out))
             self._measured_one = True
             if len(self._gaps) >= _ENOUGH:
                 self._fruitless = 0

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo
 
+from tocsin.capture.decoder import Decode
 from tocsin.fields import LocalPath, Name, Secret, Section, check_port, expected, resolve_path, text_of
 from tocsin.yamlfile import Fault
 
@@ -99,6 +100,13 @@ class SourceSettings(Section):
     tls_verify: bool = Field(default=True, description="rtsps and https: check the camera's certificate")
     ca_file: LocalPath | None = Field(
         default=None, description="rtsps and https: certificates to trust instead of the system's"
+    )
+    # Not auto: a core decodes 200 and more frames of 1080p a second, and a stream then takes 46 MB of memory. Of a
+    # GPU nothing could be measured, neither its speed nor what each worker's context takes of its memory.
+    decode: Decode = Field(
+        default="cpu",
+        description="what decodes: cuda is NVIDIA's decoder, vaapi Intel's and AMD's; auto takes NVIDIA's where "
+        "there is one; what cannot be had is decoded on the CPU",
     )
     max_fps: float = Field(default=10.0, gt=0, le=60, description="analysed frames a second at most")
     realtime: bool = Field(default=True, description="file: play at the speed it was recorded")

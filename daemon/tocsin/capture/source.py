@@ -3,28 +3,26 @@
 Only the thread that calls `pictures` ever touches the container: closing it from another one can crash FFmpeg.
 """
 
-import errno
+import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from threading import Event
 
 import av
-from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from tocsin.capture.address import Target, accepts, target
-from tocsin.capture.challenge import DEADLINE as ASKING
-from tocsin.capture.challenge import insecure, refused
 from tocsin.capture.complaints import Complaints
+from tocsin.capture.decoder import Decoder, asked
+from tocsin.capture.disposable import Disposables
 from tocsin.capture.fileclock import FileClock
 from tocsin.capture.framenum import FrameNumbers
-from tocsin.capture.names import DEADLINE as RESOLVING
 from tocsin.capture.names import Resolver
+from tocsin.capture.opening import Opening
 from tocsin.capture.order import SourceOrder
-from tocsin.capture.why import OPEN_TIMEOUT, broken, kind_of, unopened
+from tocsin.capture.why import broken, kind_of
 from tocsin.errors import SourceError, SourceFault
 
 _FILE_RATE = 25.0
@@ -39,6 +37,10 @@ _EARLY = 0.05
 """Seconds by which a wait that came to its limit may seem shorter."""
 
 
+_Expected = Callable[["Packet[VideoStream]"], tuple[float, float]]
+"""When the picture in a packet is expected, and how far those before it are apart that have not arrived."""
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """What came of a packet, its arrival on the monotonic clock, and what decoding took.
@@ -50,7 +52,7 @@ class Picture:
     comes has nothing to do with what was before, for a looped file started again or jumped in time. The pictures
     of a file that is not played in real time have the times at which they would have arrived. `shown` is the
     camera's own timestamp in seconds, and `ahead` the seconds by which its clock is before ours, both None where
-    unknown.
+    unknown. `left_out`: the packet holds a picture that is not wanted and that no other needs; it was not decoded.
     """
 
     frame: VideoFrame | None
@@ -65,15 +67,15 @@ class Picture:
     hollow: bool = False
     shown: float | None = None
     ahead: float | None = None
+    left_out: bool = False
 
 
 class Source:
     """One opening of a stream.
 
-    `promise` is called with the seconds after which the caller may be believed dead, before everything that can
-    take long. `read_timeout`: the seconds without data that count as a stall when they pass twice. `names` is kept
-    over all openings of a stream. `strict`: a packet that breaks the standard of its codec is damaged, also where
-    that may be harmless. Raises SourceError when it cannot be opened.
+    For `promise`, `read_timeout`, `names` and `strict` see `Opening`. `software`: decode on the CPU, whatever is
+    asked for. `wanted` is asked whether a picture is, by when it is expected and how far those before it are apart
+    that have not arrived, as `Pace.may_be_due`; None: all are. Raises SourceError when it cannot be opened.
     """
 
     def __init__(
@@ -85,22 +87,24 @@ class Source:
         read_timeout: float,
         names: Resolver | None = None,
         strict: bool = True,
+        software: bool = False,
+        wanted: Callable[[float, float], bool] | None = None,
     ) -> None:
         self._order = order
         self._strict = strict
         self._stop = stop
         self._promise = promise
         self._read_timeout = read_timeout
-        self._transport = ""
-        with Complaints() as heard:
-            self._container, self._video = self._open(names or Resolver())
-            said = heard.take()
-        if said.by_tcp:
-            self._transport = "tcp"
-        self._lost = said.lost
+        self._wanted = wanted
+        self._device = Decoder.CPU if software else asked(order.decode)
+        opened = Opening(order, promise, read_timeout, names or Resolver(), strict, self._device).open()
+        self._container, self._video = opened.container, opened.video
+        self.transport = opened.transport
+        self._lost = opened.lost
         self._doubtful_until = time.monotonic() + _PROBED if self._lost else 0.0
         context = self._video.codec_context
         self._numbers = FrameNumbers(context.extradata) if context.name == "h264" else None
+        self._disposables = Disposables(context.name, context.extradata)
         self._packet = 0
         rate = self._video.average_rate
         self.rate: float | None = float(rate) if rate else None
@@ -111,9 +115,9 @@ class Source:
         return str(self._video.codec_context.name)
 
     @property
-    def transport(self) -> str:
-        """What really carries RTP: "tcp" or "udp", or empty where the source is none of RTSP's."""
-        return self._transport
+    def decoder(self) -> Decoder:
+        """What decodes; known with the first picture."""
+        return self._device if self._video.codec_context.is_hwaccel else Decoder.CPU
 
     def pictures(self) -> Generator[Picture, None, None]:
         """Yield pictures until told to stop.
@@ -124,7 +128,7 @@ class Source:
             if kind_of(self._order.location) == "file":
                 yield from self._file(heard)
                 return
-            yield from self._decoded(heard)
+            yield from self._decoded(heard, self._next)
         if not self._stop.is_set():
             raise SourceError(SourceFault.EOF, "the camera closed the connection")
 
@@ -138,7 +142,7 @@ class Source:
         while not self._stop.is_set():
             empty = True
             began = time.monotonic()
-            for picture in self._decoded(heard):
+            for picture in self._decoded(heard, lambda packet: (clock.expected(_shown(packet)), period)):
                 if picture.frame is None:
                     yield replace(picture, at=clock.at)
                     continue
@@ -170,8 +174,8 @@ class Source:
             self._promise(2 * _SLICE)
             self._stop.wait(min(left, _SLICE))
 
-    def _decoded(self, heard: Complaints) -> Iterator[Picture]:
-        """Yield what comes of each packet until the end or a stop."""
+    def _decoded(self, heard: Complaints, expected: _Expected) -> Iterator[Picture]:
+        """Yield what comes of each packet until the end or a stop; `expected` says when its picture arrives."""
         packets = self._container.demux(self._video)
         while not self._stop.is_set():
             self._promise(2 * self._read_timeout + 2)
@@ -185,15 +189,36 @@ class Source:
                 return
             now = time.monotonic()
             # At the end of a wait FFmpeg gives what it held back: that had come before the wait began.
-            is_late = now - began >= self._read_timeout - _EARLY
-            yield from self._decode(packet, began if is_late else now, heard)
+            at = began if now - began >= self._read_timeout - _EARLY else now
+            self._packet += 1
+            gap = self._numbers is not None and self._numbers.gap(bytes(packet))
+            gap = gap or now < self._doubtful_until
+            if self._leaves_out(packet, expected):
+                lost, self._lost = self._lost + heard.take().lost, 0
+                yield Picture(None, at, 0.0, packet=self._packet, lost=lost, gap=gap, left_out=True)
+            else:
+                yield from self._decode(packet, at, gap, heard)
 
-    def _decode(self, packet: "Packet[VideoStream]", at: float, heard: Complaints) -> Iterator[Picture]:
-        self._packet += 1
+    def _leaves_out(self, packet: "Packet[VideoStream]", expected: _Expected) -> bool:
+        """Return whether a picture needs no decoding: it is not wanted, and no other is built on it."""
+        if self._wanted is None or packet.size == 0 or self._wanted(*expected(packet)):
+            return False
+        return self._disposables.holds(memoryview(packet))
+
+    def _next(self, _: "Packet[VideoStream]") -> tuple[float, float]:
+        """Expect the picture of a camera at once.
+
+        Where pictures are held back because they are shown in another order than they are sent, which cameras
+        hardly do, all are decoded: with fewer of them the decoder would hold each back for longer. Where a stream
+        does not say that there is no such order, FFmpeg takes a gap for one: then the first gap is the last.
+        """
+        held = self._video.codec_context.has_b_frames
+        return math.inf if held else time.monotonic(), math.inf
+
+    def _decode(
+        self, packet: "Packet[VideoStream]", at: float, gap: bool, heard: Complaints
+    ) -> Iterator[Picture]:
         packet.opaque = self._packet
-        gap = self._numbers is not None and self._numbers.gap(bytes(packet))
-        gap = gap or time.monotonic() < self._doubtful_until
-        lost, self._lost = self._lost, 0
         began = time.perf_counter()
         frames: Sequence[object] = ()
         failed = False
@@ -205,7 +230,7 @@ class Source:
         said = heard.take()
         complaints = said.errors + said.cut_off if self._strict else said.errors - said.aside
         damaged = failed or complaints > 0
-        lost += said.lost
+        lost, self._lost = self._lost + said.lost, 0
         if damaged or gap or lost or not frames:
             yield Picture(
                 None,
@@ -231,49 +256,7 @@ class Source:
             return None
         return float(start / 1e6 + frame.time - time.time())
 
-    def _open(self, names: Resolver) -> tuple[InputContainer, VideoStream]:
-        self._promise(RESOLVING + 2)
-        found = target(self._order, names, read_timeout=self._read_timeout)
-        self._promise(2 * OPEN_TIMEOUT + 5)
-        began = time.monotonic()
-        try:
-            container = av.open(
-                found.url,
-                timeout=(OPEN_TIMEOUT, self._read_timeout),
-                format=found.format,
-                options=found.options,
-            )
-        except (av.error.FFmpegError, OSError) as error:
-            fault = self._unopened(error, found, time.monotonic() - began)
-            if names.from_memory:
-                where = f"{fault} (where it was when the name server last answered, for now that fails)"
-                fault = SourceError(fault.fault, where)
-            raise fault from error
-        # what FFmpeg did instead only its log tells
-        self._transport = "" if found.format != "rtsp" else "udp" if found.silence else "tcp"
-        if not container.streams.video:
-            container.close()
-            raise SourceError(SourceFault.UNSUPPORTED, "expected a video track, found none")
-        video = container.streams.video[0]
-        # One thread: more of them decode no faster per stream when there are many streams, and each frame thread
-        # delays the picture by one frame. A damaged packet is an error and not a guess.
-        video.codec_context.thread_count = 1
-        video.codec_context.copy_opaque = True  # of the packet, to the picture that is made of it
-        if self._strict:
-            video.codec_context.options = {"err_detect": "explode"}
-        return container, video
 
-    def _unopened(self, error: Exception, found: Target, seconds: float) -> SourceError:
-        """Say why it did not open; a camera that refuses a login or a certificate is asked for more."""
-        door = found.door
-        if door is not None and isinstance(error, av.error.HTTPUnauthorizedError):
-            self._promise(ASKING + 2)
-            return refused(door, self._order.username)
-        limit = min(OPEN_TIMEOUT, found.silence or OPEN_TIMEOUT)
-        late = seconds >= limit - 0.1
-        if door is not None and door.is_secure and getattr(error, "errno", None) == errno.EIO and not late:
-            self._promise(ASKING + 2)
-            if (fault := insecure(door)) is not None:
-                return fault
-        connects = late and door is not None and accepts(door.peer)
-        return unopened(error, self._order.location, late=late, connects=connects, limit=limit)
+def _shown(packet: "Packet[VideoStream]") -> float | None:
+    """Return the timestamp of the picture in a packet, in seconds."""
+    return None if packet.pts is None or packet.time_base is None else float(packet.pts * packet.time_base)

@@ -6,10 +6,11 @@ messages must not run code in the daemon.
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from tocsin.capture.decoder import Decoder
 from tocsin.capture.order import ViewOrder
 from tocsin.errors import SourceFault, WorkerError
 from tocsin.frame import Box, Correction, Light, Reason
@@ -68,6 +69,7 @@ class Connected:
     height: int
     transport: str = ""
     from_memory: bool = False
+    decoder: Decoder = Decoder.CPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,15 @@ Command = Free | Show | Stop
 
 def encode(message: Report | Command) -> bytes:
     """Return the packet for a message."""
-    return json.dumps({"kind": type(message).__name__, **asdict(message)}).encode()
+    return _JSON.encode({"kind": type(message).__name__, **_fields(message)}).encode()
+
+
+def _fields(of: Any) -> dict[str, Any]:
+    """Return the fields of a message or of a part of it; not as `asdict`, which copies what lies in them first."""
+    return {name: getattr(of, name) for name in of.__slots__}
+
+
+_JSON = json.JSONEncoder(default=_fields, check_circular=False)
 
 
 def decode_command(packet: bytes) -> Command:
@@ -206,6 +216,7 @@ def _connected(body: dict[str, Any]) -> Connected:
         int(body["height"]),
         str(body["transport"]),
         bool(body["from_memory"]),
+        Decoder(body["decoder"]),
     )
 
 

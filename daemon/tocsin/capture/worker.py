@@ -54,6 +54,9 @@ killed within ten seconds."""
 _SLICE = 1.0
 """The longest wait under one promise, so that a worker that hangs while it waits is noticed soon, too."""
 
+_PERHAPS_THE_DEVICE = frozenset({SourceFault.DECODE, SourceFault.UNSUPPORTED, SourceFault.OTHER})
+"""What a stream that a graphics card decodes may break from: it is decoded on the CPU from then on."""
+
 _KEPT = frozenset({"PATH", "HOME", "LANG", "TZ", "RES_OPTIONS"})
 _KEPT_TOO = ("LC_", "OMP_", "OPENBLAS_", "MKL_")
 
@@ -113,6 +116,7 @@ class Worker:
         self._ahead: float | None = None  # written by the main thread, read by `count`
         self._live = False
         self._names = Resolver()
+        self._software = False
 
     def run(self) -> None:
         """Open the stream again and again until told to stop."""
@@ -142,6 +146,8 @@ class Worker:
             read_timeout=self._intake.read_timeout,
             names=self._names,
             strict=self._intake.strict,
+            software=self._software,
+            wanted=self._intake.wants,
         )
         self._intake.opened(source.rate)
         try:
@@ -165,14 +171,15 @@ class Worker:
         if taken.first:
             self._live = True
             size = frame.width, frame.height
-            self.post(Connected(source.codec, *size, source.transport, self._names.from_memory))
+            memory = self._names.from_memory
+            self.post(Connected(source.codec, *size, source.transport, memory, source.decoder))
         self._reconnect.frame(picture.at)
-        if taken.verdict is Verdict.RATE:
-            self._tally(DropReason.RATE)
-        elif not self._free:
-            self._tally(DropReason.BUSY)
-        else:
+        if taken.verdict is not Verdict.DUE:
+            return
+        if self._free:
             self._hand_over(self._free.popleft(), frame, picture)
+        else:
+            self._tally(DropReason.BUSY)
 
     def _hand_over(self, slot: int, frame: VideoFrame, picture: Picture) -> None:
         began = time.perf_counter()
@@ -205,6 +212,8 @@ class Worker:
     def _wait(self, error: SourceError) -> None:
         if error.fault is SourceFault.STALL:
             self._intake.stalled()
+        if error.fault in _PERHAPS_THE_DEVICE:
+            self._software = True
         if not self._live:
             self._names.failed()  # the host may have another address that works
         gap = self._reconnect.failed(error.fault, time.monotonic())

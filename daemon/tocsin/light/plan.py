@@ -127,6 +127,22 @@ class Plan:
     smooth: NDArray[np.bool_] | None = None
 
 
+def gain(decided: Plan) -> Grid:
+    """Return by how much a plan multiplies differences of luma at most, 1 or more: for each cell, or as [1, 1]."""
+    if decided.local is not None:
+        most = decided.local.gain
+    elif decided.table is not None:
+        rise = decided.table[_SLOPE:].astype(np.float32) - decided.table[:-_SLOPE]
+        most = rise.max(keepdims=True)[None] / _SLOPE
+    else:
+        most = np.ones((1, 1), np.float32)
+    return np.asarray(np.maximum(most * (decided.clip_limit or 1.0), 1.0), np.float32)
+
+
+_SLOPE = 4
+"""Luma values over which the slope of a table is taken: between two it is rounded."""
+
+
 def plan(reading: Reading, policy: Policy, previous: Correction) -> Plan:
     """Return what to do about a picture, given what was done about the one before.
 

@@ -19,6 +19,7 @@ import cv2
 from av.video.frame import VideoFrame
 
 from tocsin.capture import mailbox
+from tocsin.capture.decoder import Decoder
 from tocsin.capture.mailbox import Mailbox
 from tocsin.capture.names import Resolver
 from tocsin.capture.order import Order, SourceOrder
@@ -78,6 +79,7 @@ class Seen:
     correction: Correction
     reason: Reason
     transport: str = ""
+    decoder: Decoder = Decoder.CPU
 
 
 def main(task: Task, connection: Connection) -> None:
@@ -109,6 +111,7 @@ def seen_from(message: dict[str, Any]) -> Seen:
 
     return Seen(
         codec=str(message["codec"]),
+        decoder=Decoder(message["decoder"]),
         width=int(message["width"]),
         height=int(message["height"]),
         opened=float(message["opened"]),
@@ -200,6 +203,7 @@ class _Watch:
             raise SourceError(SourceFault.EOF, "it ended before it showed a clean picture")
         seen = Seen(
             codec=source.codec,
+            decoder=source.decoder,
             width=frame.width,
             height=frame.height,
             opened=opened,

@@ -102,7 +102,9 @@ def lines(tried: Sequence[Tried]) -> Iterator[str]:
         if not isinstance(seen, Seen):
             yield f"{plan.name}: {seen}"
             continue
-        yield f"{plan.name}: ok; {words.picture(seen)}, first clean frame after {seen.first:.2f} s"
+        assert isinstance(plan.opened, Order), "only what was opened was seen"
+        what = words.picture(seen) + words.decoded(seen, plan.opened.source)
+        yield f"{plan.name}: ok; {what}, first clean frame after {seen.first:.2f} s"
         yield f"  light: {words.light(seen)}"
         for line in ruler.lines(plan.ruler, plan.kinds, seen.width, seen.height):
             yield f"  {line}"

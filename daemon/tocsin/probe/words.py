@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from tocsin.capture.decoder import Decoder, asked
 from tocsin.capture.order import SourceOrder
 from tocsin.errors import SourceError
 from tocsin.footage.shown import shown
@@ -38,7 +39,7 @@ def lines(seen: Seen, source: SourceOrder) -> Iterator[str]:
     instead = ", since nothing comes by udp" if (by, source.transport) == ("tcp", "udp") else ""
     yield f"source     {place(source)}, by {by}{instead}"
     yield f"opened     after {seen.opened:.2f} s, first clean frame after {seen.first:.2f} s"
-    yield f"picture    {picture(seen)}"
+    yield f"picture    {picture(seen)}{decoded(seen, source)}"
     yield f"rate       {rate(seen)}"
     yield f"light      {light(seen)}"
 
@@ -46,6 +47,14 @@ def lines(seen: Seen, source: SourceOrder) -> Iterator[str]:
 def picture(seen: Seen) -> str:
     """Say how the picture is coded and how large it is."""
     return f"{shown(seen.codec)}, {seen.width}x{seen.height}"
+
+
+def decoded(seen: Seen, source: SourceOrder) -> str:
+    """Say what decodes, where that is not the CPU or should not be."""
+    expected = asked(source.decode)
+    if seen.decoder is not expected:
+        return f", decoded on the CPU: expected {expected}, which cannot be had here"
+    return "" if seen.decoder is Decoder.CPU else f", decoded by {seen.decoder}"
 
 
 def rate(seen: Seen) -> str:
@@ -86,6 +95,7 @@ def as_json(seen: Seen, source: SourceOrder) -> dict[str, Any]:
         "source": place(source),
         "transport": carried(source, seen),
         "codec": seen.codec,
+        "decoder": seen.decoder.value,
         "width": seen.width,
         "height": seen.height,
         "opened_seconds": round(seen.opened, 3),

@@ -1,0 +1,132 @@
+"""What decodes a stream: what is asked for where it can be had, else the CPU, and that is said."""
+
+import selectors
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import av
+import pytest
+from structlog.testing import capture_logs
+
+from support.capturing import Tally, capturing, order
+from support.h264 import record
+from support.scene import Scene
+from tocsin.capture import hardware
+from tocsin.capture.decoder import Decode, Decoder, asked
+from tocsin.capture.hardware import acceleration
+from tocsin.capture.keeper import Keeper
+from tocsin.capture.newest import Newest
+from tocsin.capture.order import SourceOrder
+from tocsin.capture.source import Source
+from tocsin.capture.wire import Connected
+
+NO_GPU = pytest.mark.skipif(
+    any(Path("/dev").glob("nvidia[0-9]*")), reason="needs a machine without an NVIDIA GPU, and one is visible"
+)
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"), [("nvidia0", Decoder.CUDA), ("nvidiactl", Decoder.CPU), ("null", Decoder.CPU)]
+)
+def test_auto_takes_nvidia_s_decoder_where_a_device_is_visible(
+    device: str, expected: Decoder, tmp_path: Path
+) -> None:
+    """The control device alone is no GPU."""
+    (tmp_path / device).touch()
+    assert asked("auto", tmp_path) is expected
+    assert [asked(word, tmp_path) for word in ("cpu", "cuda", "vaapi")] == list(Decoder)
+
+
+def _fails(error: Exception) -> Callable[..., Any]:
+    def create(*_: object) -> None:
+        raise error
+
+    return create
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(av.error.PermissionError(1, "no device"), id="there is no device"),
+        pytest.param(av.error.ExternalError(-542398533, "driver"), id="its driver fails"),
+        pytest.param(NotImplementedError("no config"), id="this FFmpeg has none"),
+        pytest.param(ValueError("no such type"), id="this FFmpeg does not know the word"),
+    ],
+)
+def test_a_device_that_cannot_be_had_leaves_the_cpu(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever FFmpeg says, the camera is not opened with it."""
+    stub = type("Stub", (), {"__init__": lambda *_: None, "create": _fails(error)})
+    monkeypatch.setattr(hardware, "HWAccel", stub)
+    assert acceleration(Decoder.CUDA) is None
+    assert acceleration(Decoder.CPU) is None
+
+
+def test_a_device_that_can_be_had_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was opened on trial is not what the camera is opened with: that is fresh."""
+    made: list[Any] = []
+
+    class Stub:
+        def __init__(self, word: str) -> None:
+            self.word, self.tried = word, False
+            made.append(self)
+
+        def create(self, _: object) -> None:
+            self.tried = True
+
+    monkeypatch.setattr(hardware, "HWAccel", Stub)
+    assert acceleration(Decoder.VAAPI) is made[1]
+    assert [(one.word, one.tried) for one in made] == [("vaapi", True), ("vaapi", False)]
+
+
+@NO_GPU
+@pytest.mark.parametrize("decode", ["cuda", "vaapi", "auto", "cpu"])
+def test_a_stream_comes_whatever_is_asked_for(decode: Decode, tmp_path: Path) -> None:
+    """On a machine without any of it every word gives pictures, decoded on the CPU."""
+    path = record(Scene(), tmp_path / "clip.mp4", 0.5)
+    source = Source(
+        SourceOrder(str(path), realtime=False, decode=decode), Event(), lambda _: None, read_timeout=1.5
+    )
+    picture = next(iter(source.pictures()))
+    assert picture.frame is not None
+    assert source.decoder is Decoder.CPU
+    source.close()
+
+
+@NO_GPU
+def test_the_daemon_hears_what_decodes(tmp_path: Path) -> None:
+    """A stream that asks for a GPU is up without one, and the observer and the status are told the CPU."""
+    path = record(Scene(), tmp_path / "clip.mp4", 2.0)
+    with capturing(order(str(path), decode="cuda", loop=True)) as capture:
+        capture.frames(1)
+        capture.wait_count("decodes", "cpu")
+        assert capture.status().decoder is Decoder.CPU
+
+
+@pytest.mark.parametrize(
+    ("decode", "found", "said"),
+    [
+        ("cuda", Decoder.CPU, 1),
+        ("vaapi", Decoder.CPU, 1),
+        ("cuda", Decoder.CUDA, 0),
+        ("cpu", Decoder.CPU, 0),
+    ],
+)
+def test_what_was_asked_for_and_not_had_is_said_once(decode: Decode, found: Decoder, said: int) -> None:
+    """Not with every opening, and not where it was had."""
+    wanted = order("rtsp://camera/a", decode=decode)
+    tally = Tally()
+    starter: Any = None  # no worker is started
+    keeper = Keeper(wanted, Newest(), tally, selectors.DefaultSelector(), starter)
+    with capture_logs() as logs:
+        for _ in range(3):
+            keeper._heard(Connected("h264", 320, 240, found), None)  # type: ignore[arg-type]  # not a frame
+    warnings = [line for line in logs if line["log_level"] == "warning"]
+    assert len(warnings) == said
+    assert all((line["expected"], line["found"]) == (decode, "cpu") for line in warnings)
+    assert tally["decodes", found] == 3
+    assert keeper.status == replace(keeper.status, decoder=found)
