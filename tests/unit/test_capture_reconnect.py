@@ -56,7 +56,7 @@ def test_a_healthy_stream_that_breaks_is_tried_at_once() -> None:
     """After ten seconds of good frames an outage is a new one."""
     reconnect = Reconnect(lambda: 0.0)
     reconnect.failed(SourceFault.REFUSED, 0.0)
-    assert reconnect.failed(SourceFault.REFUSED, 1.0) == pytest.approx(1.5)
+    assert reconnect.failed(SourceFault.REFUSED, 1.0) == pytest.approx(1.1)
     for tenth in range(101):
         reconnect.frame(2.0 + tenth / 10)
     assert reconnect.failed(SourceFault.EOF, 12.1) == pytest.approx(0.5)

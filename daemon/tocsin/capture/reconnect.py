@@ -11,8 +11,9 @@ from tocsin.errors import SourceFault
 _FIRST_GAP = 0.5
 """After a stream that was healthy: a camera that dropped one connection is mostly there at once."""
 
-_GAPS = ((10.0, 1.5), (60.0, 7.0))
-"""(up to this age of the outage, this gap): 14 tries in the first minute ..."""
+_GAPS = ((10.0, 1.1), (60.0, 10.0))
+"""(up to this age of the outage, this gap): 15 tries in the first minute, most of them early. Opening takes 0.6 to
+0.8 s, so a camera that was away for less than ten seconds is live within two of its return ..."""
 
 _LAST_GAP = 30.0
 """... and two a minute afterwards, so that a camera that is gone is not hammered and one that is back is seen."""
