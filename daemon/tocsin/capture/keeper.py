@@ -218,7 +218,7 @@ class Keeper:
         if self._worker is not None:
             self._dismiss(time.monotonic(), died=False)
         if self._dying is not None:
-            self._dying.worker.dead(timeout=_KILL_LIMIT)
+            self._dying.worker.settle(_KILL_LIMIT)
             self._bury_dying(math.inf)
 
     def _dismiss(self, now: float, *, died: bool) -> None:

@@ -23,6 +23,9 @@ from tocsin.errors import WorkerError
 _UNKNOWN = 255
 """What the library says of a process whose fork server is gone; our workers end with 0 or 1."""
 
+_REAP = 1.0
+"""Seconds for the fork server to notice a death, milliseconds mostly."""
+
 _SIGNALS = {one.value: one.name for one in signal.Signals}
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -102,6 +105,11 @@ class WorkerProcess:
         poll = select.poll()
         poll.register(self.pidfd, select.POLLIN)
         return bool(poll.poll(timeout * 1000))
+
+    def settle(self, timeout: float) -> None:
+        """Wait until the process has ended and the fork server has noticed; up to so many seconds for each."""
+        if self.dead(timeout):
+            self._process.join(min(timeout, _REAP))
 
     def ending(self) -> str | None:
         """Return how the process ended, such as SIGSEGV; None while it lives or the fork server has not noticed."""
