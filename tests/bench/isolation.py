@@ -44,9 +44,10 @@ def main() -> None:
     alone: list[tuple[float, float]] = []
     beside: list[tuple[float, float]] = []
     with FakeCamera(Scene(fps=25.0)) as camera, _dead(asked.dead) as dead:
-        for _ in range(asked.turns):
-            alone.append(_ages(camera.url, [], asked.seconds))
-            beside.append(_ages(camera.url, dead, asked.seconds))
+        for turn in range(asked.turns):
+            pair = [(alone, []), (beside, dead)]
+            for ages, others in pair[:: -1 if turn % 2 else 1]:  # what goes first finds another machine
+                ages.append(_ages(camera.url, others, asked.seconds))
     print(
         f"age of the frames of a live camera, {asked.turns} paired turns of {asked.seconds:g} s: milliseconds"
     )
