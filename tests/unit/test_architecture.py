@@ -34,6 +34,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
                 "reference",
                 "reload",
                 "report",
+                "spell",
                 "vigil",
                 "warming",
             }
