@@ -33,7 +33,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Turn(Generic[R]):
-    """It began, or (`over`) ended. `reason` is the one with which it began; `lasted` how many seconds ago it did."""
+    """It began, or (`over`) ended; `reason` is that of its beginning, `lasted` how many seconds ago that was."""
 
     over: bool
     reason: R

@@ -164,6 +164,7 @@ class Worker:
         if not self._live:
             self._live = True
             self.post(Connected(codec, frame.width, frame.height))
+        self._views.arrived(frame)
         self._reconnect.frame(picture.at)
         if picture.seam:
             self._silence.seam()
@@ -190,6 +191,7 @@ class Worker:
             width=frame.width,
             height=frame.height,
             views=views,
+            scene=self._views.scene,
             decode_seconds=picture.decode_seconds,
             light_seconds=time.perf_counter() - began,
         )
