@@ -11,8 +11,11 @@ How much of a living picture is known again depends on its noise and its encoder
 forgotten when the light changes, for noise changes with it. Before it is known, and where it is much, only a
 picture counts of which all but a clock is known again in every sample of twenty seconds.
 
-Measured with x264 and MJPEG (`tests/bench/scene.py`). What is missed: a stream without keyframes, or one so
-starved that its quantiser never settles.
+Measured with x264 and MJPEG, as in `tests/bench/scene.py`: nothing was told falsely of 193 living cameras with
+a noise of 0.3 to 4 luma steps, suppressed down to 0.03. Of 124 that stood still for 35 s 111 were told, half of
+them within 14 s and nine in ten within 18: most of that is the time in which x264's quantiser settles. What is
+missed, or found late: a stream that has no keyframes or one in ten seconds, or is so starved that its quantiser
+never settles.
 """
 
 import math
