@@ -37,6 +37,7 @@ from tocsin.lights import Lights
 from tocsin.metrics import Metrics
 from tocsin.reload import Reloader, Running
 from tocsin.report import Report
+from tocsin.scenes import Scenes
 from tocsin.sdnotify import Notifier, watchdog_seconds
 from tocsin.vigil import Deafness, RateVigil, StreamVigil
 from tocsin.warming import warm_detector
@@ -158,6 +159,7 @@ class App:
             tuple(self._supervisor.statuses()),
             dict(self._analysed),
             self._lights.statuses(),
+            self._scenes.statuses(),
             self._detector,
             self._degradations.standing(),
             tuple(self._alarms.open()),
@@ -176,6 +178,7 @@ class App:
         self._metrics.config_applied(time.time())
         self._alarms = self._open_alarms()
         self._lights = Lights(self._outbox.commit, self._metrics)
+        self._scenes = Scenes(self._outbox.commit, self._metrics)
         self._start_road()
         if self._file is not None:
             self._start_reloader(self._file, files)
@@ -258,7 +261,8 @@ class App:
     def _seen(self, frame: Frame, detections: Detections) -> None:
         """Take one analysed frame; called by the engine's thread, and all that it calls may rely on that."""
         self._analysed[frame.stream] += 1
-        self._lights.analysed(frame)
+        covered = self._scenes.analysed(frame, self._lights.impaired(frame.stream))
+        self._lights.analysed(frame, covered)
         self._alarms.analysed(frame, detections)
 
     def _fail(self, why: str) -> None:

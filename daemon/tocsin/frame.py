@@ -90,6 +90,23 @@ class View:
     pixels: NDArray[np.uint8]
 
 
+SCENE_CELLS = (3, 6, 8)
+"""The values of a scene: mean, fine and coarse structure of six rows of eight cells."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # an array cannot be compared as one value
+class Scene:
+    """What the first view of a frame showed before its correction, cell by cell.
+
+    `at` is the time of that frame, on the clock of `Frame.at`; `keyframes` counts the keyframes since the stream
+    was opened up to it. `cells` is float32 [3, 6, 8] in luma steps: see `tocsin.light.structure`.
+    """
+
+    at: float
+    keyframes: int
+    cells: NDArray[np.float32]
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One picture of one stream.
@@ -98,7 +115,8 @@ class Frame:
     time in the recording, counted from its opening, which may run ahead of the clock. `period` is the time between
     two analysed frames when all is well. `silence` is the longest time, in seconds, in which the stream brought no
     frame since the last analysed one; infinite at the start of a stream and at the seam of a looped file. `width`
-    and `height` are those of the whole picture in the camera's pixels.
+    and `height` are those of the whole picture in the camera's pixels. `scene` is the latest that was measured, at
+    most twice a second, in this frame or one before it.
     """
 
     stream: str
@@ -109,6 +127,7 @@ class Frame:
     width: int
     height: int
     views: tuple[View, ...]
+    scene: Scene | None = None
 
 
 _UNMEASURED = Light(mean=0.0, p1=0.0, p50=0.0, p99=0.0, clipped_low=0.0, clipped_high=0.0)

@@ -7,11 +7,8 @@ when it is over. A correction of the light brings much back, so what counts here
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tocsin.alarm.confirm import interrupted, patience
 from tocsin.frame import Light
-
-_ROUNDING = 1e-6
-"""Seconds: what adding up times as floats may cost."""
+from tocsin.spell import Spell, Times
 
 
 class Impairment(StrEnum):
@@ -38,7 +35,7 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Times):
     """When a stream is reported, and when its return is; times in seconds of pictures.
 
     To begin it takes a picture beyond `enter`, to be over one within `leave`, which asks for more: a picture at
@@ -56,12 +53,6 @@ class Limits:
 
     leave_after: float = 5.0
     """So long without one worse picture: a headlight that sweeps a black yard does not make it seen."""
-
-    relapse: float = 60.0
-    """A return that lasted less than this was none: the next one takes twice as long to be believed."""
-
-    leave_at_most: float = 60.0
-    """What doubling ends at: two events in about as many minutes, when a light goes on and off all night."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,64 +84,19 @@ def judge(light: Light, edge: Edge) -> Impairment | None:
 
 
 class ImpairmentVigil:
-    """Says once that a stream is impaired, and once that it is no longer; for one stream and one thread.
-
-    An outage begins nothing and ends nothing: time without pictures proves neither.
-    """
+    """Says once that a stream is impaired, and once that it is no longer; for one stream and one thread."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self._reported: Impairment | None = None
-        self._last: float | None = None
-        self._contrary: float | None = None  # for how long all pictures have spoken against what was reported
-        self._lasted = 0.0
-        self._clear = (
-            self._limits.relapse
-        )  # for how long nothing has been reported; one at the start is no relapse
-        self._leave_after = self._limits.leave_after
+        self._spell: Spell[Impairment] = Spell(self._limits)
 
     @property
     def impaired(self) -> Impairment | None:
         """Why the stream was reported; None while it is seen."""
-        return self._reported
+        return self._spell.reason
 
     def update(self, light: Light, at: float, period: float, silence: float) -> Notice | None:
         """Count one analysed frame; `at`, `period` and `silence` are the frame's."""
-        elapsed = 0.0 if self._last is None else max(0.0, at - self._last)
-        watched = 0.0 if interrupted(silence, period) else min(elapsed, patience(period))
-        self._last = at
-        self._lasted += elapsed
-        edge = self._limits.enter if self._reported is None else self._limits.leave
-        found = judge(light, edge)
-        if self._reported is None:
-            self._clear += watched
-        if (found is None) is (self._reported is None):
-            self._contrary = None
-            return None
-        if self._contrary is None:  # the time before this picture belongs to the others
-            self._contrary = 0.0
-            if found is not None:
-                self._lasted = 0.0
-        else:
-            self._contrary += watched
-        return self._turn(found, light)
-
-    def _turn(self, found: Impairment | None, light: Light) -> Notice | None:
-        """Change the state when it has been contradicted for long enough."""
-        assert self._contrary is not None, "a picture that contradicts the state was just counted"
-        needed = self._limits.enter_after if self._reported is None else self._leave_after
-        if self._contrary < needed - _ROUNDING:
-            return None
-        reason = found or self._reported
-        assert reason is not None, "one of the two states is an impairment"
-        self._reported, self._contrary = found, None
-        if found is not None:
-            self._leave_after = self._patience_after(self._clear)
-            self._clear = 0.0
-        return Notice(found is None, reason, light, self._lasted)
-
-    def _patience_after(self, clear: float) -> float:
-        """Return how long the next return must last, after the stream was seen for so long."""
-        if clear >= self._limits.relapse:
-            return self._limits.leave_after
-        return min(2 * self._leave_after, self._limits.leave_at_most)
+        edge = self._limits.enter if self.impaired is None else self._limits.leave
+        turn = self._spell.update(judge(light, edge), at, period, silence)
+        return Notice(turn.over, turn.reason, light, turn.lasted) if turn else None

@@ -57,16 +57,22 @@ class Lights:
         """Return how each stream was last seen; from any thread."""
         return dict(self._statuses)
 
-    def analysed(self, frame: Frame) -> None:
-        """Judge one analysed frame and say what is new about its stream."""
+    def impaired(self, stream: str) -> bool:
+        """Whether that was said of a stream and is not over."""
+        known = self._streams.get(stream)
+        return known is not None and known.impairment.impaired is not None
+
+    def analysed(self, frame: Frame, covered: bool = False) -> None:
+        """Judge one analysed frame and say what is new about its stream; a covered one does not become impaired."""
         stream = self._streams.setdefault(frame.stream, _Stream())
         view = frame.views[0]
         told = stream.corrections.update(view.correction, frame.at)
         if told is not None:
             _log_correction(frame.stream, told, view)
-        notice = stream.impairment.update(view.light, frame.at, frame.period, frame.silence)
-        if notice is not None:
-            self._tell(frame, notice)
+        if not covered or stream.impairment.impaired is not None:
+            notice = stream.impairment.update(view.light, frame.at, frame.period, frame.silence)
+            if notice is not None:
+                self._tell(frame, notice)
         self._statuses[frame.stream] = LightStatus(
             view.light.mean, view.light.contrast, view.correction, stream.impairment.impaired
         )

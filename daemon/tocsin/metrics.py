@@ -122,6 +122,8 @@ GAUGES: tuple[tuple[str, Axis, str], ...] = (
     ("stream_fps", STREAM, "Pictures that came a second, damaged ones too, over the last 10 s; 0 when down."),
     ("stream_clock_offset_seconds", ABSENT, "Camera's clock before ours; only of cameras that tell their time."),
     ("stream_impaired", STREAM, "1 while the stream's pictures are too dark, bright or flat to be seen reliably."),
+    ("stream_frozen", STREAM, "1 while the stream's picture stands still, though frames come."),
+    ("stream_covered", STREAM, "1 while the stream's camera is covered, blinded or out of focus."),
     ("light_luma", STREAM, "Mean luma of the last frame before correction: 0 is black, 255 is white."),
     ("light_contrast", STREAM, "Contrast of the last frame before correction, from 0 to 255."),
     ("light_infrared", STREAM, "1 while the picture is grey, as by infrared light."),
@@ -274,6 +276,12 @@ class Metrics:
 
     def impaired(self, stream: str, impaired: bool) -> None:
         self._gauges["stream_impaired"].labels(stream).set(impaired)
+
+    def frozen(self, stream: str, frozen: bool) -> None:
+        self._gauges["stream_frozen"].labels(stream).set(frozen)
+
+    def covered(self, stream: str, covered: bool) -> None:
+        self._gauges["stream_covered"].labels(stream).set(covered)
 
     def stage(self, stage: str, seconds: float) -> None:
         self._histograms["stage_seconds"].labels(Stage(stage)).observe(seconds)

@@ -17,13 +17,15 @@ from tocsin.lights import LightStatus
 class Report:
     """A moment of a running daemon.
 
-    `analysed` counts the frames of each stream since the start; `lights` are of the streams that have had any.
+    `analysed` counts the frames of each stream since the start; `lights` are of the streams that have had any;
+    `scenes` says why a stream does not show what it should, of those that do not.
     """
 
     ready: bool
     streams: tuple[StreamStatus, ...]
     analysed: Mapping[str, int]
     lights: Mapping[str, LightStatus]
+    scenes: Mapping[str, str]
     detector: Detector
     degradations: tuple[Standing, ...]
     alarms: tuple[OpenAlarm, ...]
@@ -34,7 +36,8 @@ class Report:
         """Return one line."""
         live = sum(status.state is StreamState.LIVE for status in self.streams)
         queued = sum(queue.queued for queue in self.queues)
-        impaired = sum(light.impaired is not None for light in self.lights.values())
+        unseen = {stream for stream, light in self.lights.items() if light.impaired is not None}
+        impaired = len(unseen | self.scenes.keys())
         streams = (
             f"streams live: {live} of {len(self.streams)}{f', impaired: {impaired}' if impaired else ''}"
         )
@@ -69,12 +72,14 @@ class Report:
         age = None if status.last_frame_at is None else round(max(0.0, now - status.last_frame_at), 2)
         light = self.lights.get(status.stream)
         impaired = light.impaired if light else None
+        scene = self.scenes.get(status.stream)
         return {
             "stream": status.stream,
             "state": status.state.value,
             "for_seconds": round(now - status.since, 1),
             "fault": status.fault.value if status.fault else None,
-            "why": status.message or (impaired.value if impaired else ""),
+            "why": status.message or scene or (impaired.value if impaired else ""),
+            "scene": scene,
             "impaired": impaired.value if impaired else None,
             "light": _light(light) if light else None,
             "decoder": status.decoder.value if status.decoder else None,

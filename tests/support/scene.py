@@ -4,7 +4,9 @@ import asyncio
 import math
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,7 +45,9 @@ class Scene:
     """The script of a camera. Width and height are even; luma values lie on the limited range 16 to 235.
 
     `grain` is the largest deviation of a noise that differs from picture to picture (the same in every run): it
-    makes a stream as heavy as a real camera's. A scene that is not `numbered` has no strip with its number, whose
+    makes a stream as heavy as a real camera's. `texture` is the largest deviation of a pattern that stays, of
+    things large and small, as a yard has them; with `blur`, in pixels, it and the blocks are out of focus. A scene
+    that is not `numbered` has no strip with its number, whose
     black and white would give the darkest picture contrast.
     """
 
@@ -52,6 +56,8 @@ class Scene:
     fps: float = 10.0
     background: int = 90
     grain: int = 0
+    texture: int = 0
+    blur: float = 0.0
     blocks: tuple[Block, ...] = ()
     numbered: bool = True
 
@@ -59,18 +65,29 @@ class Scene:
         """The picture at a time, as I420 of shape [height * 3 / 2, width]."""
         picture = np.full((self.height * 3 // 2, self.width), GREY, np.uint8)
         luma = picture[: self.height]
-        luma[:] = self.background
+        luma[:] = np.clip(self.background + _pattern(self.height, self.width) * self.texture, BLACK, WHITE)
         for block in self.blocks:
             if block.is_seen(at_s):
                 x1, y1, x2, y2 = block.box
                 rows = slice(round(y1 * self.height), round(y2 * self.height))
                 luma[rows, round(x1 * self.width) : round(x2 * self.width)] = block.luma
+        if self.blur:
+            luma[:] = cv2.GaussianBlur(luma, (0, 0), self.blur)
         if self.grain:
             noise = np.random.default_rng(number).integers(-self.grain, self.grain + 1, luma.shape, np.int16)
             luma[:] = np.clip(luma + noise, BLACK, WHITE)
         if self.numbered:
             write_number(luma, number)
         return picture
+
+
+@lru_cache(maxsize=4)
+def _pattern(height: int, width: int) -> NDArray[np.float32]:
+    """A pattern from -1 to 1, the same in every run: patches of a fifth of the picture, and of four pixels."""
+    chance = np.random.default_rng(0)
+    large = cv2.resize(chance.uniform(-0.6, 0.6, (5, 6)).astype(np.float32), (width, height))
+    small = chance.uniform(-0.4, 0.4, (height // 4, width // 4)).astype(np.float32)
+    return large + cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
 def write_number(luma: NDArray[np.uint8], number: int) -> None:

@@ -27,13 +27,17 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
                 "assembly",
                 "check",
                 "corrections",
+                "covered",
                 "degradations",
+                "frozen",
                 "impairment",
                 "lights",
                 "optics",
                 "reference",
                 "reload",
                 "report",
+                "scenes",
+                "spell",
                 "vigil",
                 "warming",
             }
@@ -46,13 +50,13 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
     (True, frozenset({"__main__"})),
 )
 # Light is corrected where the frame is decoded; these run in the worker, or tell it what to do.
-EXCEPTIONS = {("capture.worker", "light"), ("capture.views", "light"), ("capture.order", "light")}
+EXCEPTIONS = {(f"capture.{name}", "light") for name in ("worker", "views", "order", "sampling")}
 
 # What runs in a capture worker, once a stream: pydantic alone would cost each of them megabytes.
 LEAN = (
-    *("light.measure", "light.plan", "light.correct", "light.treat"),
+    *("light.measure", "light.plan", "light.correct", "light.treat", "light.structure"),
     *("capture.worker", "capture.source", "capture.shrink", "capture.views"),
-    *("capture.mailbox", "capture.reconnect"),
+    *("capture.mailbox", "capture.reconnect", "capture.sampling"),
 )
 BANNED_NAMES = {"utils", "helpers", "common", "base", "manager"}
 BROAD_HANDLERS = 4

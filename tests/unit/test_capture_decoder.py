@@ -124,7 +124,7 @@ def test_what_was_asked_for_and_not_had_is_said_once(decode: Decode, found: Deco
     keeper = Keeper(wanted, Newest(), tally, selectors.DefaultSelector(), starter)
     with capture_logs() as logs:
         for _ in range(3):
-            keeper._heard(Connected("h264", 320, 240, found), None)  # type: ignore[arg-type]  # not a frame
+            keeper._heard(Connected("h264", 320, 240, decoder=found), None)  # type: ignore[arg-type]  # not a frame
     warnings = [line for line in logs if line["log_level"] == "warning"]
     assert len(warnings) == said
     assert all((line["expected"], line["found"]) == (decode, "cpu") for line in warnings)

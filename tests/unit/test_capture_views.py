@@ -18,6 +18,7 @@ from tocsin.capture.views import Views
 from tocsin.capture.wire import ViewRecord
 from tocsin.frame import WHOLE, Correction
 from tocsin.light.plan import Mode, Policy
+from tocsin.light.structure import measure_structure
 
 COLOUR = (200, 90, 60)
 """Red, green, blue; far enough from grey that a wrong matrix or range shows."""
@@ -268,3 +269,22 @@ def test_other_formats_come_straight_from_their_planes(
     assert off.mean() < 0.5
     assert (off > 2).mean() < 0.005
     assert off.max() <= 48  # beside a sharp edge of a colour, where each way of halving takes its own rows
+
+
+def test_the_scene_is_that_of_the_first_view_before_its_correction() -> None:
+    """A correction follows the light, and what is compared over minutes must not follow it."""
+    luma = np.full((240, 320), 60, np.uint8)
+    luma[::2, ::3] = 70  # little contrast: what a correction stretches
+    frame = VideoFrame.from_ndarray(np.vstack([luma, np.full((120, 320), 128, np.uint8)]), format="yuv420p")
+    order = ViewOrder(320, 240, keep_aspect=True)
+    views = Views(
+        (order, ViewOrder(160, 120, keep_aspect=True, region=(0.0, 0.0, 0.5, 0.5))), Policy(Mode.GUIDED)
+    )
+    assert views.scene is None
+    (record, pixels), _ = _all_filled(views, frame, _mailbox(*views.orders))
+    assert record.correction is not Correction.NONE, "nothing was corrected"
+    expected = measure_structure(luma)
+    assert expected is not None
+    assert views.scene is not None
+    assert (views.scene.scene().cells == expected).all()
+    assert (measure_structure(pixels[:240]) != expected).any()

@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from tocsin.capture.wire import (
     FrameRecord,
     Free,
     Report,
+    SceneRecord,
     Show,
     Stop,
     ViewRecord,
@@ -29,9 +31,11 @@ from tocsin.capture.wire import (
     encode,
 )
 from tocsin.errors import SourceFault, WorkerError
-from tocsin.frame import WHOLE, Correction, Light, Reason
+from tocsin.frame import SCENE_CELLS, WHOLE, Correction, Light, Reason, Scene
 
 LIGHT = Light(120.0, 5.0, 110.0, 240.0, 0.0, 0.01, noise=1.5, colour=0.4)
+
+SCENE = Scene(12.25, 7, np.linspace(0, 255, 144, dtype=np.float32).reshape(SCENE_CELLS))
 
 _RECORD = FrameRecord(
     slot=1,
@@ -43,6 +47,7 @@ _RECORD = FrameRecord(
     views=(ViewRecord(WHOLE, 416, 234, 0, LIGHT, Correction.STRETCH, Reason.WHOLE),),
     decode_seconds=0.004,
     light_seconds=0.001,
+    scene=SceneRecord.of(SCENE),
 )
 
 
@@ -50,6 +55,7 @@ _RECORD = FrameRecord(
     "report",
     [
         _RECORD,
+        replace(_RECORD, scene=None),
         Connected("h264", 1920, 1080, "udp"),
         Broken(SourceFault.STALL, "no data for 1.5 s", live=True, retry_in=0.5),
         Ended(),
@@ -62,6 +68,38 @@ _RECORD = FrameRecord(
 def test_a_report_survives_the_wire(report: Report) -> None:
     """What the worker says is what the daemon hears."""
     assert decode_report(encode(report)) == report
+
+
+def test_a_scene_survives_the_wire() -> None:
+    """To the bit, for what is compared with it is looked for to the bit."""
+    report = decode_report(encode(_RECORD))
+    assert isinstance(report, FrameRecord)
+    assert report.scene is not None
+    scene = report.scene.scene()
+    assert (scene.at, scene.keyframes) == (SCENE.at, SCENE.keyframes)
+    assert scene.cells.dtype == np.float32
+    assert (scene.cells == SCENE.cells).all()
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        pytest.param(SceneRecord.of(SCENE).cells[:-8], id="too few"),
+        pytest.param(SceneRecord.of(SCENE).cells + "AAAAAAAA", id="too many"),
+        pytest.param("", id="none"),
+        pytest.param("?" * 768, id="something else"),
+        *(
+            pytest.param(
+                SceneRecord.of(replace(SCENE, cells=SCENE.cells + np.float32(odd))).cells, id=f"{odd}"
+            )
+            for odd in (math.nan, math.inf, -1.0, 1e6)
+        ),
+    ],
+)
+def test_a_scene_that_makes_no_sense_is_an_error(cells: str) -> None:
+    """Its values reach arithmetic; the sender is not trusted."""
+    with pytest.raises(ValueError):  # noqa: PT011 - the keeper takes any for nonsense
+        SceneRecord(1.0, 1, cells).scene()
 
 
 def test_as_many_views_as_a_stream_may_have_fit_into_a_packet() -> None:

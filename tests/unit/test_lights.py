@@ -90,6 +90,22 @@ def test_darkness_and_its_end_are_an_event_a_metric_and_a_line_each(lights: Ligh
     }
 
 
+def test_a_covered_stream_does_not_become_impaired(lights: Lights, ledger: Ledger) -> None:
+    """What was said once about one act is not said again; what stood before comes to its end all the same."""
+    frame = Frame("yard", 0, 0.0, 0.1, 0.1, 640, 480, (replace(view(grey(4, 4)), light=DARK),))
+    for tenth in range(300):
+        lights.analysed(replace(frame, at=tenth / 10), covered=True)
+    assert not lights.impaired("yard")
+    assert ledger.changes == []
+    show(lights, DARK, 30, 41)
+    assert lights.impaired("yard")
+    for tenth in range(410, 470):
+        lights.analysed(
+            replace(frame, at=tenth / 10, views=(replace(frame.views[0], light=GOOD),)), covered=True
+        )
+    assert ledger.impairments == [("yard", True), ("yard", False)]
+
+
 def test_streams_are_watched_apart(lights: Lights, ledger: Ledger) -> None:
     """What one brings says nothing about another."""
     for second in range(12):

@@ -29,10 +29,11 @@ DEGRADED = (
 )
 
 
-def report(impaired: Impairment | None, message: str = "") -> Report:
+def report(impaired: Impairment | None, message: str = "", scene: str | None = None) -> Report:
     status = StreamStatus("entrance", StreamState.LIVE, 0.0, None, message, 1.0)
     light = LightStatus(2.0, 4.0, Correction.NONE, impaired)
-    return Report(True, (status,), {"entrance": 7}, {"entrance": light}, DETECTOR, DEGRADED, (), (), 9100)
+    lights, scenes = {"entrance": light}, {"entrance": scene} if scene else {}
+    return Report(True, (status,), {"entrance": 7}, lights, scenes, DETECTOR, DEGRADED, (), (), 9100)
 
 
 def test_an_impaired_stream_fits_on_a_terminal() -> None:
@@ -84,6 +85,16 @@ def test_what_a_stream_brings_is_shown() -> None:
     out = StringIO()
     _show_status(Console(file=out, width=160, highlight=False), answer)
     assert "25.0" in out.getvalue()
+
+
+def test_a_frozen_or_covered_stream_says_so() -> None:
+    """Its word is the why, before that of its light, and is counted once in the line."""
+    (row,) = report(Impairment.TOO_DARK, scene="frozen").as_json()["streams"]
+    assert (row["why"], row["scene"], row["impaired"]) == ("frozen", "frozen", "too_dark")
+    assert "streams live: 1 of 1, impaired: 1," in report(Impairment.TOO_DARK, scene="frozen").line()
+    assert "impaired: 1," in report(None, scene="covered").line()
+    (row,) = report(None).as_json()["streams"]
+    assert row["scene"] is None
 
 
 def test_all_that_the_detector_lacks_is_shown() -> None:

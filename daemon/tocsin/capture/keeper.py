@@ -367,6 +367,7 @@ class Keeper:
             width=record.width,
             height=record.height,
             views=tuple(worker.mailbox.view(record.slot, view) for view in record.views),
+            scene=record.scene.scene() if record.scene else None,
         )
         if self._newest.put(frame, lambda: worker.send(Free(record.slot))):
             self._observe.dropped(stream, DropReason.SUPERSEDED, 1)
@@ -467,6 +468,7 @@ def _check(record: FrameRecord, views: int) -> None:
     """Raise WorkerError for a record that a sound worker never sends: its values reach clocks and arithmetic."""
     near = abs(record.at - time.monotonic()) < _FAR
     timely = near and 0 < record.period < _FAR and record.silence >= 0
+    timely = timely and (record.scene is None or abs(record.scene.at - record.at) < _FAR)
     lit = all(math.isfinite(view.light.mean + view.light.contrast) for view in record.views)
     # fewer than ordered where a small picture makes some the same
     placed = all(_is_part(view.region) for view in record.views)

@@ -7,8 +7,9 @@ from av.video.frame import VideoFrame
 from tocsin.capture.mailbox import Mailbox
 from tocsin.capture.order import ViewOrder
 from tocsin.capture.regions import Cut, cut
+from tocsin.capture.sampling import Sampler
 from tocsin.capture.shrink import Shrinker
-from tocsin.capture.wire import ViewRecord
+from tocsin.capture.wire import SceneRecord, ViewRecord
 from tocsin.frame import fit
 from tocsin.light.plan import Policy
 from tocsin.light.treat import Treatment
@@ -29,7 +30,17 @@ class Views:
     def __init__(self, orders: tuple[ViewOrder, ...], policy: Policy) -> None:
         self._policy = policy
         self._lanes: list[_Lane] = []
+        self._sampler = Sampler()
         self.show(orders)
+
+    @property
+    def scene(self) -> SceneRecord | None:
+        """The last scene that was measured in the first view."""
+        return self._sampler.scene
+
+    def arrived(self, frame: VideoFrame) -> None:
+        """Take note of a picture, whether views of it are wanted or not."""
+        self._sampler.arrived(frame)
 
     def show(self, orders: tuple[ViewOrder, ...]) -> None:
         """Fill slots with other views from now on; one of the same part of the frame keeps its treatment."""
@@ -75,6 +86,8 @@ class Views:
         width, height = fit(shown.width, shown.height, order.max_width, order.max_height, order.keep_aspect)
         pixels = mailbox.pixels(slot, lane.offset, width, height)
         self._shrinker.shrink(frame, pixels, part)
+        if lane is self._lanes[0]:
+            self._sampler.sample(pixels[:height], at)
         treated = lane.treatment.treat(pixels, at)
         region, done = shown.region(*self._size), treated.plan
         return ViewRecord(region, width, height, lane.offset, treated.light, done.correction, done.reason)

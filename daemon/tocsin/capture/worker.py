@@ -173,6 +173,7 @@ class Worker:
             size = frame.width, frame.height
             memory = self._names.from_memory
             self.post(Connected(source.codec, *size, source.transport, memory, source.decoder))
+        self._views.arrived(frame)
         self._reconnect.frame(picture.at)
         if taken.verdict is not Verdict.DUE:
             return
@@ -194,6 +195,7 @@ class Worker:
             width=frame.width,
             height=frame.height,
             views=views,
+            scene=self._views.scene,
             decode_seconds=picture.decode_seconds,
             light_seconds=time.perf_counter() - began,
         )
