@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry
 
 from tocsin import __version__, assembly
 from tocsin.alarms import Alarms, Origin
-from tocsin.capture.keeper import StreamState
 from tocsin.capture.supervisor import Supervisor
 from tocsin.check import state_dir_fault
 from tocsin.config.load import Config, Secrets, place, placed
@@ -39,7 +38,7 @@ from tocsin.reload import Reloader, Running
 from tocsin.report import Report
 from tocsin.scenes import Scenes
 from tocsin.sdnotify import Notifier, watchdog_seconds
-from tocsin.vigil import Deafness, RateVigil, StreamVigil
+from tocsin.vigil import Deafness, RateVigil, StreamVigil, bringing
 from tocsin.warming import warm_detector
 
 log = structlog.get_logger(__name__)
@@ -274,9 +273,11 @@ class App:
             sentence = "the stream stays down" if kind is EventType.STREAM_DOWN else "the stream is back"
             log.warning(sentence, stream=data.stream, reason=data.reason, lasted=round(data.lasted or 0.0))
             self._say(kind, data)
-        live = {status.stream for status in statuses if status.state is StreamState.LIVE}
-        live -= self._degradations.without_results(live)  # what fails is not too slow, and is said already
-        for judged in self._rate_vigil.turn(now, self._analysed, live):
+        brought = bringing(now, statuses)
+        brought -= self._degradations.without_results(
+            brought
+        )  # what fails is not too slow, and is said already
+        for judged in self._rate_vigil.turn(now, self._analysed, brought):
             self._metrics.rule_deaf(judged.stream, judged.rule, judged.deaf)
             if judged.news:
                 self._tell_deaf(judged)

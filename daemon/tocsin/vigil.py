@@ -6,7 +6,7 @@ Pure but for what it is told: `turn` is called by the main loop with everything 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from tocsin.alarm.confirm import deaf
+from tocsin.alarm.confirm import deaf, interrupted
 from tocsin.alarm.watch import Rule
 from tocsin.capture.keeper import StreamState, StreamStatus
 from tocsin.deliver.event import EventType, StreamData
@@ -57,6 +57,22 @@ class StreamVigil:
         return EventType.STREAM_DOWN, StreamData(stream, reason=reason, lasted=now - status.since)
 
 
+def bringing(now: float, statuses: Sequence[StreamStatus]) -> set[str]:
+    """Return the streams that are up and not silent for longer than their patience.
+
+    A worker that hangs, and a stream that stalls, count as live for seconds before that is noticed.
+    """
+    return {
+        status.stream
+        for status in statuses
+        if status.state is StreamState.LIVE and not interrupted(_silence(now, status), status.period)
+    }
+
+
+def _silence(now: float, status: StreamStatus) -> float:
+    return now - max(status.since, status.last_frame_at or status.since)
+
+
 class RateVigil:
     """Measures how many frames of each stream are analysed a second, and which rules are deaf at that rate."""
 
@@ -65,15 +81,15 @@ class RateVigil:
         self._since: dict[str, tuple[float, int]] = {}
         self._deaf: set[tuple[str, str]] = set()
 
-    def turn(self, now: float, analysed: Mapping[str, int], live: Collection[str]) -> list[Deafness]:
+    def turn(self, now: float, analysed: Mapping[str, int], brought: Collection[str]) -> list[Deafness]:
         """Return the judgement on every rule of each stream whose window is full.
 
-        `analysed` counts frames since the start; `live` are the streams that are up. A stream that is down is
-        not too slow.
+        `analysed` counts frames since the start; `brought` are the streams that bring any, as `bringing` says. The
+        window of another begins anew: what nobody could analyse proves nothing about the detector.
         """
         judged: list[Deafness] = []
         for stream, rules in self._rules.items():
-            if stream not in live:
+            if stream not in brought:
                 self._since.pop(stream, None)
                 continue
             began, count = self._since.setdefault(stream, (now, analysed[stream]))

@@ -78,7 +78,8 @@ def _seconds_until_down(capture: _Watched) -> float:
 def test_a_camera_that_goes_silent_is_noticed_and_comes_back(transport: str) -> None:
     """Three seconds after its last picture the stream is down, and it is up again when the camera is."""
     with FakeCamera(Scene(fps=5)) as camera, _watching(order(camera.url, transport=transport)) as capture:
-        capture.frames(5)
+        period = capture.frames(5)[-1].period
+        assert capture.status().period == pytest.approx(period, rel=0.5)
         with camera.faults(stall=True):
             assert _seconds_until_down(capture) <= _NOTICED * SCALE
             assert capture.value("stream_stalls_total") == 1

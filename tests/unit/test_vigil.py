@@ -1,12 +1,15 @@
 """What the daemon notices about itself."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from tocsin.alarm.watch import Rule
 from tocsin.capture.keeper import StreamState, StreamStatus
 from tocsin.deliver.event import EventType
 from tocsin.errors import SourceFault
-from tocsin.vigil import DOWN_AFTER, RATE_WINDOW, UP_AFTER, RateVigil, StreamVigil
+from tocsin.vigil import DOWN_AFTER, RATE_WINDOW, UP_AFTER, RateVigil, StreamVigil, bringing
 
 
 def _status(state: StreamState, since: float, fault: SourceFault | None = None) -> StreamStatus:
@@ -100,3 +103,39 @@ def test_a_stream_that_is_down_is_not_too_slow() -> None:
     assert vigil.turn(20.0, {"yard": 0}, set()) == []
     assert vigil.turn(21.0, {"yard": 0}, {"yard"}) == []
     assert vigil.turn(30.0, {"yard": 90}, {"yard"}) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "found"),
+    [
+        pytest.param({"since": 0.0, "last_frame_at": 99.1, "period": 0.1}, True, id="a frame a moment ago"),
+        pytest.param({"since": 0.0, "last_frame_at": 98.9, "period": 0.1}, False, id="none for a second"),
+        pytest.param({"since": 0.0, "last_frame_at": 91.0, "period": 2.0}, True, id="one every two seconds"),
+        pytest.param({"since": 0.0, "last_frame_at": 89.0, "period": 2.0}, False, id="none for five periods"),
+        pytest.param({"since": 99.5, "last_frame_at": 40.0, "period": 0.1}, True, id="up a moment ago"),
+        pytest.param({"since": 98.5, "last_frame_at": None}, False, id="up, and nothing came"),
+        pytest.param(
+            {"since": 0.0, "last_frame_at": 4000.0, "period": 0.1}, True, id="a file that runs ahead"
+        ),
+    ],
+)
+def test_a_stream_that_is_silent_for_longer_than_its_patience_brings_nothing(
+    status: dict[str, Any], found: bool
+) -> None:
+    """Also while it counts as live."""
+    live = StreamStatus("yard", StreamState.LIVE, **status)
+    assert bringing(100.0, [live]) == ({"yard"} if found else set())
+    assert bringing(100.0, [replace(live, state=StreamState.WAITING)]) == set()
+
+
+def test_a_camera_that_hangs_within_a_window_does_not_make_the_detector_too_slow() -> None:
+    """What it brought is analysed, and nothing is judged until it has brought frames for a whole window again."""
+    vigil, judged = RateVigil({"yard": [RULE]}), []
+    analysed, last = 0, 0.0
+    for turn in range(120):
+        now = turn / 2
+        if not 3.0 <= now < 11.0 and not 16.0 <= now < 24.0:
+            analysed, last = analysed + 5, now
+        status = StreamStatus("yard", StreamState.LIVE, 0.0, last_frame_at=last, period=0.1)
+        judged += [(now, one.deaf) for one in vigil.turn(now, {"yard": analysed}, bringing(now, [status]))]
+    assert judged == [(34.0, False), (44.0, False), (54.0, False)]

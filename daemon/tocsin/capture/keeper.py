@@ -68,6 +68,7 @@ class StreamState(StrEnum):
 class StreamStatus:
     """A stream as the daemon knows it. Times are monotonic seconds; `fault` tells why it waits.
 
+    `period`: the time between two frames that are analysed when all is well, as of the last one; 0 before it.
     `codec`, `transport` ("tcp", "udp" or empty) and the size in pixels are those of the last clean picture, and
     `decoder` is what decoded it. `clock_ahead`: the seconds by which the camera's clock is before ours, where it
     tells its time.
@@ -79,6 +80,7 @@ class StreamStatus:
     fault: SourceFault | None = None
     message: str = ""
     last_frame_at: float | None = None
+    period: float = 0.0
     codec: str = ""
     transport: str = ""
     size: tuple[int, int] = (0, 0)
@@ -375,7 +377,7 @@ class Keeper:
         self._observe.stage("decode", record.decode_seconds)
         self._observe.stage("light", record.light_seconds)
         self._observe.lit(stream, frame.views[0].light, frame.views[0].correction, record.light_seconds)
-        self.status = replace(self.status, last_frame_at=record.at)
+        self.status = replace(self.status, last_frame_at=record.at, period=record.period)
         self._sized(record.width, record.height)
 
     def _sized(self, width: int, height: int) -> None:
