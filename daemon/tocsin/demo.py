@@ -21,7 +21,7 @@ from rich.text import Text
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from tocsin.app import App
-from tocsin.capture.keeper import StreamState
+from tocsin.capture.status import StreamState
 from tocsin.config import load as configuration
 from tocsin.config.load import Config, HttpSettings
 from tocsin.deliver.event import EventType

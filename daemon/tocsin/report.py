@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tocsin.capture.keeper import StreamState, StreamStatus
+from tocsin.capture.status import StreamState, StreamStatus
 from tocsin.degradations import Standing
 from tocsin.deliver.event import OpenAlarm, stamp
 from tocsin.deliver.store import QueueCount

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tocsin.alarm.confirm import deaf, interrupted
 from tocsin.alarm.watch import Rule
-from tocsin.capture.keeper import StreamState, StreamStatus
+from tocsin.capture.status import StreamState, StreamStatus
 from tocsin.deliver.event import EventType, StreamData
 
 DOWN_AFTER = 10.0

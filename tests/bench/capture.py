@@ -26,8 +26,8 @@ import av
 import structlog
 from measure import ratio
 
-from tocsin.capture.keeper import StreamState
 from tocsin.capture.order import Order, SourceOrder, ViewOrder
+from tocsin.capture.status import StreamState
 from tocsin.capture.supervisor import Supervisor
 from tocsin.light.plan import Policy
 from tocsin.resources import find

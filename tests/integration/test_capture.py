@@ -24,8 +24,8 @@ from support.process import descendants, is_alive, kill
 from support.rtspserver import RtspServer
 from support.scene import Scene, read_number
 from support.wait import SCALE, until
-from tocsin.capture.keeper import StreamState
 from tocsin.capture.process import WorkerProcess, prepare_fork_server
+from tocsin.capture.status import StreamState
 from tocsin.errors import SourceFault
 
 

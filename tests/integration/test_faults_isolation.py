@@ -17,8 +17,8 @@ from support.counterpart import free_port
 from support.process import is_alive, kill
 from support.scene import Scene
 from support.wait import SCALE, until
-from tocsin.capture.keeper import StreamState
 from tocsin.capture.order import Order
+from tocsin.capture.status import StreamState
 from tocsin.capture.supervisor import Supervisor
 from tocsin.metrics import Metrics, Names
 

@@ -28,11 +28,11 @@ from support.site import site, stream
 from support.tls import Certificates, TlsFront
 from support.wait import SCALE, until
 from tocsin.capture import process, worker
-from tocsin.capture.keeper import StreamState
 from tocsin.capture.mailbox import Mailbox, create
 from tocsin.capture.names import Resolver
 from tocsin.capture.order import SourceOrder, Transport
 from tocsin.capture.source import Source
+from tocsin.capture.status import StreamState
 from tocsin.capture.worker import Worker
 from tocsin.errors import SourceError, SourceFault
 

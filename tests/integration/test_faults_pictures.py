@@ -29,10 +29,10 @@ from support.scene import Scene, read_number, visits
 from support.site import site, stream
 from support.wait import SCALE, until
 from tocsin.capture.intake import Intake
-from tocsin.capture.keeper import StreamState
 from tocsin.capture.order import Order, SourceOrder, ViewOrder
 from tocsin.capture.reconnect import Reconnect
 from tocsin.capture.source import Source
+from tocsin.capture.status import StreamState
 from tocsin.errors import SourceFault
 from tocsin.metrics import Metrics, Names
 

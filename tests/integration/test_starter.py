@@ -16,8 +16,8 @@ from support.process import is_alive, kill
 from support.scene import Scene
 from support.wait import until
 from tocsin.capture import keeper, reconnect, starter, supervisor
-from tocsin.capture.keeper import StreamState
 from tocsin.capture.process import WorkerProcess
+from tocsin.capture.status import StreamState
 
 
 def _worker(capture: Capture, name: str) -> int:

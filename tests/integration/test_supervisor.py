@@ -18,8 +18,9 @@ from support.process import is_alive
 from support.scene import Scene
 from support.wait import SCALE, until
 from tocsin.capture import mailbox
-from tocsin.capture.keeper import Keeper, StreamState, _check
+from tocsin.capture.keeper import Keeper, _check
 from tocsin.capture.order import ViewOrder
+from tocsin.capture.status import StreamState
 from tocsin.capture.supervisor import Supervisor
 from tocsin.capture.wire import FrameRecord, ViewRecord
 from tocsin.errors import SourceFault, WorkerError

@@ -9,8 +9,9 @@ from typing import Any
 
 from support import canary
 from support.wait import SCALE, until
-from tocsin.capture.keeper import Observer, StreamState, StreamStatus
+from tocsin.capture.keeper import Observer
 from tocsin.capture.order import Order, SourceOrder, ViewOrder
+from tocsin.capture.status import StreamState, StreamStatus
 from tocsin.capture.supervisor import Supervisor
 from tocsin.frame import Frame, Light
 from tocsin.light.plan import Mode, Policy

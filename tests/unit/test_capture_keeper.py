@@ -12,10 +12,11 @@ import pytest
 
 from support.capturing import Tally, order
 from tocsin.capture import keeper as module
-from tocsin.capture.keeper import Keeper, StreamState
+from tocsin.capture.keeper import Keeper
 from tocsin.capture.newest import Newest
 from tocsin.capture.order import Order
 from tocsin.capture.reconnect import Outage, Reconnect
+from tocsin.capture.status import StreamState
 from tocsin.capture.wire import Broken, Connected, encode
 from tocsin.errors import SourceFault, WorkerError
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tocsin.capture.keeper import StreamState, StreamStatus
+from tocsin.capture.status import StreamState, StreamStatus
 from tocsin.cli import _show_status
 from tocsin.degradations import Standing
 from tocsin.detect.session import Placement

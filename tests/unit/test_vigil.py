@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tocsin.alarm.watch import Rule
-from tocsin.capture.keeper import StreamState, StreamStatus
+from tocsin.capture.status import StreamState, StreamStatus
 from tocsin.deliver.event import EventType
 from tocsin.errors import SourceFault
 from tocsin.vigil import DOWN_AFTER, RATE_WINDOW, UP_AFTER, RateVigil, StreamVigil, bringing

@@ -5,7 +5,6 @@ import selectors
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from random import random
 from typing import Protocol
 
@@ -19,6 +18,7 @@ from tocsin.capture.quarantine import Blindness
 from tocsin.capture.rate import Meter
 from tocsin.capture.reconnect import Reconnect
 from tocsin.capture.starter import Starter
+from tocsin.capture.status import StreamState, StreamStatus
 from tocsin.capture.wire import (
     PACKET,
     Broken,
@@ -53,40 +53,6 @@ _AT_ONCE = 64
 
 _FAR = 1e6
 """Seconds from now beyond which a time is no time: a recording that is played fast may be hours ahead."""
-
-
-class StreamState(StrEnum):
-    """What a stream is doing: the word in logs and status."""
-
-    CONNECTING = "connecting"
-    LIVE = "live"
-    WAITING = "waiting"
-    ENDED = "ended"
-
-
-@dataclass(frozen=True, slots=True)
-class StreamStatus:
-    """A stream as the daemon knows it. Times are monotonic seconds; `fault` tells why it waits.
-
-    `period`: the time between two frames that are analysed when all is well, as of the last one; 0 before it.
-    `codec`, `transport` ("tcp", "udp" or empty) and the size in pixels are those of the last clean picture, and
-    `decoder` is what decoded it. `clock_ahead`: the seconds by which the camera's clock is before ours, where it
-    tells its time.
-    """
-
-    stream: str
-    state: StreamState
-    since: float
-    fault: SourceFault | None = None
-    message: str = ""
-    last_frame_at: float | None = None
-    period: float = 0.0
-    codec: str = ""
-    transport: str = ""
-    size: tuple[int, int] = (0, 0)
-    fps: float = 0.0
-    clock_ahead: float | None = None
-    decoder: Decoder | None = None
 
 
 @dataclass(frozen=True, slots=True)

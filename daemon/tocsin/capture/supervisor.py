@@ -8,11 +8,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-from tocsin.capture.keeper import Keeper, Observer, StreamStatus
+from tocsin.capture.keeper import Keeper, Observer
 from tocsin.capture.newest import Newest
 from tocsin.capture.order import Order, ViewOrder
 from tocsin.capture.process import prepare_fork_server
 from tocsin.capture.starter import Starter
+from tocsin.capture.status import StreamStatus
 from tocsin.errors import WorkerError
 from tocsin.thread import guarded
 
