@@ -1,33 +1,25 @@
 """The supervisor against what workers and machines do wrong."""
 
-import math
 import os
 import signal
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from support.camera import FakeCamera
 from support.capturing import Capture, Tally, capturing, order
 from support.h264 import record
-from support.pictures import light
 from support.process import is_alive
 from support.scene import Scene
 from support.wait import SCALE, until
 from tocsin.capture import mailbox
-from tocsin.capture.keeper import Keeper, _check
+from tocsin.capture.keeper import Keeper
 from tocsin.capture.order import ViewOrder
 from tocsin.capture.status import StreamState
 from tocsin.capture.supervisor import Supervisor
-from tocsin.capture.wire import FrameRecord, ViewRecord
-from tocsin.errors import SourceFault, WorkerError
-from tocsin.frame import WHOLE, Correction, Light, Reason
-
-VIEW = ViewRecord(WHOLE, 4, 4, 0, Light(0, 0, 0, 0, 0, 0), Correction.NONE, Reason.GOOD)
-SOUND = FrameRecord(0, 0.0, 0.1, 0.1, 4, 4, (VIEW,), 0.0, 0.0)
+from tocsin.errors import SourceFault
 
 
 def _pid(supervisor: Supervisor, number: int = 0) -> int:
@@ -52,36 +44,6 @@ def test_a_file_is_played_once_though_its_worker_dies_afterwards(tmp_path: Path)
         until(lambda: capture.supervisor.pulse() > turn + 1.0, 10.0, "some turns")
         assert capture.supervisor._keepers[0]._worker is None
         assert (capture.tally["received"], capture.tally["worker_restarted"]) == (received, 0)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        pytest.param({"views": ()}, id="no view"),
-        pytest.param({"views": (VIEW, VIEW)}, id="a view too many"),
-        pytest.param({"views": (replace(VIEW, region=(0.5, 0.0, 0.5, 1.0)),)}, id="a view of nothing"),
-        pytest.param({"views": (replace(VIEW, region=(0.0, -0.1, 1.0, 1.0)),)}, id="a view beyond the frame"),
-        pytest.param({"views": (replace(VIEW, region=(0.0, 0.0, math.nan, 1.0)),)}, id="a view of nowhere"),
-        pytest.param({"at": 1e300}, id="the end of time"),
-        pytest.param({"at": float("nan")}, id="no time"),
-        pytest.param({"period": 0.0}, id="no period"),
-        pytest.param({"silence": float("nan")}, id="no silence"),
-        pytest.param({"silence": -1.0}, id="a silence before it began"),
-        pytest.param({"views": (replace(VIEW, light=light(mean=math.nan)),)}, id="no brightness"),
-        pytest.param({"views": (replace(VIEW, light=light(p99=math.inf)),)}, id="no contrast"),
-    ],
-)
-def test_a_record_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
-    """A worker that was taken over cannot bring the daemon down with a number."""
-    sound = replace(SOUND, at=time.monotonic())
-    _check(sound, 1)
-    with pytest.raises(WorkerError, match="makes no sense"):
-        _check(replace(sound, **wrong), 1)
-
-
-def test_a_small_picture_may_have_fewer_views_than_ordered() -> None:
-    """Where views would show the same, one of them stands for all."""
-    _check(replace(SOUND, at=time.monotonic(), views=(VIEW, VIEW)), 7)
 
 
 def test_a_supervisor_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

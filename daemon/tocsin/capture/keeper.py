@@ -17,6 +17,7 @@ from tocsin.capture.process import WorkerProcess
 from tocsin.capture.quarantine import Blindness
 from tocsin.capture.rate import Meter
 from tocsin.capture.reconnect import Reconnect
+from tocsin.capture.sanity import check_record
 from tocsin.capture.starter import Starter
 from tocsin.capture.status import StreamState, StreamStatus
 from tocsin.capture.wire import (
@@ -35,7 +36,7 @@ from tocsin.capture.wire import (
     decode_report,
 )
 from tocsin.errors import SourceFault, WorkerError
-from tocsin.frame import Box, Correction, Frame, Light
+from tocsin.frame import Correction, Frame, Light
 
 log = structlog.get_logger(__name__)
 
@@ -50,9 +51,6 @@ _LAST_BREATH = 1.0
 
 _AT_ONCE = 64
 """Messages that are read of one worker before the others have their turn: one gone wrong may never pause."""
-
-_FAR = 1e6
-"""Seconds from now beyond which a time is no time: a recording that is played fast may be hours ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +321,8 @@ class Keeper:
         self._told_decoder = decoder
 
     def _frame(self, record: FrameRecord, worker: WorkerProcess) -> None:
-        _check(record, self._most_views)
+        now = time.monotonic()
+        check_record(record, self._most_views, now)
         self._number += 1
         stream = self._order.stream
         frame = Frame(
@@ -339,7 +338,7 @@ class Keeper:
         )
         if self._newest.put(frame, lambda: worker.send(Free(record.slot))):
             self._observe.dropped(stream, DropReason.SUPERSEDED, 1)
-        self._reconnect.frame(time.monotonic())
+        self._reconnect.frame(now)
         self._observe.stage("decode", record.decode_seconds)
         self._observe.stage("light", record.light_seconds)
         self._observe.lit(stream, frame.views[0].light, frame.views[0].correction, record.light_seconds)
@@ -430,20 +429,3 @@ class Keeper:
         if before.state is StreamState.LIVE and state is not StreamState.LIVE:
             self._show_rate(0.0)
             self._show_clock(None)
-
-
-def _check(record: FrameRecord, views: int) -> None:
-    """Raise WorkerError for a record that a sound worker never sends: its values reach clocks and arithmetic."""
-    near = abs(record.at - time.monotonic()) < _FAR
-    timely = near and 0 < record.period < _FAR and record.silence >= 0
-    timely = timely and (record.scene is None or abs(record.scene.at - record.at) < _FAR)
-    lit = all(math.isfinite(view.light.mean + view.light.contrast) for view in record.views)
-    # fewer than ordered where a small picture makes some the same
-    placed = all(_is_part(view.region) for view in record.views)
-    if not 1 <= len(record.views) <= views or not timely or not lit or not placed:
-        raise WorkerError("expected the record of a frame, found one that makes no sense")
-
-
-def _is_part(region: Box) -> bool:
-    left, top, right, bottom = region
-    return 0 <= left < right <= 1 and 0 <= top < bottom <= 1
