@@ -8,7 +8,7 @@ import pytest
 
 from support.pictures import light
 from tocsin.capture.sanity import check_record
-from tocsin.capture.wire import FrameRecord, ViewRecord
+from tocsin.capture.wire import FrameRecord, SceneRecord, ViewRecord
 from tocsin.errors import WorkerError
 from tocsin.frame import WHOLE, Correction, Light, Reason
 
@@ -31,6 +31,10 @@ SOUND = FrameRecord(0, 0.0, 0.1, 0.1, 4, 4, (VIEW,), 0.0, 0.0)
         pytest.param({"silence": -1.0}, id="a silence before it began"),
         pytest.param({"views": (replace(VIEW, light=light(mean=math.nan)),)}, id="no brightness"),
         pytest.param({"views": (replace(VIEW, light=light(p99=math.inf)),)}, id="no contrast"),
+        pytest.param({"views": (replace(VIEW, light=light(noise=math.nan)),)}, id="no noise"),
+        pytest.param({"scene": SceneRecord(1e9, 1, "")}, id="a scene of another time"),
+        pytest.param({"decode_seconds": math.nan}, id="no time to decode"),
+        pytest.param({"light_seconds": -1.0}, id="done before it began"),
     ],
 )
 def test_a_record_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ import math
 
 from tocsin.capture.wire import FrameRecord
 from tocsin.errors import WorkerError
-from tocsin.frame import Box
+from tocsin.frame import Box, Light
 
 _FAR = 1e6
 """Seconds from now beyond which a time is no time: a recording that is played fast may be hours ahead."""
@@ -17,10 +17,15 @@ def check_record(record: FrameRecord, views: int, now: float) -> None:
     """
     timely = abs(record.at - now) < _FAR and 0 < record.period < _FAR and record.silence >= 0
     timely = timely and (record.scene is None or abs(record.scene.at - record.at) < _FAR)
-    lit = all(math.isfinite(view.light.mean + view.light.contrast) for view in record.views)
+    timely = timely and 0 <= record.decode_seconds < _FAR and 0 <= record.light_seconds < _FAR
+    lit = all(_is_finite(view.light) for view in record.views)
     placed = all(_is_part(view.region) for view in record.views)
     if not 1 <= len(record.views) <= views or not timely or not lit or not placed:
         raise WorkerError("expected the record of a frame, found one that makes no sense")
+
+
+def _is_finite(light: Light) -> bool:
+    return all(math.isfinite(getattr(light, name)) for name in Light.__slots__)
 
 
 def _is_part(region: Box) -> bool:
