@@ -9,7 +9,7 @@ from typing import Any
 
 from support import canary
 from support.wait import SCALE, until
-from tocsin.capture.keeper import Observer
+from tocsin.capture.bulletin import Observer
 from tocsin.capture.order import Order, SourceOrder, ViewOrder
 from tocsin.capture.status import StreamState, StreamStatus
 from tocsin.capture.supervisor import Supervisor

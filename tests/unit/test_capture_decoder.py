@@ -1,27 +1,21 @@
 """What decodes a stream: what is asked for where it can be had, else the CPU, and that is said."""
 
-import selectors
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import av
 import pytest
-from structlog.testing import capture_logs
 
-from support.capturing import Tally, capturing, order
+from support.capturing import capturing, order
 from support.h264 import record
 from support.scene import Scene
 from tocsin.capture import hardware
 from tocsin.capture.decoder import Decode, Decoder, asked
 from tocsin.capture.hardware import acceleration
-from tocsin.capture.keeper import Keeper
-from tocsin.capture.newest import Newest
 from tocsin.capture.order import SourceOrder
 from tocsin.capture.source import Source
-from tocsin.capture.wire import Connected
 
 NO_GPU = pytest.mark.skipif(
     any(Path("/dev").glob("nvidia[0-9]*")), reason="needs a machine without an NVIDIA GPU, and one is visible"
@@ -105,28 +99,3 @@ def test_the_daemon_hears_what_decodes(tmp_path: Path) -> None:
         capture.frames(1)
         capture.wait_count("decodes", "cpu")
         assert capture.status().decoder is Decoder.CPU
-
-
-@pytest.mark.parametrize(
-    ("decode", "found", "said"),
-    [
-        ("cuda", Decoder.CPU, 1),
-        ("vaapi", Decoder.CPU, 1),
-        ("cuda", Decoder.CUDA, 0),
-        ("cpu", Decoder.CPU, 0),
-    ],
-)
-def test_what_was_asked_for_and_not_had_is_said_once(decode: Decode, found: Decoder, said: int) -> None:
-    """Not with every opening, and not where it was had."""
-    wanted = order("rtsp://camera/a", decode=decode)
-    tally = Tally()
-    starter: Any = None  # no worker is started
-    keeper = Keeper(wanted, Newest(), tally, selectors.DefaultSelector(), starter)
-    with capture_logs() as logs:
-        for _ in range(3):
-            keeper._heard(Connected("h264", 320, 240, decoder=found), None)  # type: ignore[arg-type]  # not a frame
-    warnings = [line for line in logs if line["log_level"] == "warning"]
-    assert len(warnings) == said
-    assert all((line["expected"], line["found"]) == (decode, "cpu") for line in warnings)
-    assert tally["decodes", found] == 3
-    assert keeper.status == replace(keeper.status, decoder=found)

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from support.pictures import light
 from tocsin import __version__, alarms, degradations, lights, metrics
-from tocsin.capture import keeper, wire
+from tocsin.capture import bulletin, wire
 from tocsin.capture.decoder import Decoder
 from tocsin.deliver import dispatch, outbox
 from tocsin.deliver.schedule import Outcome, Settlement
@@ -290,7 +290,7 @@ def test_the_process_reports_itself(observed: Metrics, registry: CollectorRegist
         alarms.Observer,
         degradations.Observer,
         lights.Observer,
-        keeper.Observer,
+        bulletin.Observer,
         detector_keeper.Observer,
         engine.Observer,
         dispatch.Observer,

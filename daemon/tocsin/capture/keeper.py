@@ -6,16 +6,13 @@ import time
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from random import random
-from typing import Protocol
 
 import structlog
 
-from tocsin.capture.decoder import Decoder, asked
+from tocsin.capture.bulletin import Bulletin, Observer
 from tocsin.capture.newest import Newest
 from tocsin.capture.order import Order, ViewOrder, needed
 from tocsin.capture.process import WorkerProcess
-from tocsin.capture.quarantine import Blindness
-from tocsin.capture.rate import Meter
 from tocsin.capture.reconnect import Reconnect
 from tocsin.capture.sanity import check_record
 from tocsin.capture.starter import Starter
@@ -26,7 +23,6 @@ from tocsin.capture.wire import (
     Connected,
     Counts,
     Crashed,
-    DropReason,
     Ended,
     FrameRecord,
     Free,
@@ -36,7 +32,7 @@ from tocsin.capture.wire import (
     decode_report,
 )
 from tocsin.errors import SourceFault, WorkerError
-from tocsin.frame import Correction, Frame, Light
+from tocsin.frame import Frame
 
 log = structlog.get_logger(__name__)
 
@@ -62,28 +58,6 @@ class _Dying:
     died: bool
 
 
-class Observer(Protocol):
-    """Hears what capture counts; the words for `fault` and `reason` are closed sets."""
-
-    def connected(self, stream: str) -> None: ...
-    def decodes(self, stream: str, decoder: Decoder) -> None: ...
-    def connect_failed(self, stream: str, fault: SourceFault) -> None: ...
-    def disconnected(self, stream: str, fault: SourceFault) -> None: ...
-    def stalled(self, stream: str) -> None: ...
-    def worker_restarted(self, stream: str) -> None: ...
-    def received(self, stream: str, n: int) -> None: ...
-    def dropped(self, stream: str, reason: DropReason, n: int) -> None: ...
-    def quarantined(self, stream: str, n: int) -> None: ...
-    def decode_errors(self, stream: str, n: int) -> None: ...
-    def packets_lost(self, stream: str, n: int) -> None: ...
-    def pts_jumped(self, stream: str, n: int) -> None: ...
-    def clock_offset(self, stream: str, seconds: float | None) -> None: ...
-    def resized(self, stream: str) -> None: ...
-    def fps(self, stream: str, rate: float) -> None: ...
-    def lit(self, stream: str, light: Light, correction: Correction, seconds: float) -> None: ...
-    def stage(self, stage: str, seconds: float) -> None: ...
-
-
 class Keeper:
     """Keeps one stream's worker; used by the supervisor's thread alone, but for reading `status`."""
 
@@ -97,7 +71,7 @@ class Keeper:
     ) -> None:
         self._order = order
         self._newest = newest
-        self._observe = observe
+        self._bulletin = Bulletin(order.stream, order.source.decode, observe, time.monotonic())
         self._selector = selector
         # One stream has one process: asked for, at work, or dismissed and about to die.
         self._starter = starter
@@ -113,13 +87,12 @@ class Keeper:
         # that a frame of the worker may have, the last ones it was told of too
         self._most_views = len(order.views)
         self._number = 0
-        self._told: SourceFault | None = None
-        self._told_decoder: Decoder | None = None
         self._excused_until = 0.0
-        self._meter = Meter()
-        self._blindness = Blindness()
-        self._from_memory = False
-        self.status = StreamStatus(order.stream, StreamState.CONNECTING, time.monotonic())
+
+    @property
+    def status(self) -> StreamStatus:
+        """How the stream is; from any thread."""
+        return self._bulletin.status
 
     def tend(self, now: float) -> None:
         """Start the worker when it is due, and kill it when it broke its promise."""
@@ -127,8 +100,7 @@ class Keeper:
             self._bury_dying(now)
         if self._starting is not None and self._starting.done():
             self._adopt(self._starting, now)
-        if self.status.state is StreamState.LIVE:
-            self._show_rate(self._meter.rate(now))
+        self._bulletin.tick(now)
         worker = self._worker
         if worker is None:
             due = now >= self._restart_at and self.status.state is not StreamState.ENDED
@@ -262,71 +234,36 @@ class Keeper:
         self._dismiss(now, died=died)
         if self.status.state is StreamState.ENDED:
             return  # a file is played once, though its worker dies afterwards
-        self._observe.worker_restarted(self._order.stream)
+        self._bulletin.restarted()
         if now < self._retry_at:  # it waited, and what the stream waits for is what it was
             self._restart_at = self._retry_at
             return
         self._restart_at = now + self._reconnect.failed(SourceFault.WORKER, now)
-        if self.status.state is StreamState.LIVE:
-            self._observe.disconnected(self._order.stream, SourceFault.WORKER)
-        self._turn(StreamState.WAITING, SourceFault.WORKER, message)
+        self._bulletin.lost(message, now)
 
     def _heard(self, report: Report, worker: WorkerProcess) -> None:
+        now = time.monotonic()
         match report:
             case FrameRecord():
-                self._frame(report, worker)
+                self._frame(report, worker, now)
             case Counts():
-                self._counts(report)
+                self._bulletin.counts(report, now)
             case Connected():
-                self._told = None
-                self._observe.connected(self._order.stream)
-                log.info(
-                    "the stream is up",
-                    stream=self._order.stream,
-                    codec=report.codec,
-                    size=f"{report.width}x{report.height}",
-                )
-                self._tell_memory(report.from_memory)
-                self._decodes(report.decoder)
-                self._turn(StreamState.LIVE)
-                self._sized(report.width, report.height)
-                self.status = replace(self.status, codec=report.codec, transport=report.transport)
-                self._meter.opened(time.monotonic())
+                self._bulletin.connected(report, now)
             case Broken():
-                self._broken(report)
+                self._reconnect.failed(report.fault, now)
+                self._retry_at = now + report.retry_in
+                self._bulletin.broken(report, now)
             case Ended():
-                log.info("the file is over", stream=self._order.stream)
-                self._observe.disconnected(self._order.stream, SourceFault.ENDED)
-                self._turn(StreamState.ENDED, SourceFault.ENDED, "the file is over")
+                self._bulletin.ended(now)
             case Crashed():
-                log.error(
-                    "a capture worker failed",
-                    stream=self._order.stream,
-                    error=report.error,
-                    place=report.place,
-                )
+                self._bulletin.crashed(report)
 
-    def _decodes(self, decoder: Decoder) -> None:
-        """Note what decodes, and say once where it is not what was asked for."""
-        self._observe.decodes(self._order.stream, decoder)
-        self.status = replace(self.status, decoder=decoder)
-        expected = asked(self._order.source.decode)
-        if decoder is not expected and decoder is not self._told_decoder:
-            log.warning(
-                "the stream is decoded on the CPU, for what was asked for cannot be had or failed",
-                stream=self._order.stream,
-                expected=expected.value,
-                found=decoder.value,
-            )
-        self._told_decoder = decoder
-
-    def _frame(self, record: FrameRecord, worker: WorkerProcess) -> None:
-        now = time.monotonic()
+    def _frame(self, record: FrameRecord, worker: WorkerProcess, now: float) -> None:
         check_record(record, self._most_views, now)
         self._number += 1
-        stream = self._order.stream
         frame = Frame(
-            stream=stream,
+            stream=self._order.stream,
             number=self._number,
             at=record.at,
             period=record.period,
@@ -337,95 +274,6 @@ class Keeper:
             scene=record.scene.scene() if record.scene else None,
         )
         if self._newest.put(frame, lambda: worker.send(Free(record.slot))):
-            self._observe.dropped(stream, DropReason.SUPERSEDED, 1)
+            self._bulletin.superseded()
         self._reconnect.frame(now)
-        self._observe.stage("decode", record.decode_seconds)
-        self._observe.stage("light", record.light_seconds)
-        self._observe.lit(stream, frame.views[0].light, frame.views[0].correction, record.light_seconds)
-        self.status = replace(self.status, last_frame_at=record.at, period=record.period)
-        self._sized(record.width, record.height)
-
-    def _sized(self, width: int, height: int) -> None:
-        before, size = self.status.size, (width, height)
-        if size == before:
-            return
-        self.status = replace(self.status, size=size)
-        if before != (0, 0):
-            self._observe.resized(self._order.stream)
-            log.info(
-                "the camera changed the size of its pictures",
-                stream=self._order.stream,
-                before="{}x{}".format(*before),
-                now=f"{width}x{height}",
-            )
-
-    def _show_clock(self, ahead: float | None) -> None:
-        self._observe.clock_offset(self._order.stream, ahead)
-        self.status = replace(self.status, clock_ahead=ahead)
-
-    def _show_rate(self, rate: float) -> None:
-        self._observe.fps(self._order.stream, rate)
-        self.status = replace(self.status, fps=rate)
-
-    def _counts(self, counts: Counts) -> None:
-        stream = self._order.stream
-        self._observe.received(stream, counts.received)
-        self._observe.decode_errors(stream, counts.decode_errors)
-        self._observe.quarantined(stream, counts.quarantined)
-        self._observe.packets_lost(stream, counts.lost)
-        self._observe.pts_jumped(stream, counts.jumps)
-        if counts.ahead is not None and math.isfinite(counts.ahead):
-            self._show_clock(counts.ahead)
-        now = time.monotonic()
-        self._meter.reported(now, counts.received)
-        self._tell_blindness(self._blindness.counted(now, counts.received, counts.quarantined))
-        for reason, n in counts.dropped.items():
-            self._observe.dropped(stream, reason, n)
-
-    def _tell_blindness(self, is_blind: bool | None) -> None:
-        if is_blind:
-            log.warning(
-                "most pictures of the stream are damaged and not looked at; see its packets_lost and decode_errors",
-                stream=self._order.stream,
-            )
-        elif is_blind is False:
-            log.info("the stream's pictures are whole again", stream=self._order.stream)
-
-    def _tell_memory(self, from_memory: bool) -> None:
-        """Say once that the name server fails, though the stream is up: nothing else would show it."""
-        if from_memory and not self._from_memory:
-            log.warning(
-                "the name server fails, and the stream is read at its last known address",
-                stream=self._order.stream,
-            )
-        self._from_memory = from_memory
-
-    def _broken(self, report: Broken) -> None:
-        stream = self._order.stream
-        now = time.monotonic()
-        self._reconnect.failed(report.fault, now)
-        self._retry_at = now + report.retry_in
-        if report.live:
-            self._observe.disconnected(stream, report.fault)
-        else:
-            self._observe.connect_failed(stream, report.fault)
-        if report.fault is SourceFault.STALL:
-            self._observe.stalled(stream)
-        if report.fault is not self._told:  # the first of a kind; the metrics count the others
-            self._told = report.fault
-            log.warning(
-                "the stream is down",
-                stream=stream,
-                fault=report.fault.value,
-                why=report.message,
-                retry_in=round(report.retry_in, 1),
-            )
-        self._turn(StreamState.WAITING, report.fault, report.message)
-
-    def _turn(self, state: StreamState, fault: SourceFault | None = None, message: str = "") -> None:
-        before = self.status
-        since = before.since if before.state is state else time.monotonic()
-        self.status = replace(before, state=state, since=since, fault=fault, message=message)
-        if before.state is StreamState.LIVE and state is not StreamState.LIVE:
-            self._show_rate(0.0)
-            self._show_clock(None)
+        self._bulletin.frame(record, frame.views[0].light, frame.views[0].correction)

@@ -8,7 +8,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-from tocsin.capture.keeper import Keeper, Observer
+from tocsin.capture.bulletin import Observer
+from tocsin.capture.keeper import Keeper
 from tocsin.capture.newest import Newest
 from tocsin.capture.order import Order, ViewOrder
 from tocsin.capture.process import prepare_fork_server
