@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -11,11 +12,14 @@ import pytest
 from support.capturing import capturing, order
 from support.h264 import record
 from support.scene import Scene
-from tocsin.capture import hardware
+from tocsin.capture import hardware, opening
 from tocsin.capture.decoder import Decode, Decoder, asked
 from tocsin.capture.hardware import acceleration
+from tocsin.capture.names import Resolver
+from tocsin.capture.opening import Opening
 from tocsin.capture.order import SourceOrder
 from tocsin.capture.source import Source
+from tocsin.errors import SourceError, SourceFault
 
 NO_GPU = pytest.mark.skipif(
     any(Path("/dev").glob("nvidia[0-9]*")), reason="needs a machine without an NVIDIA GPU, and one is visible"
@@ -99,3 +103,23 @@ def test_the_daemon_hears_what_decodes(tmp_path: Path) -> None:
         capture.frames(1)
         capture.wait_count("decodes", "cpu")
         assert capture.status().decoder is Decoder.CPU
+
+
+def test_a_device_that_takes_long_makes_no_camera_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that answers at once, with something else, is not taken for one that says nothing."""
+    clock = [0.0]
+
+    def slow(_: Decoder) -> None:
+        clock[0] += 5.0
+
+    def refuses(*_: object, **__: object) -> None:
+        raise av.error.InvalidDataError(1, "no stream")
+
+    monkeypatch.setattr(opening, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(opening, "acceleration", slow)
+    monkeypatch.setattr(opening, "accepts", lambda _: True)
+    monkeypatch.setattr(av, "open", refuses)
+    asks = Opening(SourceOrder("http://192.0.2.1/"), lambda _: None, 1.5, Resolver(), True, Decoder.CUDA)
+    with pytest.raises(SourceError) as caught:
+        asks.open()
+    assert (caught.value.fault, clock[0]) == (SourceFault.EOF, 5.0)

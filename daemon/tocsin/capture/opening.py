@@ -74,6 +74,7 @@ class Opening:
 
     def _called(self, found: Target) -> InputContainer:
         self.promise(2 * OPEN_TIMEOUT + 5)
+        device = acceleration(self.device)  # the first of a process takes time that is none of the camera's
         began = time.monotonic()
         try:
             return av.open(
@@ -81,7 +82,7 @@ class Opening:
                 timeout=(OPEN_TIMEOUT, self.read_timeout),
                 format=found.format,
                 options=found.options,
-                hwaccel=acceleration(self.device),
+                hwaccel=device,
             )
         except (av.error.FFmpegError, OSError) as error:
             fault = self._why(error, found, time.monotonic() - began)
