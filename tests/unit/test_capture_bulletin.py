@@ -90,6 +90,8 @@ def test_a_lost_worker_is_a_disconnection_only_of_a_stream_that_was_up() -> None
     assert (bulletin.status.fps, bulletin.status.clock_ahead) == (10.0, 1.5)
     bulletin.lost("the worker hung", 4.0)
     assert tally["disconnected", "worker"] == 1
+    bulletin.counts(Counts(received=10, ahead=1.5), 4.1)  # sent before, read afterwards
+    bulletin.tick(4.1)
     assert (bulletin.status.fps, bulletin.status.clock_ahead) == (0.0, None)
 
 

@@ -133,7 +133,8 @@ class Bulletin:
         self._observe.quarantined(stream, counts.quarantined)
         self._observe.packets_lost(stream, counts.lost)
         self._observe.pts_jumped(stream, counts.jumps)
-        if counts.ahead is not None and math.isfinite(counts.ahead):
+        is_live = self.status.state is StreamState.LIVE  # what was counted may be told after the stream broke
+        if is_live and counts.ahead is not None and math.isfinite(counts.ahead):
             self._show_clock(counts.ahead)
         self._meter.reported(now, counts.received)
         self._tell_blindness(self._blindness.counted(now, counts.received, counts.quarantined))
