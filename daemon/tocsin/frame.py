@@ -98,8 +98,8 @@ SCENE_CELLS = (3, 6, 8)
 class Scene:
     """What the first view of a frame showed before its correction, cell by cell.
 
-    `at` is the time of that frame, on the clock of `Frame.at`; `keyframes` counts the keyframes since the stream
-    was opened up to it. `cells` is float32 [3, 6, 8] in luma steps: see `tocsin.light.structure`.
+    `at` is the time of that frame, on the clock of `Frame.at`; `keyframes` counts the pictures coded by themselves
+    up to it, anew with each worker. `cells` is float32 [3, 6, 8] in luma steps: see `tocsin.light.structure`.
     """
 
     at: float
