@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from support.pictures import light
-from tocsin import __version__, alarms, degradations, lights, metrics
+from tocsin import __version__, alarms, degradations, lights, metrics, scenes
 from tocsin.capture import bulletin, wire
 from tocsin.capture.decoder import Decoder
 from tocsin.deliver import dispatch, outbox
@@ -290,6 +290,7 @@ def test_the_process_reports_itself(observed: Metrics, registry: CollectorRegist
         alarms.Observer,
         degradations.Observer,
         lights.Observer,
+        scenes.Observer,
         bulletin.Observer,
         detector_keeper.Observer,
         engine.Observer,
