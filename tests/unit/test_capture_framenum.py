@@ -128,3 +128,10 @@ def test_data_that_end_early_are_no_gap_and_no_crash(length: int) -> None:
     assert not FrameNumbers(extradata[:length]).gap(packets[1][:length])
     assert not FrameNumbers(None).gap(packets[0][:length])
     assert not FrameNumbers(b"\x01" + extradata[:length]).gap(packets[1])
+
+
+def test_a_record_whose_lengths_are_shorter_than_its_sets_is_read() -> None:
+    """It says with how many bytes the packets tell their lengths; its own are told with two."""
+    long = b"\x67" + bytes(299)
+    record = b"\x01\x64\x00\x1f\xfc\xe1" + len(long).to_bytes(2) + long
+    assert not FrameNumbers(record).gap(b"\x02\x65\x88")

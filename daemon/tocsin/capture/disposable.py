@@ -3,9 +3,7 @@
 They are the B-pictures of most encoders, and the upper layer of cameras that send temporal layers (SVC-T).
 """
 
-from collections.abc import Iterator
-
-_START = b"\x00\x00\x01"
+from tocsin.capture.nal import length_size, units
 
 _H264_SLICES = range(1, 6)
 _H264_SETS = (7, 8, 15)
@@ -24,7 +22,7 @@ class Disposables:
 
     def __init__(self, codec: str, extradata: bytes | None) -> None:
         self._codec = codec
-        self._length = _length_size(codec, extradata or b"")
+        self._length = length_size(codec, extradata)
         self._top_layer = 0
 
     def holds(self, packet: memoryview) -> bool:
@@ -38,7 +36,7 @@ class Disposables:
 
     def _h264(self, packet: memoryview) -> bool:
         """A picture whose nal_ref_idc is 0 (ITU-T H.264, 7.4.1)."""
-        for start in self._units(packet):
+        for start in units(packet, self._length):
             kind = packet[start] & 0x1F
             if kind in _H264_SLICES:
                 return not packet[start] & 0x60
@@ -51,7 +49,7 @@ class Disposables:
 
         Those of a lower one may still be referred to from above.
         """
-        for start in self._units(packet):
+        for start in units(packet, self._length):
             kind = packet[start] >> 1 & 0x3F
             if kind in _HEVC_SLICES:
                 layer = packet[start + 1] & 0x07
@@ -60,30 +58,3 @@ class Disposables:
             if kind in _HEVC_SETS:
                 return False
         return False
-
-    def _units(self, packet: memoryview) -> Iterator[int]:
-        """Yield where each unit begins that has two bytes or more."""
-        at, end = 0, len(packet) - 1
-        if self._length:
-            while (start := at + self._length) < end:
-                yield start
-                at = start + int.from_bytes(packet[at:start])
-            return
-        content = bytes(packet[:_HEAD])
-        while (at := content.find(_START, at)) >= 0 and (at := at + len(_START)) < end:
-            yield at
-
-
-_HEAD = 4096
-"""Bytes in which the first slice begins: before it stand a delimiter and messages of some hundred bytes at most."""
-
-
-def _length_size(codec: str, extradata: bytes) -> int:
-    """Return of how many bytes the length before each unit is; 0 where start codes stand between them.
-
-    ISO/IEC 14496-15: what the records of H.264 (5.3.3) and H.265 (8.3.3) begin with, and where they tell it.
-    """
-    place = {"h264": 4, "hevc": 21}.get(codec, 0)
-    if len(extradata) <= place or extradata[0] != 1:
-        return 0
-    return (extradata[place] & 3) + 1

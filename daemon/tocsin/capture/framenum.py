@@ -4,11 +4,10 @@ Over TCP FFmpeg conceals it without a word, and all that builds on it is wrong u
 of the pictures tell (ITU-T H.264 (08/2021), 7.3.2.1, 7.3.2.2, 7.3.3 and 7.4.3, frame_num and PrevRefFrameNum).
 """
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-_START_CODE = re.compile(rb"\x00\x00\x01")
+from tocsin.capture.nal import length_size, units
+
 _SLICE, _PARTITION, _IDR, _SPS, _PPS = 1, 2, 5, 7, 8
 
 _HEADER = 24
@@ -41,11 +40,12 @@ class FrameNumbers:
         self._sequences: dict[int, _Sequence] = {}
         self._sequence_of: dict[int, int] = {}
         self._last: int | None = None
-        self._length_size = 0
+        self._length_size = 0  # those of a record are read one by one
         if extradata and extradata[0] == 1:
-            self._read_avcc(extradata)
+            self._read_record(extradata)
         elif extradata:
             self.gap(extradata)
+        self._length_size = length_size("h264", extradata)
 
     def restart(self) -> None:
         """Note that what comes has nothing to do with what was before."""
@@ -57,9 +57,8 @@ class FrameNumbers:
         What forgets all numbers without being an IDR picture (memory_management_control_operation 5) is taken for
         a gap: it stands behind what costs much to read, and no camera was seen to use it.
         """
-        starts = self._by_length(packet) if self._length_size else _by_start_code(packet)
         try:
-            for at in starts:
+            for at in units(packet, self._length_size):
                 kind = packet[at] & 31
                 if kind in (_SLICE, _PARTITION, _IDR):  # the first of a picture speaks for all of it
                     return self._is_gap(kind, packet[at] >> 5 & 3, _Bits(packet[at + 1 : at + 1 + _HEADER]))
@@ -92,9 +91,8 @@ class FrameNumbers:
         # Equal is the second field of a picture, or what follows when only the numbers' whole circle was lost.
         return number not in (last, (last + 1) % (1 << sequence.bits))
 
-    def _read_avcc(self, record: bytes) -> None:
+    def _read_record(self, record: bytes) -> None:
         """Read the decoder configuration record (ISO/IEC 14496-15, 5.3.3.1)."""
-        self._length_size = (record[4] & 3) + 1 if len(record) > 4 else 4
         at = 5
         for mask in (31, 255):
             if at >= len(record):
@@ -102,22 +100,8 @@ class FrameNumbers:
             count, at = record[at] & mask, at + 1
             for _ in range(count):
                 size = int.from_bytes(record[at : at + 2], "big")
-                self.gap(size.to_bytes(self._length_size, "big") + record[at + 2 : at + 2 + size])
+                self.gap(b"\x00\x00\x01" + record[at + 2 : at + 2 + size])
                 at += 2 + size
-
-    def _by_length(self, packet: bytes) -> Iterator[int]:
-        """Yield where each NAL unit begins."""
-        at, size = 0, self._length_size
-        while len(packet) > at + size:
-            length = int.from_bytes(packet[at : at + size], "big")
-            if length:
-                yield at + size
-            at += size + length
-
-
-def _by_start_code(packet: bytes) -> Iterator[int]:
-    """Yield where each NAL unit begins (Annex B)."""
-    return (code.end() for code in _START_CODE.finditer(packet) if code.end() < len(packet))
 
 
 def _sequence(bits: "_Bits") -> tuple[int, _Sequence]:
