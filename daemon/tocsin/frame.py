@@ -93,6 +93,9 @@ class View:
 SCENE_CELLS = (3, 6, 8)
 """The values of a scene: mean, fine and coarse structure of six rows of eight cells."""
 
+SCENE_EVERY = 0.5
+"""Seconds between two scenes of a stream at least, however fast its frames come."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)  # an array cannot be compared as one value
 class Scene:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.frame import SCENE_CELLS, Scene
+from tocsin.frame import SCENE_CELLS, SCENE_EVERY, Scene
 from tocsin.spell import Spell, Times
 
 REASON = "frozen"
@@ -41,8 +41,8 @@ _YOUNGEST, _OLDEST = 2.0, 20.0
 """Seconds between a picture and the one that it is known by: a slow shutter gives the same one for a second,
 and the keyframes of a thrifty camera come every ten."""
 
-_MOST_KEPT = 42
-"""Scenes: those of `_OLDEST` at two a second."""
+_MOST_KEPT = round(_OLDEST / SCENE_EVERY) + 2
+"""Scenes."""
 
 _MEAN_OF = 2.0
 """Seconds over which the share of cells that are known again is taken."""

@@ -13,14 +13,11 @@ from tocsin.alarms import wall_time
 from tocsin.covered import CoverVigil
 from tocsin.deliver.event import Event, EventType, StreamData, new_id
 from tocsin.deliver.store import Change
-from tocsin.frame import Frame, Scene
+from tocsin.frame import SCENE_EVERY, Frame, Scene
 from tocsin.frozen import REASON as FROZEN
 from tocsin.frozen import FreezeVigil
 
 log = structlog.get_logger(__name__)
-
-_EVERY = 0.5
-"""Seconds: scenes come no faster, however fast frames do."""
 
 _SENTENCES = {
     EventType.STREAM_FROZEN: "the picture of a stream stands still",
@@ -83,7 +80,7 @@ class Scenes:
         return stream.cover.tamper is not None
 
     def _judge(self, frame: Frame, stream: _Stream, scene: Scene, impaired: bool) -> None:
-        period = max(frame.period, _EVERY)
+        period = max(frame.period, SCENE_EVERY)
         frozen = stream.freeze.update(scene, period, stream.silence)
         if frozen is not None:
             self._observe.frozen(frame.stream, not frozen.over)

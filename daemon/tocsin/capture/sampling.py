@@ -6,11 +6,8 @@ from av.video.frame import PictureType, VideoFrame
 from numpy.typing import NDArray
 
 from tocsin.capture.wire import SceneRecord
-from tocsin.frame import Scene
+from tocsin.frame import SCENE_EVERY, Scene
 from tocsin.light.structure import measure_structure
-
-EVERY = 0.5
-"""Seconds between two samples."""
 
 _EARLY = 1e-6
 """Seconds: what adding up times as floats may cost."""
@@ -34,7 +31,7 @@ class Sampler:
 
     def sample(self, luma: NDArray[np.uint8], at: float) -> None:
         """Measure a picture's luma plane, uint8 [height, width], when it is time; `at` is when it arrived."""
-        if self.scene is not None and 0 <= at - self.scene.at < EVERY - _EARLY:
+        if self.scene is not None and 0 <= at - self.scene.at < SCENE_EVERY - _EARLY:
             return
         cells = measure_structure(luma)
         self.scene = None if cells is None else SceneRecord.of(Scene(at, self._keyframes, cells))
