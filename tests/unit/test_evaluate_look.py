@@ -74,6 +74,15 @@ def test_every_light_is_looked_at() -> None:
     assert len(eyes.shown) == 3
 
 
+def test_the_light_of_each_condition_is_its_own() -> None:
+    """Also where it differs from another in noise alone, and from picture to picture."""
+    views = looker(Eyes(), "off", "noise0.02")
+    first, then = (views.look(frame(index, veil)).lights for index, veil in enumerate((0.0, 0.01)))
+    assert list(first) == [AS_RECORDED, "noise0.02"]
+    assert first["noise0.02"].noise > 2 * first[AS_RECORDED].noise
+    assert first[AS_RECORDED] != then[AS_RECORDED]
+
+
 @pytest.mark.parametrize("mode", list(Mode))
 def test_pixels_are_those_of_a_capture_worker(mode: Mode) -> None:
     """Shrunk and corrected as recorded, the detector sees what the daemon's would, picture after picture."""

@@ -15,8 +15,8 @@ from tocsin.evaluate.variants import Corrects, Variant
 from tocsin.footage.pictures import Picture, from_rgb
 from tocsin.footage.simulate import Condition, shifted
 from tocsin.frame import Box, Correction, Detections, Frame, Light, View, fit
-from tocsin.light.plan import Mode, Plan, Policy
-from tocsin.light.treat import Treatment
+from tocsin.light.measure import measure
+from tocsin.light.plan import Plan, Policy
 
 Pixels = NDArray[np.uint8]
 
@@ -89,7 +89,6 @@ class Looker:
         whole = ViewOrder(detector.input_width, detector.input_height, detector.keep_aspect)
         self._orders = plain.views or (whole,)
         self._shrinker = Shrinker(len(self._orders))
-        self._meter = Treatment(replace(plain.policy, mode=Mode.OFF))
         self._correctors: dict[tuple[Lane, Box], Corrects] = {}
 
     def look(self, picture: Picture, *, glance: bool = False) -> Look:
@@ -111,7 +110,7 @@ class Looker:
                     bases[variant.shift] = self._small(source.lit(condition, self._plain.seed, variant.shift))
                 parts = [(region, pixels.copy()) for region, pixels in bases[variant.shift]]
                 if condition.name not in lights:
-                    lights[condition.name] = self._meter.treat(parts[0][1], picture.at).light
+                    lights[condition.name] = measure(parts[0][1]).light
                 lane = Lane(condition.name, variant.name)
                 plans = [
                     self._corrector(lane, region, variant).correct(pixels, picture.at, glance=glance)

@@ -14,7 +14,8 @@ from tocsin.capture.shrink import Shrinker
 from tocsin.footage.camera import InputSize
 from tocsin.frame import Correction, Light, fit
 from tocsin.impairment import Impairment
-from tocsin.light.plan import Mode, Policy
+from tocsin.light.measure import measure
+from tocsin.light.plan import Policy
 from tocsin.light.treat import Treatment
 from tocsin.lightcard.sight import Sight, Unseen
 from tocsin.lightcard.timeline import (
@@ -140,5 +141,5 @@ class Collector:
 
 
 def light_of(pixels: Plane) -> Light:
-    """Return the light of an I420 picture, uint8 [h * 3 / 2, w], and leave the picture alone."""
-    return Treatment(Policy(mode=Mode.OFF)).treat(pixels, 0.0).light
+    """Return the light of an I420 picture, uint8 [h * 3 / 2, w]."""
+    return measure(pixels).light
