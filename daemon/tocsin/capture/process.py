@@ -50,9 +50,8 @@ def kill_fork_server() -> None:
     pid = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]  # noqa: SLF001
     with contextlib.suppress(ProcessLookupError):
         if pid is not None:
-            os.kill(
-                pid, signal.SIGKILL
-            )  # our child until the next start reaps it: nothing else has its number
+            # our child until the next start reaps it: nothing else has its number
+            os.kill(pid, signal.SIGKILL)
 
 
 class WorkerProcess:
