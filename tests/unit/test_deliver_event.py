@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from support.events import ALARM, NOON
@@ -178,6 +178,7 @@ def test_an_identity_is_a_uuid_of_version_7():
     gap=st.timedeltas(timedelta(milliseconds=1), timedelta(days=900)),
     randomness=st.tuples(st.binary(min_size=10, max_size=10), st.binary(min_size=10, max_size=10)),
 )
+@example(datetime(2243, 1, 1), timedelta(milliseconds=1), (bytes(10), bytes(10)))  # noqa: DTZ001 - as above
 def test_identities_sort_by_time(first: datetime, gap: timedelta, randomness: tuple[bytes, bytes]):
     """An identity of a later millisecond is greater as text, whatever chance brings."""
     at = first.replace(tzinfo=UTC, microsecond=0)

@@ -6,7 +6,7 @@ import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol, Self
 
@@ -313,12 +313,16 @@ def new_id(at: datetime, prefix: str = "msg") -> str:
     return make_id(at, os.urandom(10), prefix)
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def make_id(at: datetime, randomness: bytes, prefix: str = "msg") -> str:
     """Return `prefix`, an underscore and a UUID of version 7 (RFC 9562) in hexadecimal.
 
     Identities sort by time, in milliseconds. `randomness` is ten bytes, of which 74 bits are used.
     """
-    milliseconds = int(at.timestamp() * 1000) & ((1 << 48) - 1)
+    # not by way of timestamp(), which as a float may fall short of the millisecond
+    milliseconds = (at - _EPOCH) // timedelta(milliseconds=1) & ((1 << 48) - 1)
     bits = int.from_bytes(randomness, "big")
     number = milliseconds << 80 | 0x7 << 76 | (bits >> 68 & 0xFFF) << 64 | 0b10 << 62 | bits & ((1 << 62) - 1)
     return f"{prefix}_{uuid.UUID(int=number).hex}"
