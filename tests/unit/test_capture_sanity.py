@@ -35,6 +35,8 @@ SOUND = FrameRecord(0, 0.0, 0.1, 0.1, 4, 4, (VIEW,), 0.0, 0.0)
         pytest.param({"scene": SceneRecord(1e9, 1, "")}, id="a scene of another time"),
         pytest.param({"decode_seconds": math.nan}, id="no time to decode"),
         pytest.param({"light_seconds": -1.0}, id="done before it began"),
+        pytest.param({"width": 10**400}, id="a picture wider than a number"),
+        pytest.param({"height": 0}, id="a picture without a row"),
     ],
 )
 def test_a_record_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:

@@ -111,6 +111,26 @@ def test_as_many_views_as_a_stream_may_have_fit_into_a_packet() -> None:
     assert len(encode(replace(_RECORD, at=long, views=(view,) * 65))) < PACKET
 
 
+@pytest.mark.parametrize(
+    "report",
+    [
+        pytest.param(Counts(received=10**400), id="more pictures than a number holds"),
+        pytest.param(Counts(quarantined=-1), id="fewer than none"),
+        pytest.param(Counts(dropped={DropReason.RATE: 10**300}), id="more dropped than all cameras send"),
+        *(
+            pytest.param(
+                Broken(SourceFault.STALL, "no", live=True, retry_in=wait), id=f"a wait of {wait:g} s"
+            )
+            for wait in (math.inf, math.nan, -1.0, 1e6)
+        ),
+    ],
+)
+def test_a_report_with_a_number_that_makes_no_sense_is_an_error(report: Report) -> None:
+    """Its values reach arithmetic, and a wait without end would outlive the worker that told of it."""
+    with pytest.raises(WorkerError, match="expected a report"):
+        decode_report(encode(report))
+
+
 _VIEWS = (ViewOrder(416, 416, True), ViewOrder(640, 384, False, region=(0.1, 0.2, 1 / 3, 1.0), grow=True))
 
 

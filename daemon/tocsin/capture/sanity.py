@@ -18,9 +18,10 @@ def check_record(record: FrameRecord, views: int, now: float) -> None:
     timely = abs(record.at - now) < _FAR and 0 < record.period < _FAR and record.silence >= 0
     timely = timely and (record.scene is None or abs(record.scene.at - record.at) < _FAR)
     timely = timely and 0 <= record.decode_seconds < _FAR and 0 <= record.light_seconds < _FAR
+    sized = min(record.width, record.height) > 0 and max(record.width, record.height) < _FAR
     lit = all(_is_finite(view.light) for view in record.views)
     placed = all(_is_part(view.region) for view in record.views)
-    if not 1 <= len(record.views) <= views or not timely or not lit or not placed:
+    if not 1 <= len(record.views) <= views or not (timely and sized and lit and placed):
         raise WorkerError("expected the record of a frame, found one that makes no sense")
 
 

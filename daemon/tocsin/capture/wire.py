@@ -22,6 +22,13 @@ PACKET = 65536
 """The largest message, in bytes."""
 
 
+_TOO_MANY = 2**32
+"""What is counted in a second is less; without a bound it is more than the arithmetic of the daemon can hold."""
+
+_LONGEST_WAIT = 3600.0
+"""Seconds: more than a worker ever waits, and a wait without end would outlive it."""
+
+
 class DropReason(StrEnum):
     """Why a frame was not analysed: the word in metrics."""
 
@@ -257,21 +264,29 @@ def _connected(body: dict[str, Any]) -> Connected:
 
 
 def _broken(body: dict[str, Any]) -> Broken:
-    return Broken(
-        SourceFault(body["fault"]), str(body["message"]), bool(body["live"]), float(body["retry_in"])
-    )
+    retry_in = float(body["retry_in"])
+    if not 0 <= retry_in <= _LONGEST_WAIT:
+        raise ValueError("the next try is at no time")
+    return Broken(SourceFault(body["fault"]), str(body["message"]), bool(body["live"]), retry_in)
 
 
 def _counts(body: dict[str, Any]) -> Counts:
     return Counts(
-        received=int(body["received"]),
-        decode_errors=int(body["decode_errors"]),
-        quarantined=int(body["quarantined"]),
-        dropped={DropReason(reason): int(n) for reason, n in dict(body["dropped"]).items()},
-        lost=int(body["lost"]),
-        jumps=int(body["jumps"]),
+        received=_count(body["received"]),
+        decode_errors=_count(body["decode_errors"]),
+        quarantined=_count(body["quarantined"]),
+        dropped={DropReason(reason): _count(n) for reason, n in dict(body["dropped"]).items()},
+        lost=_count(body["lost"]),
+        jumps=_count(body["jumps"]),
         ahead=None if body["ahead"] is None else float(body["ahead"]),
     )
+
+
+def _count(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number < _TOO_MANY:
+        raise ValueError("a count is none")
+    return number
 
 
 def _crashed(body: dict[str, Any]) -> Crashed:
