@@ -36,7 +36,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 _OPEN_TIMEOUT_S = 0.1
 """For the camera that says nothing, instead of the four seconds."""
-_GAPS = {"_FIRST_GAP": 0.0, "_GAPS": (), "_LAST_GAP": 0.0, "_AUTH_GAP": 0.0}
+_GAPS = {"_FIRST_GAP": 0.0, "_GAPS": (), "_LAST_GAP": 0.0, "_LOGIN_GAP": 0.0}
 
 
 @dataclass(frozen=True, slots=True)

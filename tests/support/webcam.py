@@ -30,10 +30,10 @@ def plugged() -> Iterator[Path]:
 
 def serve(order: Order, channel: socket.socket) -> None:
     """Run a capture worker for which such a path is a device; stands for `tocsin.capture.process._serve`."""
-    from tocsin.capture import source
+    from tocsin.capture import opening
     from tocsin.capture.worker import main
 
-    source.av = _Av()  # type: ignore[attr-defined]  # this process serves one stream and ends with it
+    opening.av = _Av()  # type: ignore[attr-defined]  # this process serves one stream and ends with it
     main(order, channel)
 
 
