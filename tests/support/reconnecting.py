@@ -15,7 +15,7 @@ from support.access import Login
 from support.capturing import order
 from support.footprint import descriptors, rss, threads
 from support.remotecamera import RemoteCamera
-from tocsin.capture import mailbox, reconnect, source
+from tocsin.capture import mailbox, opening, reconnect
 from tocsin.capture.mailbox import Mailbox
 from tocsin.capture.wire import PACKET, Broken, Connected, FrameRecord, decode_report
 from tocsin.capture.worker import Worker
@@ -69,7 +69,10 @@ class Reconnecting:
     def again(self, way: str) -> None:
         """Open the stream, let it end in one of the ways, and note the fault that the worker sees."""
         self._way = way
-        with self._camera.faults(**WAYS[way]) if WAYS[way] else nullcontext():
+        impatient = (
+            patch.object(opening, "OPEN_TIMEOUT", _OPEN_TIMEOUT_S) if way == "silent" else nullcontext()
+        )
+        with impatient, self._camera.faults(**WAYS[way]) if WAYS[way] else nullcontext():
             try:
                 self._worker._serve()
             except SourceError as error:
@@ -107,7 +110,6 @@ def reconnecting() -> Iterator[Reconnecting]:
         camera = stack.enter_context(RemoteCamera(login))
         for name, value in _GAPS.items():
             stack.enter_context(patch.object(reconnect, name, value))
-        stack.enter_context(patch.object(source, "OPEN_TIMEOUT", _OPEN_TIMEOUT_S))
         asked = order(camera.url, username=login.username, password=login.password)
         daemon, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         stack.enter_context(daemon)

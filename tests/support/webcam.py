@@ -13,6 +13,7 @@ from typing import Any
 import av
 
 from tocsin.capture.order import Order
+from tocsin.capture.reconnect import Outage
 
 RATE = 20.0
 
@@ -28,13 +29,13 @@ def plugged() -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def serve(order: Order, channel: socket.socket) -> None:
+def serve(order: Order, channel: socket.socket, outage: Outage | None = None) -> None:
     """Run a capture worker for which such a path is a device; stands for `tocsin.capture.process._serve`."""
     from tocsin.capture import opening
     from tocsin.capture.worker import main
 
     opening.av = _Av()  # type: ignore[attr-defined]  # this process serves one stream and ends with it
-    main(order, channel)
+    main(order, channel, outage)
 
 
 class _Av:
