@@ -5,7 +5,7 @@ import pytest
 
 from tocsin.capture.complaints import Complaints, Said, judge
 
-_WARNING, _ERROR = av.logging.WARNING, av.logging.ERROR
+_VERBOSE, _WARNING, _ERROR = av.logging.VERBOSE, av.logging.WARNING, av.logging.ERROR
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,8 @@ _WARNING, _ERROR = av.logging.WARNING, av.logging.ERROR
         ([(_ERROR, "rtsp", "method SETUP failed: 404\n")], Said()),
         ([(_ERROR, "rtsp", "method SETUP failed: 461\n")], Said(by_tcp=True)),
         ([(_WARNING, "rtsp", "UDP timeout, retrying with TCP\n")], Said(by_tcp=True)),
+        ([(_VERBOSE, "tcp", "Starting connection attempt to 192.0.2.1 port 554\n")], Said()),
+        ([(_VERBOSE, "tcp", "Successfully connected to 192.0.2.1 port 554\n")], Said(connected=True)),
     ],
 )
 def test_what_is_said_is_judged(lines: list[tuple[int, str, str]], said: Said) -> None:

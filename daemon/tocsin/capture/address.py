@@ -1,6 +1,5 @@
 """Where FFmpeg finds a source: URLs with addresses and credentials, and its options."""
 
-import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
@@ -9,9 +8,6 @@ from tocsin.capture.challenge import Door, host_of
 from tocsin.capture.names import Resolver, is_address
 from tocsin.capture.order import SourceOrder
 from tocsin.errors import SourceError, SourceFault
-
-_KNOCK = 0.8
-"""Seconds; with the four of opening they stay below five, in which a dead camera is told."""
 
 _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
@@ -104,15 +100,6 @@ def _silence(order: SourceOrder, read_timeout: float) -> float | None:
     if order.transport != "udp" or not order.location.startswith("rtsp:"):
         return None
     return max(_UDP_SILENCE, read_timeout + 0.5)
-
-
-def accepts(peer: tuple[str, int]) -> bool:
-    """Return whether somebody takes connections there; asks once, for less than a second."""
-    try:
-        socket.create_connection(peer, _KNOCK).close()
-    except OSError:
-        return False
-    return True
 
 
 def with_host(location: str, address: str) -> str:

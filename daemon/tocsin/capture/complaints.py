@@ -17,6 +17,7 @@ _ASIDE = re.compile(
 )
 _CUT_OFF = re.compile(r"EOI missing")
 _BY_TCP = re.compile(r"UDP timeout, retrying with TCP|method SETUP failed: 461")
+_CONNECTED = re.compile(r"^Successfully connected to")
 _DECODERS = frozenset({"h264", "hevc", "mjpeg", "mpeg4", "av1", "libdav1d", "vp8", "vp9"})
 
 
@@ -26,7 +27,7 @@ class Said:
 
     `empty` are those of the errors that say that there is no picture in a packet, and `aside` those about what
     stands beside the pictures. `cut_off`: JPEGs without their end, which mostly lack their last rows; there are
-    cameras that never send one.
+    cameras that never send one. `connected`: somebody took a connection; told only while a stream is opened.
     """
 
     lost: int = 0
@@ -35,18 +36,25 @@ class Said:
     cut_off: int = 0
     empty: int = 0
     aside: int = 0
+    connected: bool = False
 
 
 NOTHING = Said()
 
 
 class Complaints:
-    """Hears what FFmpeg logs in the thread that entered it; one at a time in a process, and nothing is printed."""
+    """Hears what FFmpeg logs in the thread that entered it; one at a time in a process, and nothing is printed.
+
+    `opening`: hear of connections, too, among much that is said of what is opened.
+    """
+
+    def __init__(self, *, opening: bool = False) -> None:
+        self._level = av.logging.VERBOSE if opening else av.logging.INFO
 
     def __enter__(self) -> Self:
         # What it conceals it calls information, and of a line that is like the last one, of another opening too, it
         # says nothing unless told to.
-        av.logging.set_level(av.logging.INFO)
+        av.logging.set_level(self._level)
         av.logging.set_skip_repeated(False)
         self._capture = av.logging.Capture(local=True)
         self._lines = self._capture.__enter__()
@@ -68,7 +76,7 @@ class Complaints:
 
 def judge(lines: list[tuple[int, str, str]]) -> Said:
     """Return what lines of FFmpeg's log mean, each as level, name of the part that speaks, and text."""
-    lost, errors, by_tcp, cut_off, empty, aside = 0, 0, False, 0, 0, 0
+    lost, errors, by_tcp, cut_off, empty, aside, connected = 0, 0, False, 0, 0, 0, False
     for level, part, text in lines:
         if found := _LOST.search(text):
             lost += int(found[1])
@@ -80,4 +88,6 @@ def judge(lines: list[tuple[int, str, str]]) -> Said:
             aside += bool(_ASIDE.search(text))
         elif _CUT_OFF.search(text):
             cut_off += 1
-    return Said(lost, errors, by_tcp, cut_off, empty, aside)
+        elif part == "tcp" and _CONNECTED.search(text):
+            connected = True
+    return Said(lost, errors, by_tcp, cut_off, empty, aside, connected)

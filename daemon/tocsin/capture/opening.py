@@ -9,7 +9,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from tocsin.capture.address import Target, accepts, target
+from tocsin.capture.address import Target, target
 from tocsin.capture.challenge import DEADLINE as ASKING
 from tocsin.capture.challenge import insecure, refused
 from tocsin.capture.complaints import Complaints
@@ -54,10 +54,10 @@ class Opening:
 
     def open(self) -> Opened:
         """Open the source. Raises SourceError."""
-        with Complaints() as heard:
+        with Complaints(opening=True) as heard:
             self.promise(RESOLVING + 2)
             found = target(self.order, self.names, read_timeout=self.read_timeout)
-            container = self._called(found)
+            container = self._called(found, heard)
             said = heard.take()
         if not container.streams.video:
             container.close()
@@ -72,7 +72,7 @@ class Opening:
         transport = "" if found.format != "rtsp" else "udp" if found.silence and not said.by_tcp else "tcp"
         return Opened(container, video, transport, said.lost)
 
-    def _called(self, found: Target) -> InputContainer:
+    def _called(self, found: Target, heard: Complaints) -> InputContainer:
         self.promise(2 * OPEN_TIMEOUT + 5)
         device = acceleration(self.device)  # the first of a process takes time that is none of the camera's
         began = time.monotonic()
@@ -85,13 +85,13 @@ class Opening:
                 hwaccel=device,
             )
         except (av.error.FFmpegError, OSError) as error:
-            fault = self._why(error, found, time.monotonic() - began)
+            fault = self._why(error, found, time.monotonic() - began, heard.take().connected)
             if self.names.from_memory:
                 where = f"{fault} (where it was when the name server last answered, for now that fails)"
                 fault = SourceError(fault.fault, where)
             raise fault from error
 
-    def _why(self, error: Exception, found: Target, seconds: float) -> SourceError:
+    def _why(self, error: Exception, found: Target, seconds: float, connects: bool) -> SourceError:
         """Say why it did not open; a camera that refuses a login or a certificate is asked for more."""
         door = found.door
         if door is not None and isinstance(error, av.error.HTTPUnauthorizedError):
@@ -103,5 +103,4 @@ class Opening:
             self.promise(ASKING + 2)
             if (fault := insecure(door)) is not None:
                 return fault
-        connects = late and door is not None and accepts(door.peer)
         return unopened(error, self.order.location, late=late, connects=connects, limit=limit)

@@ -50,7 +50,7 @@ def unopened(
     """Say why a source did not open, `limit` being the seconds that it had to connect and answer.
 
     The type of an error is no classification where a time limit ended the call: `late` tells that it did, and
-    `connects` that the port took a connection right after.
+    `connects` that somebody took the connection.
     """
     for kind, fault, message in _UNOPENED:
         if isinstance(error, kind):
