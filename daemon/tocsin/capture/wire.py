@@ -23,7 +23,7 @@ PACKET = 65536
 
 
 _TOO_MANY = 2**32
-"""What is counted in a second is less; without a bound it is more than the arithmetic of the daemon can hold."""
+"""Pictures of a second and pixels of a side are fewer; what no float holds would end the thread of all streams."""
 
 _LONGEST_WAIT = 3600.0
 """Seconds: more than a worker ever waits, and a wait without end would outlive it."""
@@ -224,8 +224,8 @@ def _frame_record(body: dict[str, Any]) -> FrameRecord:
         at=float(body["at"]),
         period=float(body["period"]),
         silence=float(body["silence"]),
-        width=int(body["width"]),
-        height=int(body["height"]),
+        width=_count(body["width"]),
+        height=_count(body["height"]),
         views=tuple(_view_record(view) for view in body["views"]),
         decode_seconds=float(body["decode_seconds"]),
         light_seconds=float(body["light_seconds"]),
@@ -255,8 +255,8 @@ def _view_record(body: dict[str, Any]) -> ViewRecord:
 def _connected(body: dict[str, Any]) -> Connected:
     return Connected(
         str(body["codec"]),
-        int(body["width"]),
-        int(body["height"]),
+        _count(body["width"]),
+        _count(body["height"]),
         str(body["transport"]),
         bool(body["from_memory"]),
         Decoder(body["decoder"]),
@@ -285,7 +285,7 @@ def _counts(body: dict[str, Any]) -> Counts:
 def _count(value: Any) -> int:
     number = int(value)
     if not 0 <= number < _TOO_MANY:
-        raise ValueError("a count is none")
+        raise ValueError("a number counts nothing that there is")
     return number
 
 
