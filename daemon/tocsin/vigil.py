@@ -17,6 +17,12 @@ DOWN_AFTER = 10.0
 UP_AFTER = 3.0
 """Seconds of pictures before its return is reported: a camera that drops out again at once is not back."""
 
+RELAPSE = 60.0
+"""Seconds: a return that lasted less was none, and the next takes twice as long to be believed ..."""
+
+UP_AFTER_AT_MOST = 60.0
+"""... up to this: two events in about as many minutes from a camera that comes and goes all night."""
+
 RATE_WINDOW = 10.0
 """Seconds over which the rate of analysed frames is taken."""
 
@@ -38,6 +44,8 @@ class StreamVigil:
 
     def __init__(self) -> None:
         self._down: dict[str, float] = {}
+        self._back: dict[str, float] = {}  # when its return was reported
+        self._up_after: dict[str, float] = {}
 
     def turn(self, now: float, statuses: Sequence[StreamStatus]) -> list[Notice]:
         """Return what is to be said, given how every stream is at the monotonic time `now`."""
@@ -46,15 +54,23 @@ class StreamVigil:
     def _judge(self, now: float, status: StreamStatus) -> Notice | None:
         stream = status.stream
         if status.state in (StreamState.LIVE, StreamState.ENDED):
-            if now - status.since < UP_AFTER:
+            if stream not in self._down or now - status.since < self._up_after[stream]:
                 return None
-            since = self._down.pop(stream, None)
-            return None if since is None else (EventType.STREAM_UP, StreamData(stream, lasted=now - since))
+            self._back[stream] = now
+            return EventType.STREAM_UP, StreamData(stream, lasted=now - self._down.pop(stream))
         if stream in self._down or now - status.since < DOWN_AFTER:
             return None
         self._down[stream] = status.since
+        self._up_after[stream] = self._patience_after(stream, status.since)
         reason = status.fault.value if status.fault else status.state.value
         return EventType.STREAM_DOWN, StreamData(stream, reason=reason, lasted=now - status.since)
+
+    def _patience_after(self, stream: str, broken_at: float) -> float:
+        """Return for how long pictures must come before the end of an outage that began then is reported."""
+        back = self._back.get(stream)
+        if back is None or broken_at - back >= RELAPSE:
+            return UP_AFTER
+        return min(2 * self._up_after[stream], UP_AFTER_AT_MOST)
 
 
 def bringing(now: float, statuses: Sequence[StreamStatus]) -> set[str]:

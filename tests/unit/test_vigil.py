@@ -50,6 +50,25 @@ def test_a_camera_that_drops_out_again_at_once_is_not_back() -> None:
     assert [kind for kind, _ in notices] == [EventType.STREAM_DOWN]
 
 
+def _outages(pictures: int, outage: int, cycles: int) -> list[EventType]:
+    """Let a camera bring pictures and nothing in turn, for so many seconds each; return what was said."""
+    vigil, now, kinds = StreamVigil(), 0, []
+    for _ in range(cycles):
+        for state, seconds in ((StreamState.WAITING, outage), (StreamState.LIVE, pictures)):
+            began = float(now)
+            for now in range(now, now + seconds + 1):
+                kinds += [kind for kind, _ in vigil.turn(float(now), [_status(state, began)])]
+    return kinds
+
+
+def test_a_camera_that_comes_and_goes_is_told_less_and_less() -> None:
+    """Each return that did not last a minute makes the next one harder to believe."""
+    down, up = EventType.STREAM_DOWN, EventType.STREAM_UP
+    assert _outages(pictures=5, outage=20, cycles=100) == [down, up, down]
+    assert _outages(pictures=50, outage=20, cycles=100) == [down, up] * 5 + [down]
+    assert _outages(pictures=65, outage=20, cycles=3) == [down, up] * 3, "one that lasts is believed at once"
+
+
 def test_a_camera_that_was_never_there_is_reported_too() -> None:
     """Down since the start is down."""
     ((kind, data),) = StreamVigil().turn(DOWN_AFTER, [_status(StreamState.CONNECTING, 0.0)])
