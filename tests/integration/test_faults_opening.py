@@ -11,6 +11,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+import structlog.testing
 
 from support import webcam
 from support.access import Login
@@ -282,15 +283,19 @@ def test_a_camera_that_refuses_udp_is_read_by_tcp() -> None:
 
 @pytest.mark.fault(13)
 def test_a_camera_whose_udp_is_blocked_is_read_by_tcp() -> None:
-    """A firewall that lets TCP through does not keep the stream down."""
+    """A firewall that lets TCP through does not keep the stream down; it is told once, not at each opening."""
     with (
         FakeCamera(Scene(fps=10)) as camera,
         camera.faults(udp_blocked=True),
+        structlog.testing.capture_logs() as lines,
         metered(order(camera.url, transport="udp")) as capture,
     ):
         capture.wait_metric("stream_connects_total")
         capture.frames(3)
         assert len(camera.accepted) == 1
+        camera.hang_up()
+        capture.wait_metric("stream_connects_total", 2, timeout=20.0)
+        assert sum(line["event"].startswith("nothing comes by UDP") for line in lines) == 1
 
 
 @pytest.mark.parametrize(

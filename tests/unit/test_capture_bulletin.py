@@ -9,6 +9,7 @@ from support.capturing import Tally
 from support.pictures import light
 from tocsin.capture.bulletin import Bulletin
 from tocsin.capture.decoder import Decode, Decoder
+from tocsin.capture.order import SourceOrder
 from tocsin.capture.status import StreamState
 from tocsin.capture.wire import Broken, Connected, Counts, DropReason, FrameRecord
 from tocsin.errors import SourceFault
@@ -19,7 +20,7 @@ UP = Connected("h264", 320, 240, "tcp")
 
 def _bulletin(decode: Decode = "cpu") -> tuple[Bulletin, Tally]:
     tally = Tally()
-    return Bulletin("yard", decode, tally, 0.0), tally
+    return Bulletin("yard", SourceOrder("rtsp://camera/", decode=decode), tally, 0.0), tally
 
 
 def _down(fault: SourceFault, *, live: bool = False) -> Broken:

@@ -6,7 +6,8 @@ from typing import Protocol
 
 import structlog
 
-from tocsin.capture.decoder import Decode, Decoder, asked
+from tocsin.capture.decoder import Decoder, asked
+from tocsin.capture.order import SourceOrder
 from tocsin.capture.quarantine import Blindness
 from tocsin.capture.rate import Meter
 from tocsin.capture.status import StreamState, StreamStatus
@@ -42,16 +43,17 @@ class Observer(Protocol):
 class Bulletin:
     """Tells what a stream's workers report, over all of them; for one thread, but for reading `status`.
 
-    `decode` is what was asked for. Times are monotonic seconds.
+    `order` is what was asked for. Times are monotonic seconds.
     """
 
-    def __init__(self, stream: str, decode: Decode, observe: Observer, now: float) -> None:
+    def __init__(self, stream: str, order: SourceOrder, observe: Observer, now: float) -> None:
         self._stream = stream
-        self._decode = decode
+        self._order = order
         self._observe = observe
         self._fault: SourceFault | None = None
         self._decoder: Decoder | None = None
         self._from_memory = False
+        self._tcp_instead = False
         self._meter = Meter()
         self._blindness = Blindness()
         self.status = StreamStatus(stream, StreamState.CONNECTING, now)
@@ -68,6 +70,7 @@ class Bulletin:
         size = f"{report.width}x{report.height}"
         log.info("the stream is up", stream=self._stream, codec=report.codec, size=size)
         self._tell_memory(report.from_memory)
+        self._tell_transport(report.transport)
         self._tell_decoder(report.decoder)
         self._turn(StreamState.LIVE, now)
         self._tell_size(report.width, report.height)
@@ -163,7 +166,7 @@ class Bulletin:
         """Note what decodes, and say once where it is not what was asked for."""
         self._observe.decodes(self._stream, decoder)
         self.status = replace(self.status, decoder=decoder)
-        expected = asked(self._decode)
+        expected = asked(self._order.decode)
         if decoder is not expected and decoder is not self._decoder:
             log.warning(
                 "the stream is decoded on the CPU, for what was asked for cannot be had or failed",
@@ -194,6 +197,16 @@ class Bulletin:
                 "the name server fails, and the stream is read at its last known address", stream=self._stream
             )
         self._from_memory = from_memory
+
+    def _tell_transport(self, transport: str) -> None:
+        """Say once that UDP became TCP: waiting for it in vain costs time at each opening."""
+        instead = (self._order.transport, transport) == ("udp", "tcp")
+        if instead and not self._tcp_instead:
+            log.warning(
+                "nothing comes by UDP, and the stream is read by TCP; with transport: tcp it opens sooner",
+                stream=self._stream,
+            )
+        self._tcp_instead = instead
 
     def _tell_blindness(self, is_blind: bool | None) -> None:
         if is_blind:

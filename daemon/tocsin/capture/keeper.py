@@ -71,7 +71,7 @@ class Keeper:
     ) -> None:
         self._order = order
         self._newest = newest
-        self._bulletin = Bulletin(order.stream, order.source.decode, observe, time.monotonic())
+        self._bulletin = Bulletin(order.stream, order.source, observe, time.monotonic())
         self._selector = selector
         # One stream has one process: asked for, at work, or dismissed and about to die.
         self._starter = starter
