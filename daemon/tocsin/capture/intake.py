@@ -156,7 +156,7 @@ class Intake:
 
     def _check_rate(self, at: float) -> None:
         if self._live and (rate := self._ceiling.exceeded(at)):
-            message = f"expected {Ceiling.LIMIT:g} pictures a second at most, found {rate:.0f}"
+            message = f"expected {Ceiling.LIMIT:g} pictures a second at most, found {rate:.1f}"
             raise SourceError(SourceFault.OVERRATE, message)
 
     def _check_starved(self, picture: Picture) -> None:
