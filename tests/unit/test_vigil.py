@@ -52,12 +52,12 @@ def test_a_camera_that_drops_out_again_at_once_is_not_back() -> None:
 
 def _outages(pictures: int, outage: int, cycles: int) -> list[EventType]:
     """Let a camera bring pictures and nothing in turn, for so many seconds each; return what was said."""
-    vigil, now, kinds = StreamVigil(), 0, []
+    vigil, began, kinds = StreamVigil(), 0, []
     for _ in range(cycles):
         for state, seconds in ((StreamState.WAITING, outage), (StreamState.LIVE, pictures)):
-            began = float(now)
-            for now in range(now, now + seconds + 1):
-                kinds += [kind for kind, _ in vigil.turn(float(now), [_status(state, began)])]
+            for now in range(began, began + seconds + 1):
+                kinds += [kind for kind, _ in vigil.turn(float(now), [_status(state, float(began))])]
+            began += seconds
     return kinds
 
 
