@@ -43,7 +43,7 @@ class StreamVigil:
     """Says once that a stream is down, and once that it is up again."""
 
     def __init__(self) -> None:
-        self._down: dict[str, float] = {}
+        self._down: dict[str, tuple[float, str]] = {}  # since when, and the reason that was reported
         self._back: dict[str, float] = {}  # when its return was reported
         self._up_after: dict[str, float] = {}
 
@@ -57,13 +57,14 @@ class StreamVigil:
             if stream not in self._down or now - status.since < self._up_after[stream]:
                 return None
             self._back[stream] = now
-            return EventType.STREAM_UP, StreamData(stream, lasted=now - self._down.pop(stream))
+            since, reason = self._down.pop(stream)
+            return EventType.STREAM_UP, StreamData(stream, reason, now - since)
         if stream in self._down or now - status.since < DOWN_AFTER:
             return None
-        self._down[stream] = status.since
-        self._up_after[stream] = self._patience_after(stream, status.since)
         reason = status.fault.value if status.fault else status.state.value
-        return EventType.STREAM_DOWN, StreamData(stream, reason=reason, lasted=now - status.since)
+        self._down[stream] = status.since, reason
+        self._up_after[stream] = self._patience_after(stream, status.since)
+        return EventType.STREAM_DOWN, StreamData(stream, reason, now - status.since)
 
     def _patience_after(self, stream: str, broken_at: float) -> float:
         """Return for how long pictures must come before the end of an outage that began then is reported."""

@@ -117,7 +117,6 @@ def test_a_device_that_takes_long_makes_no_camera_late(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(opening, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     monkeypatch.setattr(opening, "acceleration", slow)
-    monkeypatch.setattr(opening, "accepts", lambda _: True)
     monkeypatch.setattr(av, "open", refuses)
     asks = Opening(SourceOrder("http://192.0.2.1/"), lambda _: None, 1.5, Resolver(), True, Decoder.CUDA)
     with pytest.raises(SourceError) as caught:

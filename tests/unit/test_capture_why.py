@@ -13,6 +13,7 @@ _EOF = av.error.EOFError(541478725, "http://viewer:s3cret@camera/a")
 _EXIT = av.error.ExitError(1414092869, "http://viewer:s3cret@camera/a")
 _EIO = av.error.OSError(errno.EIO, "http://viewer:s3cret@camera/a")
 _BUSY = av.error.HTTPServerError(1482175992, "http://viewer:s3cret@camera/a")
+_CROWDED = av.error.HTTPOtherClientError(1482175736, "rtsp://viewer:s3cret@camera/a")
 _REFUSED = av.error.ConnectionRefusedError(errno.ECONNREFUSED, "http://viewer:s3cret@camera/a")
 _DENIED = av.error.PermissionError(errno.EACCES, "/clip.mp4")
 _FORBIDDEN = av.error.HTTPForbiddenError(858797304, "rtsp://viewer:s3cret@camera/a")
@@ -21,6 +22,7 @@ _NOT_BY_TCP = av.error.OSError(errno.EPROTONOSUPPORT, "rtsp://viewer:s3cret@came
 _NONE = av.error.FileNotFoundError(errno.ENOENT, "/clip.mp4")
 _FOLDER = av.error.IsADirectoryError(errno.EISDIR, "/clip.mp4")
 
+_FULL = "the camera refuses to send the stream: it may have too many viewers already"
 _CLOSED = "it closed the connection while it was opened"
 _OR = ", or it answers with something that is no"
 
@@ -41,6 +43,7 @@ _OR = ", or it answers with something that is no"
             "the secure connection failed: check the port and the certificate",
         ),
         (_BUSY, "http://camera/a", SourceFault.OTHER, "it answers with a server error"),
+        (_CROWDED, "rtsp://camera/a", SourceFault.OTHER, _FULL),
         (_REFUSED, "http://camera/a", SourceFault.REFUSED, "nothing listens there: check the port"),
         (
             _REFUSED,

@@ -24,7 +24,7 @@ def test_a_short_outage_is_not_reported() -> None:
 
 
 def test_a_long_outage_is_reported_once_and_so_is_its_end() -> None:
-    """The report names the reason, and the return how long it lasted."""
+    """The report names the reason, and so does the return, which says how long it lasted."""
     vigil = StreamVigil()
     down = _status(StreamState.WAITING, 5.0, SourceFault.REFUSED)
     ((kind, data),) = vigil.turn(5.0 + DOWN_AFTER, [down])
@@ -33,7 +33,7 @@ def test_a_long_outage_is_reported_once_and_so_is_its_end() -> None:
     live = _status(StreamState.LIVE, 62.0)
     assert vigil.turn(62.0 + UP_AFTER - 0.1, [live]) == []
     ((kind, data),) = vigil.turn(62.0 + UP_AFTER, [live])
-    assert (kind, data.lasted) == (EventType.STREAM_UP, 57.0 + UP_AFTER)
+    assert (kind, data.reason, data.lasted) == (EventType.STREAM_UP, "refused", 57.0 + UP_AFTER)
     assert vigil.turn(70.0, [live]) == []
 
 

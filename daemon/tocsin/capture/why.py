@@ -30,6 +30,11 @@ _UNOPENED: tuple[tuple[type[Exception], SourceFault, str], ...] = (
     ),
     (av.error.HTTPNotFoundError, SourceFault.NOT_FOUND, "the camera answers but has no stream at this path"),
     (av.error.HTTPServerError, SourceFault.OTHER, "it answers with a server error"),
+    (
+        av.error.HTTPOtherClientError,
+        SourceFault.OTHER,
+        "the camera refuses to send the stream: it may have too many viewers already",
+    ),
     (ConnectionResetError, SourceFault.RESET, "the camera reset the connection while it was opened"),
     (
         av.error.DecoderNotFoundError,
