@@ -23,7 +23,6 @@ from tocsin.deliver.dispatch import Dispatcher
 from tocsin.deliver.event import Data, Event, EventType, OpenAlarm, new_id
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
-from tocsin.deliver.webhook import Webhook
 from tocsin.detect.detector import Detector
 from tocsin.detect.engine import Engine
 from tocsin.detect.keeper import COMPILING, Keeper
@@ -208,8 +207,8 @@ class App:
 
     def _start_road(self) -> None:
         """From the receivers back to the cameras, so that nothing is seen that could not be told."""
-        config, keys = self._config, self._secrets.signing_keys
-        receivers = [Webhook(webhook.name, webhook.url, keys[webhook.name]) for webhook in config.webhooks]
+        config = self._config
+        receivers = assembly.webhooks(config, self._secrets)
         self._dispatcher = Dispatcher(self._outbox, receivers, self._metrics, on_failure=self._fail)
         self._dispatcher.start()
         self._lifecycle.add("dispatcher", lambda deadline: self._dispatcher.stop(deadline - _OUTBOX_RESERVE))

@@ -11,9 +11,13 @@ from tocsin.alarm.zone import Zones
 from tocsin.alarms import Watched, monotonic_time
 from tocsin.capture.order import Order, SourceOrder, ViewOrder
 from tocsin.capture.regions import around, tiles
-from tocsin.config.load import Config, Secrets, StreamSettings, messages
+from tocsin.config.load import Config, Secrets, StreamSettings, messages, place
+from tocsin.deliver.access import Access, basic, tls_context
 from tocsin.deliver.event import OpenAlarm
+from tocsin.deliver.settings import WebhookSettings
+from tocsin.deliver.webhook import Webhook
 from tocsin.detect.model import check_classes
+from tocsin.errors import ConfigError
 from tocsin.light.plan import Mode, Policy
 from tocsin.metrics import Names
 from tocsin.yamlfile import Fault
@@ -114,6 +118,35 @@ def zones_seen(config: Config, stream: StreamSettings) -> list[ZoneSettings]:
 def policy(stream: StreamSettings) -> Policy:
     """Return how the stream's light is treated."""
     return Policy(mode=Mode(stream.light.mode), brighter_than=stream.light.brighter_than)
+
+
+def webhooks(config: Config, secrets: Secrets, only: str | None = None) -> list[Webhook]:
+    """Return the receivers of a configuration, or the `only` one of that name.
+
+    Raises ConfigError with the place of a file that cannot be used.
+    """
+    receivers = []
+    for number, settings in enumerate(config.webhooks):
+        if only is not None and settings.name != only:
+            continue
+        try:
+            receivers.append(_webhook(settings, secrets))
+        except ConfigError as error:
+            key, _, sentence = str(error).partition(": ")
+            raise ConfigError(place(config, ("webhooks", number, key), sentence)) from error
+    return receivers
+
+
+def _webhook(settings: WebhookSettings, secrets: Secrets) -> Webhook:
+    given = secrets.credentials.get(settings.name, {})
+    headers = {name: given[f"headers.{name}"] for name in settings.headers}
+    if settings.username is not None:
+        headers["authorization"] = basic(settings.username, given["password"])
+    if settings.token is not None:
+        headers["authorization"] = f"Bearer {given['token']}"
+    tls = tls_context(settings.ca_file, settings.cert_file, settings.key_file)
+    access = Access(headers, settings.networks, tls)
+    return Webhook(settings.name, settings.url, secrets.signing_keys[settings.name], access=access)
 
 
 def watched(

@@ -170,6 +170,9 @@ def _what_may_mend(config: Config) -> Iterator[Fault]:
             files.append((("streams", number, "source"), stream.source.removeprefix("file:")))
         if stream.ca_file is not None:
             files.append((("streams", number, "ca_file"), stream.ca_file))
+    for number, webhook in enumerate(config.webhooks):
+        named = ((key, getattr(webhook, key)) for key in ("ca_file", "cert_file", "key_file"))
+        files += [(("webhooks", number, key), file) for key, file in named if file is not None]
     for path, file in files:
         if why := _unreadable(Path(file)):
             yield Fault(path, why)

@@ -140,9 +140,7 @@ def run_daemon(
         secrets = resolve_secrets(settings)
     except ConfigError as error:
         raise complete(config, error, secrets_had=False) from error
-    logs.configure(
-        log_format.value, log_level.value, [*secrets.passwords.values(), *secrets.signing_keys.values()]
-    )
+    logs.configure(log_format.value, log_level.value, secrets.texts())
     for warning in warnings(settings):
         print(f"tocsin: warning: {warning}", file=sys.stderr)
     threading.excepthook = _log_uncaught
@@ -341,16 +339,17 @@ def try_webhook(
 
     Example: tocsin webhook test control-room --config /etc/tocsin/tocsin.yaml
     """
-    from tocsin.config.load import load, signing_key
+    from tocsin import assembly
+    from tocsin.config.load import load, webhook_secrets
     from tocsin.deliver.event import Event, EventType, TrialData, new_id
     from tocsin.deliver.schedule import Outcome
-    from tocsin.deliver.webhook import Webhook, send_test
+    from tocsin.deliver.webhook import send_test
 
     settings = load(config)
-    key = signing_key(settings, name)
-    url = next(webhook.url for webhook in settings.webhooks if webhook.name == name)
+    secrets = webhook_secrets(settings, name)
+    (receiver,) = assembly.webhooks(settings, secrets, name)
     now = datetime.now(UTC)
-    attempt = send_test(Webhook(name, url, key), Event(new_id(now), EventType.TOCSIN_TEST, now, TrialData()))
+    attempt = send_test(receiver, Event(new_id(now), EventType.TOCSIN_TEST, now, TrialData()))
     code = f"no answer: {attempt.why}" if attempt.status is None else f"HTTP {attempt.status}"
     print(f"{name}: {attempt.outcome} ({code}, after {attempt.seconds * 1000:.0f} ms)")
     if attempt.answer:
@@ -381,9 +380,10 @@ def _stop_on_signals(*others: int) -> threading.Event:
 
 def _forget_environment(settings: "Config") -> None:
     """Take the secrets out of the environment once they are read: every process that is started inherits it."""
-    given = [*(stream.password for stream in settings.streams), *(hook.secret for hook in settings.webhooks)]
-    for secret in given:
-        if secret is not None and secret.kind == "env":
+    from tocsin.config.load import secrets_in
+
+    for _, secret in secrets_in(settings):
+        if secret.kind == "env":
             os.environ.pop(secret.reference, None)
 
 

@@ -8,6 +8,7 @@ TocsinError
 ├── SourceError        a stream broke or could not be opened; carries a closed-set reason
 ├── WorkerError        a capture worker could not be started or died
 ├── InferenceError     the detector failed on a batch; carries a closed-set kind
+├── AddressError       a name leads only to addresses that no webhook may have; carries a closed-set reason
 ├── OutboxError        the outbox cannot be opened, read or written
 ├── ControlError       the running daemon cannot be reached, or answered with a refusal
 ├── InputError         a picture, label file or data set that a command was given cannot be used (exit code 2)
@@ -112,6 +113,14 @@ class InferenceError(TocsinError):
     def __init__(self, fault: InferenceFault, message: str) -> None:
         super().__init__(message)
         self.fault = fault
+
+
+class AddressError(TocsinError):
+    """A webhook's name leads only to addresses that it may not have; `denial` is the word for why."""
+
+    def __init__(self, denial: str) -> None:
+        super().__init__(f"expected an address that a webhook may have, found none ({denial})")
+        self.denial = denial
 
 
 class OutboxError(TocsinError):

@@ -15,8 +15,8 @@ from tocsin.config.load import (
     place,
     placed,
     resolve_secrets,
-    signing_key,
     warnings,
+    webhook_secrets,
 )
 from tocsin.errors import ConfigError, SecretError, StartError
 from tocsin.fields import Secret
@@ -361,15 +361,15 @@ def test_one_signing_key_is_had_without_the_other_secrets(monkeypatch: pytest.Mo
     monkeypatch.delenv("DOOR", raising=False)
     monkeypatch.setenv("ROOM", KEY)
     config = read(SECRETS)
-    assert signing_key(config, "w") == KEY
+    assert webhook_secrets(config, "w").texts() == [KEY]
     monkeypatch.delenv("ROOM")
     with pytest.raises(SecretError) as error:
-        signing_key(config, "w")
+        webhook_secrets(config, "w")
     assert error.value.faults == (
         "f:6: webhooks[0].secret: expected the environment variable ROOM to hold the secret, found none",
     )
     with pytest.raises(ConfigError) as unknown:
-        signing_key(config, "x")
+        webhook_secrets(config, "x")
     assert unknown.value.faults == ("f:5: webhooks: expected one of the webhooks (w), found x",)
 
 

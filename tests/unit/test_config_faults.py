@@ -288,6 +288,69 @@ FAULTS = [
     ),
     pytest.param(
         "https://alarms.example/hook",
+        "https://[64:ff9b::a9fe:a9fe]/hook",
+        "f:16: webhooks[0].url: expected a receiver's address, found one that no webhook may have: link-local, "
+        "a metadata service, multicast, reserved or IPv4 wrapped into IPv6",
+        id="a metadata service as webhook",
+    ),
+    pytest.param(
+        "https://alarms.example/hook",
+        "https://10.0.0.7/hook\n    allow_networks: [192.168.0.0/16]",
+        "f:16: webhooks[0].url: expected an address in allow_networks, found another one",
+        id="an address outside its own networks",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        "secret: {env: ROOM}\n    allow_networks: [169.254.0.0/16]",
+        "f:18: webhooks[0].allow_networks[0]: expected a network that a webhook may be in, found 169.254.0.0/16",
+        id="a network that is never allowed",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        "secret: {env: ROOM}\n    allow_networks: [10.0.0.1/8]",
+        "f:18: webhooks[0].allow_networks[0]: expected an address or a network such as 10.0.0.0/8, "
+        "found 10.0.0.1/8",
+        id="an address with a network's length",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        "secret: {env: ROOM}\n    username: u\n    password: {env: P}\n    token: {env: T}",
+        "f:20: webhooks[0].token: expected one way to sign in, found username and token",
+        id="two ways to sign in",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        "secret: {env: ROOM}\n    headers: {Webhook-Id: hunter2}",
+        "f:18: webhooks[0].headers: expected a header that is not set anyway, found Webhook-Id",
+        id="a header of ours",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        "secret: {env: ROOM}\n    headers: {X-Key: 7}",
+        "f:18: webhooks[0].headers.X-Key: expected {credential: NAME}, {env: NAME} or {file: PATH}, found ***",
+        id="a number as header",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        "secret: {env: ROOM}\n    headers: {X-Key: h\u00fcnter2}",
+        "f:18: webhooks[0].headers.X-Key: expected printable ASCII without a line's end, "
+        "found something else in it",
+        id="another letter in a header",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        "secret: {env: ROOM}\n    key_file: k.pem",
+        "f:18: webhooks[0].key_file: expected a cert_file beside the key, found none",
+        id="a key without its certificate",
+    ),
+    pytest.param(
+        "https://alarms.example/hook",
+        "http://localhost/hook\n    ca_file: c.pem",
+        "f:17: webhooks[0].ca_file: expected this key only with https:, found it with http:",
+        id="an authority for plain http",
+    ),
+    pytest.param(
+        "https://alarms.example/hook",
         "https://u:hunter2@alarms.example/hook",
         "f:16: webhooks[0].url: expected an address without user and password, found one with them",
         id="a user in the webhook's address",

@@ -26,6 +26,7 @@ COMPLAINTS: dict[str, set[str]] = {
     "union": set(),
     "tagged-union": set(),  # our tags leave no value without one
     "model": {"model_type"},
+    "dict": {"dict_type"},
     "model-fields": {"missing", "extra_forbidden"},
     "model-field": set(),
     "tuple": {"tuple_type", "missing", "too_long"},

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from tocsin.fields import NAME_PATTERN
 from tocsin.yamlfile import Document, Fault, Key, KeyPath
 
-_SECRET_KEYS = frozenset({"password", "secret"})
+_SECRET_KEYS = frozenset({"password", "secret", "token", "headers"})
 _LONGEST_SHOWN = 60
 _PATTERNS = {NAME_PATTERN: "1 to 32 of a-z, 0-9, _ and -"}
 
@@ -29,6 +29,7 @@ EXPECTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "bool_type": lambda _: "true or false",
     "tuple_type": lambda _: "a list",
     "model_type": lambda _: "keys and values",
+    "dict_type": lambda _: "keys and values",
     "literal_error": lambda ctx: ctx["expected"].replace("'", ""),
     "string_pattern_mismatch": lambda ctx: _PATTERNS.get(ctx["pattern"], "other text"),
     "too_short": lambda ctx: f"{ctx['min_length']} or more items",

@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from tocsin.config.crosscheck import Parts, cross_faults, parts_of
 from tocsin.config.faults import translate
 from tocsin.config.places import messages, place, placed
-from tocsin.config.secrets import Secrets, resolve_secrets, secrets_in, signing_key, unverifiable
+from tocsin.config.secrets import Secrets, resolve_secrets, secrets_in, unverifiable, webhook_secrets
 from tocsin.config.settings import Config, HttpSettings, Origin, StreamSettings
 from tocsin.errors import ConfigError
 from tocsin.fields import DURATION_PATTERN, counted, duration_text
@@ -39,10 +39,11 @@ __all__ = [
     "resolve_secrets",
     "schema",
     "schema_text",
-    "signing_key",
+    "secrets_in",
     "study",
     "told",
     "warnings",
+    "webhook_secrets",
 ]
 
 _MAX_FAULTS = 100
@@ -205,11 +206,17 @@ def notes(config: Config) -> list[Fault]:
     found = list(config.origin.notes) if config.origin else []
     noted = {fault.path[:-1] for fault in found}
     for path, secret in secrets_in(config):
-        if secret.kind == "inline" and path[:-1] not in noted:
+        if secret.kind == "inline" and path[:-1] not in noted and _is_secret(path):
             found.append(Fault(path, _INLINE))
         elif unverifiable(secret):
             found.append(Fault(path, f"credential {secret.reference} cannot be checked outside the service"))
     return [*found, *_idle(config)]
+
+
+def _is_secret(path: KeyPath) -> bool:
+    """Whether what stands there is to be kept secret: of headers only those that say so by their name."""
+    name = str(path[-1]).lower()
+    return path[2] != "headers" or any(word in name for word in ("auth", "key", "secret", "token"))
 
 
 def _idle(config: Config) -> Iterator[Fault]:

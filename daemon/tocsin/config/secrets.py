@@ -3,56 +3,48 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from tocsin.config.crosscheck import Parts
 from tocsin.config.places import messages, place
 from tocsin.config.settings import Config
-from tocsin.deliver.settings import signing_key_fault
+from tocsin.deliver.access import header_value_fault
+from tocsin.deliver.settings import WebhookSettings, signing_key_fault
 from tocsin.errors import ConfigError, SecretError
 from tocsin.fields import Secret
 from tocsin.yamlfile import Fault, KeyPath
 
-SecretPath = tuple[str, int, str]
-
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """The texts of a configuration's secrets: passwords by stream, signing keys by webhook."""
+    """The texts of a configuration's secrets: passwords by stream, signing keys by webhook.
+
+    `credentials` holds what else a webhook has, by its name and then the key it stands at, such as `password` or
+    `headers.X-Key`.
+    """
 
     passwords: Mapping[str, str] = field(repr=False)
     signing_keys: Mapping[str, str] = field(repr=False)
+    credentials: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+
+    def texts(self) -> list[str]:
+        """Return every secret."""
+        others = [text for given in self.credentials.values() for text in given.values()]
+        return [*self.passwords.values(), *self.signing_keys.values(), *others]
 
 
 def resolve_secrets(config: Config) -> Secrets:
     """Return every secret of `config`; raises SecretError with one message for each that cannot be had."""
-    texts, faults = _resolve(secrets_in(config), skip_credentials=False)
-    if faults:
-        raise SecretError(*messages(config, faults))
-    return Secrets(
-        passwords={
-            config.streams[number].name: text for (key, number, _), text in texts.items() if key == "streams"
-        },
-        signing_keys={
-            config.webhooks[number].name: text
-            for (key, number, _), text in texts.items()
-            if key == "webhooks"
-        },
-    )
+    return _had(config, secrets_in(config))
 
 
-def signing_key(config: Config, name: str) -> str:
-    """Return the key of the webhook of that name.
+def webhook_secrets(config: Config, name: str) -> Secrets:
+    """Return the secrets of the webhook of that name, and no others.
 
-    Raises SecretError, with the secret's place, where it cannot be had, and ConfigError for an unknown name.
+    Raises SecretError, with the secret's place, where one cannot be had, and ConfigError for an unknown name.
     """
     for number, webhook in enumerate(config.webhooks):
         if webhook.name == name:
-            path = ("webhooks", number, "secret")
-            texts, faults = _resolve([(path, webhook.secret)], skip_credentials=False)
-            if faults:
-                raise SecretError(*messages(config, faults))
-            return texts[path]
+            return _had(config, _of_webhook(number, webhook))
     known = ", ".join(webhook.name for webhook in config.webhooks) or "none"
     raise ConfigError(place(config, ("webhooks",), f"expected one of the webhooks ({known}), found {name}"))
 
@@ -64,19 +56,44 @@ def secret_faults(parts: Parts, *, skip_credentials: bool) -> list[Fault]:
         for entry in parts.streams
         if entry.settings.password is not None
     )
-    keys = (
-        ((*entry.path, "secret"), entry.settings.secret) for entry in parts.webhooks if entry.sound("secret")
+    of_webhooks = (
+        ((*entry.path, *path), secret)
+        for entry in parts.webhooks
+        for path, secret in entry.settings.secrets()
+        if entry.sound(path[0])
     )
-    return _resolve([*passwords, *keys], skip_credentials)[1]
+    return _resolve([*passwords, *of_webhooks], skip_credentials)[1]
 
 
-def secrets_in(config: Config) -> Iterator[tuple[SecretPath, Secret]]:
+def secrets_in(config: Config) -> Iterator[tuple[KeyPath, Secret]]:
     """Yield each secret of a configuration with its place."""
     for number, stream in enumerate(config.streams):
         if stream.password is not None:
             yield ("streams", number, "password"), stream.password
     for number, webhook in enumerate(config.webhooks):
-        yield ("webhooks", number, "secret"), webhook.secret
+        yield from _of_webhook(number, webhook)
+
+
+def _of_webhook(number: int, webhook: WebhookSettings) -> Iterator[tuple[KeyPath, Secret]]:
+    return ((("webhooks", number, *path), secret) for path, secret in webhook.secrets())
+
+
+def _had(config: Config, secrets: Iterable[tuple[KeyPath, Secret]]) -> Secrets:
+    texts, faults = _resolve(secrets, skip_credentials=False)
+    if faults:
+        raise SecretError(*messages(config, faults))
+    passwords: dict[str, str] = {}
+    keys: dict[str, str] = {}
+    credentials: dict[str, dict[str, str]] = {}
+    for (section, number, *rest), text in texts.items():
+        assert isinstance(number, int), "a secret stands in an entry of a list"
+        if section == "streams":
+            passwords[config.streams[number].name] = text
+        elif rest == ["secret"]:
+            keys[config.webhooks[number].name] = text
+        else:
+            credentials.setdefault(config.webhooks[number].name, {})[".".join(map(str, rest))] = text
+    return Secrets(passwords, keys, credentials)
 
 
 def unverifiable(secret: Secret) -> bool:
@@ -84,20 +101,26 @@ def unverifiable(secret: Secret) -> bool:
     return secret.kind == "credential" and not os.environ.get("CREDENTIALS_DIRECTORY")
 
 
-P = TypeVar("P", bound=KeyPath)
-
-
-def _resolve(secrets: Iterable[tuple[P, Secret]], skip_credentials: bool) -> tuple[dict[P, str], list[Fault]]:
-    texts: dict[P, str] = {}
+def _resolve(
+    secrets: Iterable[tuple[KeyPath, Secret]], skip_credentials: bool
+) -> tuple[dict[KeyPath, str], list[Fault]]:
+    texts: dict[KeyPath, str] = {}
     faults: list[Fault] = []
     for path, secret in secrets:
         if skip_credentials and unverifiable(secret):
             continue
         try:
             text = texts[path] = secret.resolve()
-            fault = signing_key_fault(text) if path[-1] == "secret" else None
+            fault = _misuse(path[2:], text)
         except SecretError as error:
             fault = str(error)
         if fault:
             faults.append(Fault(path, fault))
     return texts, faults
+
+
+def _misuse(key: KeyPath, text: str) -> str | None:
+    """Return why the text of the secret at this key of an entry cannot be used."""
+    if key == ("secret",):
+        return signing_key_fault(text)
+    return header_value_fault(text) if key == ("token",) or key[0] == "headers" else None

@@ -5,7 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Protocol
 
 from tocsin.deliver import courier
@@ -103,8 +103,13 @@ class Dispatcher:
             self._ready.set()
 
     async def _run(self) -> None:
-        async with open_client() as client, asyncio.TaskGroup() as group:
-            self._couriers = tuple(Courier(webhook, client, self._route) for webhook in self._webhooks)
+        async with AsyncExitStack() as clients, asyncio.TaskGroup() as group:
+            self._couriers = tuple(
+                [
+                    Courier(webhook, await clients.enter_async_context(open_client(webhook)), self._route)
+                    for webhook in self._webhooks
+                ]
+            )
             tasks = [group.create_task(each.run()) for each in self._couriers]
             self._ready.set()
             await self._beat()

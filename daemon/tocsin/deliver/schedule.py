@@ -20,6 +20,7 @@ class Outcome(StrEnum):
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
     TLS = "tls"
+    FORBIDDEN = "forbidden"
     PROTOCOL = "protocol"
 
 
@@ -69,7 +70,7 @@ def scope(outcome: Outcome) -> Scope:
     return Scope.DELIVERY if outcome is Outcome.REFUSED else Scope.WEBHOOK
 
 
-_SLOW = frozenset({Outcome.DENIED, Outcome.REFUSED, Outcome.REDIRECT})
+_SLOW = frozenset({Outcome.DENIED, Outcome.FORBIDDEN, Outcome.REFUSED, Outcome.REDIRECT})
 """What only a person can mend, unless it passes within seconds: trying often brings nothing."""
 
 PATIENT = frozenset({Outcome.THROTTLED, Outcome.FAILING})

@@ -2,15 +2,17 @@
 
 import base64
 import binascii
-import ipaddress
 from collections.abc import Iterator
+from ipaddress import ip_network
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from tocsin.deliver.access import header_name_fault, header_value_fault
+from tocsin.deliver.address import Denial, Network, denial, is_denied_for_ever, is_loopback, literal
 from tocsin.deliver.event import EventType
-from tocsin.fields import Name, Secret, Section, check_port, counted, expected, text_of
+from tocsin.fields import LocalPath, Name, Secret, Section, check_port, counted, expected, text_of
 from tocsin.yamlfile import Fault
 
 SIGNING_KEY = "whsec_ and base64 of 24 to 64 bytes"
@@ -29,6 +31,7 @@ def signing_key_fault(text: str) -> str | None:
 
 
 _URL = "https://HOST/PATH, or http:// to this machine's loopback"
+_NETWORK = "an address or a network such as 10.0.0.0/8"
 _EVENTS = "a type of event such as alarm.raised, or all of a kind such as alarm.*"
 
 
@@ -53,18 +56,39 @@ def _check_pattern(pattern: str) -> str:
     raise expected(_EVENTS)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether `host` is written as this machine's loopback; a name that merely resolves to it is not."""
-    if host == "localhost":
-        return True
+def _check_network(text: str) -> str:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        network = ip_network(text)
     except ValueError:
-        return False
+        raise expected(_NETWORK) from None
+    if is_denied_for_ever(network):
+        raise expected("a network that a webhook may be in")
+    return text
 
 
 Url = Annotated[str, AfterValidator(_check_url), text_of(_URL)]
+
+
+def _check_headers(headers: dict[str, Secret]) -> dict[str, Secret]:
+    lower = [name.lower() for name in headers]
+    for name in headers:
+        if fault := header_name_fault(name):
+            raise expected(fault.removeprefix("expected "), name[:64])
+        if lower.count(name.lower()) > 1:
+            raise expected("each header once", f"{name} again")
+    return headers
+
+
+Headers = Annotated[dict[str, Secret], AfterValidator(_check_headers)]
+NetworkText = Annotated[str, AfterValidator(_check_network), text_of(_NETWORK)]
 Pattern = Annotated[str, AfterValidator(_check_pattern), text_of(_EVENTS)]
+
+
+_DENIED = {
+    Denial.NEVER: "expected a receiver's address, found one that no webhook may have: link-local, "
+    "a metadata service, multicast, reserved or IPv4 wrapped into IPv6",
+    Denial.OUTSIDE: "expected an address in allow_networks, found another one",
+}
 
 
 class WebhookSettings(Section):
@@ -79,15 +103,73 @@ class WebhookSettings(Section):
         min_length=1,
         description="types of event to send: a whole type, or all of a kind such as alarm.*",
     )
+    headers: Headers = Field(default={}, description="further headers, each a text or given like a password")
+    username: str | None = Field(default=None, description="the user for HTTP Basic")
+    password: Secret | None = Field(default=None, description="that user's password")
+    token: Secret | None = Field(default=None, description="what follows Bearer in Authorization")
+    ca_file: LocalPath | None = Field(
+        default=None, description="certificates to trust instead of the system's"
+    )
+    cert_file: LocalPath | None = Field(default=None, description="the certificate to show, in PEM")
+    key_file: LocalPath | None = Field(
+        default=None, description="its key, where the certificate's file does not hold it"
+    )
     allow_insecure: bool = Field(default=False, description="allow plain http to other machines")
+    allow_networks: tuple[NetworkText, ...] = Field(
+        default=(), description="the only networks that the receiver's name may resolve to"
+    )
 
-    weighed: ClassVar[frozenset[str]] = frozenset({"url", "secret", "allow_insecure"})
+    weighed: ClassVar[frozenset[str]] = frozenset(
+        {"url", "secret", "allow_insecure", "allow_networks", "headers", "username", "password", "token"}
+        | {"ca_file", "cert_file", "key_file"}
+    )
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """`allow_networks` as networks."""
+        return tuple(ip_network(text) for text in self.allow_networks)
+
+    def secrets(self) -> Iterator[tuple[tuple[str, ...], Secret]]:
+        """Yield each secret with its path in this section."""
+        given = {"secret": self.secret, "password": self.password, "token": self.token}
+        yield from (((key,), secret) for key, secret in given.items() if secret is not None)
+        yield from ((("headers", name), value) for name, value in self.headers.items())
 
     def conflicts(self) -> Iterator[Fault]:
-        parts = urlsplit(self.url)
-        if parts.scheme == "http" and not self.allow_insecure and not is_loopback(parts.hostname or ""):
-            yield Fault(
-                ("url",), "expected https, or allow_insecure: true beside it, found http to another machine"
-            )
         if self.secret.kind == "inline" and (fault := signing_key_fault(self.secret.reference)):
             yield Fault(("secret",), fault)
+        for name, value in self.headers.items():
+            if value.kind == "inline" and (fault := header_value_fault(value.reference)):
+                yield Fault(("headers", name), fault)
+        yield from self._place_conflicts()
+        yield from self._access_conflicts()
+
+    def _place_conflicts(self) -> Iterator[Fault]:
+        parts = urlsplit(self.url)
+        host = parts.hostname or ""
+        if parts.scheme == "http":
+            if not self.allow_insecure and not is_loopback(host):
+                yield Fault(
+                    ("url",),
+                    "expected https, or allow_insecure: true beside it, found http to another machine",
+                )
+            for key in ("ca_file", "cert_file"):
+                if self.changed(key):
+                    yield Fault((key,), "expected this key only with https:, found it with http:")
+        address = literal(host)
+        if address is not None and (denied := denial(address, host, self.networks)):
+            yield Fault(("url",), _DENIED[denied])
+
+    def _access_conflicts(self) -> Iterator[Fault]:
+        if self.password is not None and self.username is None:
+            yield Fault(("password",), "expected a username beside the password, found none")
+        if self.username is not None and self.password is None:
+            yield Fault(("username",), "expected a password beside the username, found none")
+        if self.username is not None and ":" in self.username:
+            yield Fault(("username",), "expected a user without a colon, found one with it")
+        if self.key_file is not None and self.cert_file is None:
+            yield Fault(("key_file",), "expected a cert_file beside the key, found none")
+        named = [name for name in self.headers if name.lower() == "authorization"]
+        ways = [key for key in ("username", "token") if self.changed(key)] + ["headers"] * bool(named)
+        if len(ways) > 1:
+            yield Fault((ways[-1],), f"expected one way to sign in, found {' and '.join(ways)}")

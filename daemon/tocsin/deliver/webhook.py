@@ -13,12 +13,14 @@ import httpx2
 import standardwebhooks
 
 from tocsin import __version__
+from tocsin.deliver.access import Access
 from tocsin.deliver.event import Event
+from tocsin.deliver.guard import GuardedTransport
 from tocsin.deliver.resolve import ResolvingLoop
 from tocsin.deliver.schedule import Outcome, judge, retry_after
 from tocsin.deliver.settings import signing_key_fault
 from tocsin.deliver.why import Why, translate
-from tocsin.errors import SecretError
+from tocsin.errors import AddressError, SecretError
 
 DEADLINE = 15.0  # seconds for a whole attempt, from the name's resolution to the answer
 GRACE = 1.0  # seconds for the body of an answer whose status is known
@@ -54,12 +56,13 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A receiver: where it is, and the secret that signs what it gets."""
+    """A receiver: where it is, the secret that signs what it gets, and what else opens its door."""
 
     name: str
     url: str
     secret: str = field(repr=False)
     deadline: float = DEADLINE
+    access: Access = field(default_factory=Access)
 
     def __post_init__(self) -> None:
         if fault := signing_key_fault(self.secret):
@@ -75,7 +78,7 @@ class Webhook:
                 await exchange.run(client, self.url, self._headers(message), message.body)
         except TimeoutError:
             outcome, why = Outcome.TIMEOUT, Why.LATE
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, AddressError, OSError) as error:
             outcome, why = translate(error)
         if exchange.status is not None:
             outcome, why = judge(exchange.status), Why.ANSWERED
@@ -87,6 +90,7 @@ class Webhook:
         late = max(0, math.floor(now.timestamp() - message.at))
         signer = standardwebhooks.Webhook(self.secret)
         return {
+            **self.access.headers,
             "content-type": "application/json",
             "webhook-id": message.id,
             "webhook-timestamp": str(math.floor(now.timestamp())),
@@ -118,19 +122,23 @@ class _Exchange:
 
 
 @asynccontextmanager
-async def open_client() -> AsyncIterator[httpx2.AsyncClient]:
-    """Open the HTTP client that all webhooks share.
+async def open_client(webhook: Webhook) -> AsyncIterator[httpx2.AsyncClient]:
+    """Open the HTTP client of one webhook: no other may share its connections.
 
     It follows no redirect, keeps no cookie, and takes nothing from the environment: neither a proxy nor a
-    password file. It trusts the authorities that the system trusts. Its time limit is the one in `send`.
+    password file. It trusts the authorities that the webhook names, else those of the system. Its time limit is
+    the one in `send`.
     """
+    access = webhook.access
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=5)
+    transport = httpx2.AsyncHTTPTransport(verify=access.tls or True, trust_env=False, limits=limits)
     client = httpx2.AsyncClient(
         headers={"user-agent": f"tocsin/{__version__}"},
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         follow_redirects=False,
         trust_env=False,
         timeout=None,  # these limits are for each read and write
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=5),
+        transport=GuardedTransport(transport, access.networks),
     )
     async with client:
         yield client
@@ -140,7 +148,7 @@ def send_test(webhook: Webhook, event: Event) -> Attempt:
     """Send an event now, past the outbox, and return how it went."""
 
     async def send() -> Attempt:
-        async with open_client() as client:
+        async with open_client(webhook) as client:
             return await webhook.send(client, Message(event.id, event.render(seq=0), event.at.timestamp()))
 
     with asyncio.Runner(loop_factory=ResolvingLoop) as runner:

@@ -8,7 +8,9 @@ from enum import StrEnum
 
 import httpx2
 
+from tocsin.deliver.address import Denial
 from tocsin.deliver.schedule import Outcome
+from tocsin.errors import AddressError
 
 
 class Why(StrEnum):
@@ -29,6 +31,11 @@ class Why(StrEnum):
     NO_ANSWER = "the connection was closed without an HTTP answer"
     NO_HTTP = "what came back is no HTTP answer"
     NO_ADDRESS = "the address cannot be used"
+    FORBIDDEN = (
+        "the address is of a kind that no webhook may have: link-local, metadata, multicast or wrapped"
+    )
+    TO_ITSELF = "the name leads to this machine, which only an address or localhost may"
+    OUTSIDE = "the address lies outside allow_networks"
     UNKNOWN = "the connection failed"
 
 
@@ -46,8 +53,13 @@ _CAUSES = {
 }
 
 
+_DENIALS = {Denial.NEVER: Why.FORBIDDEN, Denial.LOOPBACK: Why.TO_ITSELF, Denial.OUTSIDE: Why.OUTSIDE}
+
+
 def translate(error: Exception) -> tuple[Outcome, Why]:
     """Say what a failure without an answer was; its text, which may hold the address, goes no further."""
+    if isinstance(error, AddressError):
+        return Outcome.FORBIDDEN, _DENIALS[Denial(error.denial)]
     causes = tuple(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
