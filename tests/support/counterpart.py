@@ -33,6 +33,26 @@ def need_prometheus() -> None:
     need("prometheus", "install Prometheus: apt-get install prometheus")
 
 
+def need_alertmanager() -> None:
+    """Go on only where Prometheus' Alertmanager can be started."""
+    need("prometheus-alertmanager", "install Alertmanager: apt-get install prometheus-alertmanager")
+
+
+def need_strace() -> None:
+    """Go on only where a process may be traced."""
+    need(_can_trace, "install strace, and allow it to trace: apt-get install strace")
+
+
+def _can_trace() -> bool:
+    try:
+        return (
+            subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, timeout=30).returncode
+            == 0
+        )
+    except FileNotFoundError:
+        return False
+
+
 def need_gstreamer() -> None:
     """Go on only where GStreamer's RTSP server can be started by the distribution's Python."""
     need(

@@ -32,8 +32,8 @@ class Daemon:
 
     A configuration given as a dict gets `http.listen` on a free port and `state_dir` in `tmp_path` unless it sets
     them; YAML text is taken as it is. After it has ended (`kill9`, `terminate`), `start` begins again with the same
-    file and state. `inside` is a command that runs it in other surroundings, by exec. On leaving the block
-    everything is killed, and the output is printed when the test failed.
+    file and state. `inside` is a command that runs it in other surroundings, by exec; `module` is run in place of
+    `tocsin`. On leaving the block everything is killed, and the output is printed when the test failed.
 
     >>> with Daemon({"streams": [...]}, tmp_path) as daemon:
     ...     daemon.wait_ready()
@@ -47,8 +47,10 @@ class Daemon:
         *,
         environment: Mapping[str, str] | None = None,
         inside: Sequence[str] = (),
+        module: str = "tocsin",
     ) -> None:
         self._inside = inside
+        self._module = module
         self.state_dir = tmp_path / "state"
         self.config_file = tmp_path / "tocsin.yaml"
         self.lines: list[str] = []
@@ -96,7 +98,7 @@ class Daemon:
         """Start the process; it is not ready yet."""
         assert not self.is_running, "the daemon is running"
         self._process = subprocess.Popen(
-            [*self._inside, sys.executable, "-m", "tocsin", "run", "--config", str(self.config_file)],
+            [*self._inside, sys.executable, "-m", self._module, "run", "--config", str(self.config_file)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
