@@ -21,6 +21,8 @@ from tocsin.control import ControlServer
 from tocsin.degradations import Degradations
 from tocsin.deliver.dispatch import Dispatcher
 from tocsin.deliver.event import Data, Event, EventType, OpenAlarm, new_id
+from tocsin.deliver.formats import as_alert
+from tocsin.deliver.keepalive import KeepAlive
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
 from tocsin.detect.detector import Detector
@@ -197,7 +199,7 @@ class App:
             raise ConfigError(place(config, ("state_dir",), fault))
         with placed(config, ("state_dir",), StartError):
             _prepare(state)
-        patterns = {webhook.name: webhook.events for webhook in config.webhooks}
+        patterns = {webhook.name: webhook.patterns for webhook in config.webhooks}
         self._outbox = Outbox(state / OUTBOX_FILE, patterns, self._metrics, on_failure=self._fail)
         self._lifecycle.start("outbox", self._outbox)
         listen, hosts = (config.http.host, config.http.port), config.http.allowed_hosts
@@ -212,6 +214,9 @@ class App:
         self._dispatcher = Dispatcher(self._outbox, receivers, self._metrics, on_failure=self._fail)
         self._dispatcher.start()
         self._lifecycle.add("dispatcher", lambda deadline: self._dispatcher.stop(deadline - _OUTBOX_RESERVE))
+        alertmanagers = [one for one in receivers if one.render is as_alert]
+        keepalive = KeepAlive(alertmanagers, self._alarms.open, self._metrics, self._fail)
+        self._lifecycle.start("keepalive", keepalive)
         orders = [assembly.order(config, stream, self._secrets, self._detector) for stream in config.streams]
         self._supervisor = Supervisor(orders, self._metrics, self._fail)
         self._engine = Engine(self._keeper, self._supervisor, self._seen, self._metrics, self._fail)

@@ -14,6 +14,7 @@ from tocsin.capture.regions import around, tiles
 from tocsin.config.load import Config, Secrets, StreamSettings, messages, place
 from tocsin.deliver.access import Access, basic, tls_context
 from tocsin.deliver.event import OpenAlarm
+from tocsin.deliver.formats import Format, Render, as_alert, as_cloudevent, as_template, as_tocsin
 from tocsin.deliver.settings import WebhookSettings
 from tocsin.deliver.webhook import Webhook
 from tocsin.detect.model import check_classes
@@ -146,7 +147,20 @@ def _webhook(settings: WebhookSettings, secrets: Secrets) -> Webhook:
         headers["authorization"] = f"Bearer {given['token']}"
     tls = tls_context(settings.ca_file, settings.cert_file, settings.key_file)
     access = Access(headers, settings.networks, tls)
-    return Webhook(settings.name, settings.url, secrets.signing_keys[settings.name], access=access)
+    key = secrets.signing_keys.get(settings.name)
+    return Webhook(settings.name, settings.url, key, access=access, render=_render(settings))
+
+
+def _render(settings: WebhookSettings) -> Render:
+    match Format(settings.format):
+        case Format.TOCSIN:
+            return as_tocsin
+        case Format.CLOUDEVENTS:
+            return as_cloudevent
+        case Format.ALERTMANAGER:
+            return as_alert
+        case Format.TEMPLATE:
+            return as_template(settings.template)
 
 
 def watched(

@@ -350,6 +350,38 @@ FAULTS = [
         id="an authority for plain http",
     ),
     pytest.param(
+        "secret: {env: ROOM}",
+        "events: [alarm.raised]",
+        "f:15: webhooks[0].secret: expected this key beside format: tocsin, found none",
+        id="nothing to sign with",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        "format: template",
+        "f:15: webhooks[0].template: expected this key with format: template and only there, found none",
+        id="no template",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        'secret: {env: ROOM}\n    template: "{summary}"',
+        "f:18: webhooks[0].template: expected this key with format: template and only there, found it with tocsin",
+        id="a template for nothing",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        'format: template\n    template: {text: "{sumary}"}',
+        "f:18: webhooks[0].template: expected one of summary, late, id, type, time, stream, rule, severity, class, "
+        "score, zone, alarm_id, reason in braces, found {sumary}",
+        id="no word of a template",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        "format: alertmanager\n    events: [stream.*]",
+        "f:18: webhooks[0].events: expected none with format: alertmanager, which takes raises and ends, "
+        "found some",
+        id="events that no Alertmanager takes",
+    ),
+    pytest.param(
         "https://alarms.example/hook",
         "https://u:hunter2@alarms.example/hook",
         "f:16: webhooks[0].url: expected an address without user and password, found one with them",

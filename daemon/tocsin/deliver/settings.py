@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 from tocsin.deliver.access import header_name_fault, header_value_fault
 from tocsin.deliver.address import Denial, Network, denial, is_denied_for_ever, is_loopback, literal
 from tocsin.deliver.event import EventType
+from tocsin.deliver.formats import template_fault
 from tocsin.fields import LocalPath, Name, Secret, Section, check_port, counted, expected, text_of
 from tocsin.yamlfile import Fault
 
@@ -79,6 +80,15 @@ def _check_headers(headers: dict[str, Secret]) -> dict[str, Secret]:
     return headers
 
 
+def _check_template(template: str | dict[str, str]) -> str | dict[str, str]:
+    for text in [template] if isinstance(template, str) else template.values():
+        if fault := template_fault(text):
+            what, _, found = fault.removeprefix("expected ").partition(", found ")
+            raise expected(what, found)
+    return template
+
+
+Template = Annotated[dict[str, str] | str, AfterValidator(_check_template), text_of("texts, or one text")]
 Headers = Annotated[dict[str, Secret], AfterValidator(_check_headers)]
 NetworkText = Annotated[str, AfterValidator(_check_network), text_of(_NETWORK)]
 Pattern = Annotated[str, AfterValidator(_check_pattern), text_of(_EVENTS)]
@@ -96,12 +106,22 @@ class WebhookSettings(Section):
 
     name: Name = Field(description="the webhook's name in metrics, events and logs")
     url: Url = Field(description="https://..., or http:// to this machine's loopback")
-    secret: Secret = Field(description=f"the shared secret that signs each delivery: {SIGNING_KEY}")
-    format: Literal["tocsin"] = Field(default="tocsin", description="the shape of the body")
+    secret: Secret | None = Field(
+        default=None,
+        description=f"the shared secret that signs each delivery: {SIGNING_KEY}; format tocsin needs it",
+    )
+    format: Literal["tocsin", "cloudevents", "alertmanager", "template"] = Field(
+        default="tocsin", description="the shape of the body"
+    )
+    template: Template = Field(
+        default={},
+        description="format template: the texts of a JSON object, or one plain text; with {summary} and others",
+    )
     events: tuple[Pattern, ...] = Field(
         default=("alarm.*", "stream.*", "detector.*", "delivery.*", "outbox.*"),
         min_length=1,
-        description="types of event to send: a whole type, or all of a kind such as alarm.*",
+        description="types of event to send: a whole type, or all of a kind such as alarm.*; format alertmanager "
+        "sends alarm.raised and alarm.ended",
     )
     headers: Headers = Field(default={}, description="further headers, each a text or given like a password")
     username: str | None = Field(default=None, description="the user for HTTP Basic")
@@ -121,8 +141,15 @@ class WebhookSettings(Section):
 
     weighed: ClassVar[frozenset[str]] = frozenset(
         {"url", "secret", "allow_insecure", "allow_networks", "headers", "username", "password", "token"}
-        | {"ca_file", "cert_file", "key_file"}
+        | {"ca_file", "cert_file", "key_file", "format", "template", "events"}
     )
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The types of event that are queued for it."""
+        if self.format == "alertmanager":
+            return (EventType.ALARM_RAISED, EventType.ALARM_ENDED)
+        return self.events
 
     @property
     def networks(self) -> tuple[Network, ...]:
@@ -136,8 +163,21 @@ class WebhookSettings(Section):
         yield from ((("headers", name), value) for name, value in self.headers.items())
 
     def conflicts(self) -> Iterator[Fault]:
-        if self.secret.kind == "inline" and (fault := signing_key_fault(self.secret.reference)):
+        secret = self.secret
+        if secret is None and self.format == "tocsin":
+            yield Fault(("secret",), "expected this key beside format: tocsin, found none")
+        if secret is not None and secret.kind == "inline" and (fault := signing_key_fault(secret.reference)):
             yield Fault(("secret",), fault)
+        if self.changed("template") != (self.format == "template"):
+            found = "none" if self.format == "template" else f"it with {self.format}"
+            yield Fault(
+                ("template",), f"expected this key with format: template and only there, found {found}"
+            )
+        if self.format == "alertmanager" and self.changed("events"):
+            yield Fault(
+                ("events",),
+                "expected none with format: alertmanager, which takes raises and ends, found some",
+            )
         for name, value in self.headers.items():
             if value.kind == "inline" and (fault := header_value_fault(value.reference)):
                 yield Fault(("headers", name), fault)

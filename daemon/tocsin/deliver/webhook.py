@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ import standardwebhooks
 from tocsin import __version__
 from tocsin.deliver.access import Access
 from tocsin.deliver.event import Event
+from tocsin.deliver.formats import Committed, Render, Rendered, as_tocsin
 from tocsin.deliver.guard import GuardedTransport
 from tocsin.deliver.resolve import ResolvingLoop
 from tocsin.deliver.schedule import Outcome, judge, retry_after
@@ -56,26 +57,40 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A receiver: where it is, the secret that signs what it gets, and what else opens its door."""
+    """A receiver: where it is, the secret that signs what it gets, what else opens its door, the shape it reads.
+
+    Without a secret nothing is signed.
+    """
 
     name: str
     url: str
-    secret: str = field(repr=False)
+    secret: str | None = field(repr=False)
     deadline: float = DEADLINE
     access: Access = field(default_factory=Access)
+    render: Render = as_tocsin
 
     def __post_init__(self) -> None:
-        if fault := signing_key_fault(self.secret):
+        if self.secret is not None and (fault := signing_key_fault(self.secret)):
             raise SecretError(f"webhooks.{self.name}.secret: {fault}")
 
     async def send(self, client: httpx2.AsyncClient, message: Message) -> Attempt:
         """Make one attempt; it ends within the deadline whatever the receiver does, and raises nothing."""
+        now = datetime.now(UTC)
+        late = max(0.0, now.timestamp() - message.at)
+        rendered = self.render(Committed(message.id, message.body, now, late))
+        return await self.post(client, rendered, self._headers(message, rendered, now, late))
+
+    async def post(
+        self, client: httpx2.AsyncClient, rendered: Rendered, more: Mapping[str, str] | None = None
+    ) -> Attempt:
+        """Post what is no delivery; all else as in `send`, which adds headers of its own."""
+        headers = {**self.access.headers, "content-type": rendered.content_type, **(more or {})}
         began = time.monotonic()
         exchange = _Exchange()
         outcome, why = Outcome.PROTOCOL, Why.NO_HTTP
         try:
             async with asyncio.timeout(self.deadline):
-                await exchange.run(client, self.url, self._headers(message), message.body)
+                await exchange.run(client, self.url, headers, rendered.body)
         except TimeoutError:
             outcome, why = Outcome.TIMEOUT, Why.LATE
         except (httpx2.HTTPError, httpx2.InvalidURL, AddressError, OSError) as error:
@@ -85,19 +100,17 @@ class Webhook:
         seconds = time.monotonic() - began
         return Attempt(outcome, exchange.status, seconds, why, exchange.retry_after, exchange.answer)
 
-    def _headers(self, message: Message) -> dict[str, str]:
-        now = datetime.now(UTC)
-        late = max(0, math.floor(now.timestamp() - message.at))
-        signer = standardwebhooks.Webhook(self.secret)
-        return {
-            **self.access.headers,
-            "content-type": "application/json",
+    def _headers(self, message: Message, rendered: Rendered, now: datetime, late: float) -> dict[str, str]:
+        headers = {
             "webhook-id": message.id,
             "webhook-timestamp": str(math.floor(now.timestamp())),
-            "webhook-signature": signer.sign(message.id, now, message.body.decode()),
             "tocsin-attempt": str(message.attempt),
-            "tocsin-late-seconds": str(late),
+            "tocsin-late-seconds": str(math.floor(late)),
         }
+        if self.secret is not None:
+            signer = standardwebhooks.Webhook(self.secret)
+            headers["webhook-signature"] = signer.sign(message.id, now, rendered.body.decode())
+        return headers
 
 
 @dataclass(slots=True)

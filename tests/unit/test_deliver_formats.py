@@ -1,0 +1,192 @@
+"""The shapes of a body: CloudEvents to the letter, an Alertmanager's alerts, and templates that stay texts."""
+
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.events import ALARM, NOON
+from tocsin.deliver.event import (
+    Data,
+    DeliveryData,
+    DetectorData,
+    Event,
+    EventType,
+    OpenAlarm,
+    OutboxData,
+    StreamData,
+    TrialData,
+)
+from tocsin.deliver.formats import (
+    FIELDS,
+    Committed,
+    as_alert,
+    as_cloudevent,
+    as_open_alerts,
+    as_template,
+    as_tocsin,
+    summary,
+    template_fault,
+)
+from tocsin.errors import Degradation
+
+EVERYTHING = [
+    (EventType.ALARM_RAISED, ALARM),
+    (EventType.ALARM_ENDED, replace(ALARM, zone=None, score=float("nan"))),
+    (EventType.STREAM_DOWN, StreamData("entrance", "stall")),
+    (EventType.DETECTOR_DEGRADED, DetectorData(Degradation.TOO_SLOW, "m", "CPU")),
+    (EventType.DELIVERY_EXHAUSTED, DeliveryData("hook", "msg_0", "alarm.raised", "alarm_1", 9, "timeout")),
+    (EventType.OUTBOX_RESET, OutboxData("damaged", "outbox.corrupt")),
+    (EventType.TOCSIN_TEST, TrialData()),
+]
+
+
+def committed(kind: EventType, data: Data, late: float = 0.0, at: datetime = NOON) -> Committed:
+    return Committed("msg_1", Event("msg_1", kind, at, data).render(7), at + timedelta(seconds=late), late)
+
+
+def test_tocsin_is_what_was_committed() -> None:
+    """The format of our own is the very bytes of the outbox, however late."""
+    event = committed(EventType.ALARM_RAISED, ALARM, late=5000)
+    assert as_tocsin(event).body is event.body
+
+
+@pytest.mark.parametrize(("kind", "data"), EVERYTHING, ids=lambda value: str(value)[:20])
+def test_a_cloudevent_keeps_the_specification(kind: EventType, data: Data) -> None:
+    """Structured JSON of CloudEvents 1.0.2: what is required, of the right type and name, and nothing else.
+
+    Section 3.1: names of lower-case letters and digits; id, source, specversion, type are non-empty; source is a
+    URI-reference, time RFC 3339, datacontenttype RFC 2046. JSON format, section 3: the media type, data as JSON.
+    """
+    rendered = as_cloudevent(committed(kind, data, late=5000))
+    told = json.loads(rendered.body)
+    assert rendered.content_type == "application/cloudevents+json; charset=utf-8"
+    attributes = {name: value for name, value in told.items() if name != "data"}
+    assert all(re.fullmatch(r"[a-z0-9]{1,20}", name) for name in attributes)
+    assert all(isinstance(value, str) and value for value in attributes.values())
+    assert {"id", "source", "specversion", "type"} <= attributes.keys()
+    assert attributes.keys() <= {"id", "source", "specversion", "type", "subject", "time", "datacontenttype"}
+    assert (told["specversion"], told["id"], told["datacontenttype"]) == ("1.0", "msg_1", "application/json")
+    assert re.fullmatch(r"/tocsin(/streams/[a-z0-9_-]+)?", told["source"])
+    assert told["type"].startswith("tocsin.")
+    assert told["type"].endswith(str(kind))
+    assert datetime.fromisoformat(told["time"]) == NOON
+    assert told["data"] == json.loads(committed(kind, data).body)["data"]
+    assert as_cloudevent(committed(kind, data)).body == rendered.body, "the same at each attempt"
+
+
+def alert(event: Committed) -> dict[str, Any]:
+    (only,) = json.loads(as_alert(event).body)
+    return dict(only)
+
+
+def test_an_alarm_is_one_alert_from_its_raise_to_its_end() -> None:
+    """Labels and start stay the same while class, score, zone and clock change; the end is that of the alarm."""
+    later = NOON + timedelta(hours=3)
+    seen_last = replace(ALARM, class_name="dog", score=0.5, zone=None)
+    raised, ended = (
+        alert(committed(EventType.ALARM_RAISED, ALARM)),
+        alert(committed(EventType.ALARM_ENDED, seen_last, late=10_800, at=later)),
+    )
+    (open_,) = json.loads(as_open_alerts([OpenAlarm(seen_last, NOON, NOON)], later).body)
+    assert raised["labels"] == ended["labels"] == open_["labels"]
+    assert raised["labels"] == {
+        "alertname": "intruder",
+        "alarm_id": "alarm_1",
+        "stream": "entrance",
+        "rule": "intruder",
+        "severity": "critical",
+    }
+    assert raised["startsAt"] == ended["startsAt"] == open_["startsAt"] == "2026-11-21T12:00:00.418Z"
+    assert (raised["endsAt"], ended["endsAt"]) == ("2026-11-21T12:05:00.418Z", "2026-11-21T15:00:00.418Z")
+    assert open_["annotations"]["summary"] == "alarm raised: dog 0.50 at entrance (intruder, critical)"
+    assert (
+        raised["annotations"]["summary"]
+        == "alarm raised: person 0.81 at entrance/doorway (intruder, critical)"
+    )
+    assert "late" not in raised["annotations"]
+    assert ended["annotations"]["late"] == "sent 3 h after it happened"
+
+
+def test_a_late_raise_is_active_all_the_same() -> None:
+    """An alarm of yesterday fires when it is sent: its end, which waits behind it, resolves it."""
+    fired = alert(committed(EventType.ALARM_RAISED, ALARM, late=86400))
+    assert (fired["startsAt"], fired["endsAt"]) == ("2026-11-21T12:00:00.418Z", "2026-11-22T12:05:00.418Z")
+
+
+def test_a_clock_that_went_back_does_not_lose_the_end() -> None:
+    """An end that seems to lie before the first sighting still resolves: an Alertmanager refuses such an order."""
+    ended = alert(committed(EventType.ALARM_ENDED, ALARM, at=NOON - timedelta(hours=1)))
+    assert ended["startsAt"] == ended["endsAt"] == "2026-11-21T11:00:00.418Z"
+
+
+@pytest.mark.parametrize(("kind", "data"), EVERYTHING, ids=lambda value: str(value)[:20])
+def test_every_event_has_a_line_for_people(kind: EventType, data: Data) -> None:
+    """Whatever the event, templates and alerts can be made of it, and all values are texts."""
+    event = committed(kind, data, late=90)
+    told = json.loads(event.body)
+    assert summary(told).removeprefix("TEST: ").startswith(str(kind).replace(".", " "))
+    full = as_template({name: "{" + name + "}" for name in FIELDS})
+    assert all(isinstance(value, str) for value in json.loads(full(event).body).values())
+    assert all(isinstance(text, str) for text in alert(event)["annotations"].values())
+
+
+def test_a_template_fills_in_words() -> None:
+    """Texts of an object and a plain text get the event's words, and say how late they are once they are."""
+    event = committed(EventType.ALARM_RAISED, ALARM, late=750)
+    as_object = as_template({"text": "{late}{summary}", "note": "{{{zone}}}"})(event)
+    assert as_object.content_type == "application/json"
+    assert json.loads(as_object.body) == {
+        "text": "LATE by 12 min: alarm raised: person 0.81 at entrance/doorway (intruder, critical)",
+        "note": "{doorway}",
+    }
+    as_text = as_template("{class} at {stream}, {time}{reason}")(event)
+    assert as_text.content_type == "text/plain; charset=utf-8"
+    assert as_text.body == b"person at entrance, 2026-11-21T12:00:00.418Z"
+    in_time = as_template("{late}{stream}")(committed(EventType.ALARM_RAISED, ALARM, late=59))
+    assert in_time.body == b"entrance"
+
+
+@given(st.text(max_size=400))
+def test_no_value_breaks_out_of_a_template(name: str) -> None:
+    """A class with quotes, braces, line breaks or escapes in its name stays a short text in its place."""
+    event = committed(EventType.ALARM_RAISED, replace(ALARM, class_name=name))
+    told = json.loads(as_template({"a": "<{class}>", "b": "{{class}}"})(event).body)
+    assert told.keys() == {"a", "b"}
+    assert told["b"] == "{class}"
+    assert told["a"][1:-1].isprintable()
+    assert len(told["a"]) <= 258
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("{late}{summary} {{x}}", None),
+        ("", None),
+        ("{secret}", "found {secret}"),
+        ("{}", "found {}"),
+        ("{0}", "found {0}"),
+        ("{class.__mro__}", "found {class.__mro__}"),
+        ("{class[0]}", "found {class[0]}"),
+        ("{class!r}", "found {class}"),
+        ("{score:9999}", "found {score}"),
+        ("{", "found one alone"),
+        ("a}", "found one alone"),
+    ],
+)
+def test_a_template_knows_its_words_alone(text: str, fault: str | None) -> None:
+    """A word that is none, a look inside one, a width or a conversion is refused with what it may be."""
+    found = template_fault(text)
+    assert (found is None) if fault is None else (found is not None and found.endswith(fault))
+
+
+def test_all_are_in_ascii() -> None:
+    """JSON is sent in ASCII, so that no receiver can misread it."""
+    event = committed(EventType.ALARM_RAISED, replace(ALARM, class_name="b\u00e4r"), at=NOON.astimezone(UTC))
+    for render in (as_tocsin, as_cloudevent, as_alert, as_template({"text": "{class}"})):
+        assert render(event).body.isascii()
