@@ -4,6 +4,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-for name in ("light", "capture", "memory", "isolation", "engine", "cpu", "views", "scene", "demo"):
+for name in (
+    "light",
+    "capture",
+    "memory",
+    "isolation",
+    "engine",
+    "cpu",
+    "views",
+    "scene",
+    "delivery",
+    "demo",
+):
     print(f"== {name}", flush=True)
     subprocess.run([sys.executable, str(Path(__file__).with_name(f"{name}.py"))], check=True)

@@ -135,6 +135,26 @@ def test_the_next_address_of_a_name_is_tried(receiver: Receiver, names: Names) -
     assert got.seconds < 2 * SCALE
 
 
+def test_an_address_of_ipv6_is_connected_to() -> None:
+    """Brackets around an address lead there, and Host has them still."""
+    got: list[bytes] = []
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            while not b"".join(got).endswith(b"}"):
+                got.append(connection.recv(65536) or b"}")
+            connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = listener.getsockname()[1]
+        assert attempt(f"http://[::1]:{port}/").outcome is Outcome.DELIVERED
+        thread.join(LONG)
+    assert f"host: [::1]:{port}\r\n" in b"".join(got).decode().lower()
+
+
 @pytest.mark.fault(40)
 def test_a_redirect_to_a_metadata_service_is_not_followed(receiver: Receiver) -> None:
     """302 to 169.254.169.254 is a failure by its own word."""
@@ -197,20 +217,34 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("authority")
     kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     openssl(folder, "req", "-x509", *kind, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=private")
-    for name, subject in (("server", "DNS:r.example,IP:127.0.0.1"), ("client", "DNS:client")):
+    days = {"server": "2", "client": "2", "expired": "-1"}
+    names = {"server": "DNS:r.example,IP:127.0.0.1", "client": "DNS:client", "expired": "IP:127.0.0.1"}
+    for name, subject in names.items():
         openssl(folder, "req", *kind, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
         (folder / "ext").write_text(f"subjectAltName={subject}\n")
-        signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "ext", "-days", "2")
+        signed = (
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-extfile",
+            "ext",
+            "-days",
+            days[name],
+        )
         openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", *signed)
         (folder / f"{name}.key").chmod(0o600)
     return folder
 
 
 @contextmanager
-def tls_server(authority: Path, *, ask: bool = False) -> Iterator[tuple[int, list[str]]]:
+def tls_server(
+    authority: Path, *, ask: bool = False, certificate: str = "server"
+) -> Iterator[tuple[int, list[str]]]:
     """A server on loopback that says 204 over TLS, and whose list holds each client's name, "-" for none."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority / "server.pem", authority / "server.key")
+    context.load_cert_chain(authority / f"{certificate}.pem", authority / f"{certificate}.key")
     context.load_verify_locations(authority / "ca.pem")
     context.verify_mode = ssl.CERT_REQUIRED if ask else ssl.CERT_NONE
     seen: list[str] = []
@@ -251,6 +285,16 @@ def test_a_private_authority_is_trusted_where_it_is_named(authority: Path) -> No
         trusted = Access(tls=tls_context(str(authority / "ca.pem"), None, None))
         assert attempt(f"https://127.0.0.1:{port}/", trusted).outcome is Outcome.DELIVERED
         assert seen == ["-"]
+
+
+@pytest.mark.fault(44)
+def test_a_certificate_that_is_over_is_refused(authority: Path) -> None:
+    """An expired certificate of a trusted authority gets nothing, and the sentence says why."""
+    trusted = Access(tls=tls_context(str(authority / "ca.pem"), None, None))
+    with tls_server(authority, certificate="expired") as (port, seen):
+        refused = attempt(f"https://127.0.0.1:{port}/", trusted)
+    assert (refused.outcome, refused.why) == (Outcome.TLS, Why.EXPIRED)
+    assert seen == []
 
 
 def test_the_certificate_must_be_the_name_s(authority: Path, names: Names) -> None:
