@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from support.events import Notes
 from support.receiver import SECRET
-from tocsin.deliver.courier import Courier, Route
+from tocsin.deliver.courier import CONCURRENCY, Courier, Route
 from tocsin.deliver.event import Event, EventType
 from tocsin.deliver.schedule import Outcome, Schedule
 from tocsin.deliver.store import Delivery
@@ -183,3 +183,29 @@ def test_the_log_knows_of_an_earlier_run():
         ("webhook did not take a delivery before the restart", Outcome.TIMEOUT),
         ("webhook answers again", None),
     ]
+
+
+@dataclass
+class SlowQueue(Queue):
+    """An outbox that takes its time to note an acceptance."""
+
+    noted: "list[Future[None]]" = field(default_factory=list)
+
+    def delivered(self, number: int, attempts: int) -> "Future[None]":
+        future: Future[None] = Future()
+        self.noted.append(future)
+        asyncio.get_running_loop().call_later(0.02, future.set_result, None)
+        return future
+
+    def open(self) -> int:
+        """How many acceptances are not on the disk."""
+        return sum(not future.done() for future in self.noted)
+
+
+def test_what_a_crash_would_repeat_is_no_more_than_is_under_way():
+    """However fast the receiver and slow the disk, a request goes out only while few acceptances are not noted."""
+    queue = SlowQueue(tuple(delivery(number) for number in range(1, 21)))
+    open_at: list[int] = []
+    serve(queue, Schedule(), lambda *_: (open_at.append(queue.open()), 204)[1], requests=20)
+    assert len(queue.noted) == 20
+    assert 0 < max(open_at) < CONCURRENCY

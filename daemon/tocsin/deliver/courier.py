@@ -184,21 +184,28 @@ class Courier:
             waiting.attempts += 1
             self._route.observe.attempted(self._webhook.name, attempt.outcome)
             if attempt.outcome is Outcome.DELIVERED:
-                self._accept(waiting, began)
+                noted = self._accept(waiting, began)
+                # A crash makes again what was accepted and not noted: no more than are under way at a time. A disk
+                # that refuses delays the next one by no more than this.
+                with suppress(OutboxError, TimeoutError):
+                    async with asyncio.timeout(PAUSE):
+                        await asyncio.wrap_future(noted)
             else:
                 self._fail(waiting, attempt, began, was_closed)
         finally:
             self._running -= 1
             self._news.set()
 
-    def _accept(self, waiting: Waiting, began: int) -> None:
+    def _accept(self, waiting: Waiting, began: int) -> "Future[None]":
+        """Conclude that a delivery was accepted; done when that is on the disk."""
         self._lanes.settle(waiting)
         self._lanes.release(began, time.monotonic(), rest=self._route.schedule.steps[-1])
         self._circuit.succeed()
         self._say_recovery(Outcome.REFUSED if waiting.outcome is Outcome.REFUSED else None)
-        self._route.outbox.delivered(waiting.delivery.number, waiting.attempts)
+        noted = self._route.outbox.delivered(waiting.delivery.number, waiting.attempts)
         self._route.observe.settled(self._webhook.name, Settlement.DELIVERED)
         self._route.observe.delivered_after(self._webhook.name, max(0.0, time.time() - waiting.delivery.at))
+        return noted
 
     def _fail(self, waiting: Waiting, attempt: Attempt, began: int, was_closed: bool) -> None:
         """Plan the next attempt at this delivery and, where the fault is not its own, at any.
