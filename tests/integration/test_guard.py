@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_network
@@ -19,6 +20,7 @@ from support.receiver import SECRET, Answer, Receiver
 from support.wait import SCALE
 from tocsin import assembly
 from tocsin.config.load import loads, webhook_secrets
+from tocsin.deliver import guard
 from tocsin.deliver.access import Access, tls_context
 from tocsin.deliver.event import Event, EventType, TrialData
 from tocsin.deliver.resolve import ResolvingLoop
@@ -83,8 +85,11 @@ def test_another_spelling_leads_nowhere(receiver: Receiver, host: str, why: Why)
     assert receiver.requests == []
 
 
-def test_each_attempt_is_judged_anew(receiver: Receiver, names: Names) -> None:
+def test_each_attempt_is_judged_anew(
+    receiver: Receiver, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A name that comes to lead to a metadata service gets nothing more, over no kept connection either."""
+    monkeypatch.setattr(guard, "REMEMBER", 0.0)
     webhook = Webhook(
         "hook",
         f"http://r.example:{receiver.port}/hook",
@@ -105,6 +110,30 @@ def test_each_attempt_is_judged_anew(receiver: Receiver, names: Names) -> None:
     assert outcomes == [Why.ANSWERED, Why.FORBIDDEN, Why.OUTSIDE, Why.ANSWERED]
     assert names.asked == ["r.example"] * 4
     assert len(receiver.requests) == 2
+
+
+def test_a_long_queue_asks_the_name_service_once_a_second(receiver: Receiver, names: Names) -> None:
+    """Fifty deliveries one after another cost as many questions as seconds, and a first one."""
+    names.addresses["r.example"] = ["127.0.0.1"]
+    webhook = Webhook(
+        "hook",
+        f"http://r.example:{receiver.port}/hook",
+        SECRET,
+        LONG,
+        Access(networks=(ip_network("127.0.0.0/8"),)),
+    )
+
+    async def send() -> float:
+        began = time.monotonic()
+        async with open_client(webhook) as client:
+            for _ in range(50):
+                await webhook.send(client, Message("msg_1", EVENT.render(1), 0.0))
+        return time.monotonic() - began
+
+    with asyncio.Runner(loop_factory=ResolvingLoop) as runner:
+        seconds = runner.run(send())
+    assert len(receiver.requests) == 50
+    assert len(names.asked) <= 1 + seconds
 
 
 def test_the_judged_address_is_the_one_connected_to(receiver: Receiver, names: Names) -> None:

@@ -1,7 +1,8 @@
-"""The way to a webhook: its name is resolved anew for each attempt, and only a judged address is connected to."""
+"""The way to a webhook: where its name leads is judged at each attempt, and no other address connected to."""
 
 import asyncio
 import socket
+import time
 from collections.abc import Sequence
 from ipaddress import ip_address
 
@@ -12,6 +13,7 @@ from tocsin.errors import AddressError
 
 NEXT_ADDRESS = 2.0  # seconds after which the next address of a name is tried
 MOST_ADDRESSES = 4  # of one name that are tried in one attempt
+REMEMBER = 1.0  # seconds for which an answer of the name service holds, so that a long queue asks no oftener
 
 
 class GuardedTransport(httpx2.AsyncBaseTransport):
@@ -27,6 +29,8 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         self._allowed = tuple(allowed)
         # The address that took the last connection: where the first one of a name is dead, it costs its time once.
         self._last: Address | None = None
+        self._answer: tuple[Address, ...] = ()  # of the name service, and when it came on the monotonic clock
+        self._answered = 0.0
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         addresses = await self._addresses(request.url)
@@ -42,10 +46,10 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
 
     async def _addresses(self, url: httpx2.URL) -> list[Address]:
         """Return what the host may be connected at, the last good one first."""
-        found = [literal(url.host)] if literal(url.host) else await _resolve(url.raw_host)
+        written = literal(url.host)
         denials: list[Denial] = []
         good: list[Address] = []
-        for address in dict.fromkeys(each for each in found if each is not None):
+        for address in dict.fromkeys(await self._resolved(url.raw_host) if written is None else (written,)):
             denied = denial(address, url.host, self._allowed)
             if denied:
                 denials.append(denied)
@@ -54,6 +58,13 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         if not good:
             raise AddressError(denials[0])
         return sorted(good[:MOST_ADDRESSES], key=lambda address: address != self._last)
+
+    async def _resolved(self, host: bytes) -> tuple[Address, ...]:
+        """Return where the name leads, as it was answered a moment ago or is now; raises OSError."""
+        if not self._answer or time.monotonic() - self._answered >= REMEMBER:
+            self._answer = await _resolve(host)
+            self._answered = time.monotonic()
+        return self._answer
 
     async def _send(
         self, request: httpx2.Request, address: Address, connect: float | None
@@ -71,8 +82,8 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         return response
 
 
-async def _resolve(host: bytes) -> list[Address]:
+async def _resolve(host: bytes) -> tuple[Address, ...]:
     """Return the addresses of a name, in the order of preference; raises OSError."""
     # As bytes: a text would go through the codec for international names, which has errors of its own.
     found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return [ip_address(where[0]) for *_, where in found]
+    return tuple(ip_address(where[0]) for *_, where in found)
