@@ -140,7 +140,9 @@ def webhooks(config: Config, secrets: Secrets, only: str | None = None) -> list[
 
 def _webhook(settings: WebhookSettings, secrets: Secrets) -> Webhook:
     given = secrets.credentials.get(settings.name, {})
-    headers = {name: given[f"headers.{name}"] for name in settings.headers}
+    headers = {
+        name: given.get(f"headers.{name}", value.reference) for name, value in settings.headers.items()
+    }
     if settings.username is not None:
         headers["authorization"] = basic(settings.username, given["password"])
     if settings.token is not None:

@@ -19,7 +19,7 @@ from support.events import NOON
 from support.receiver import SECRET, Answer, Receiver
 from support.wait import SCALE
 from tocsin import assembly
-from tocsin.config.load import loads, webhook_secrets
+from tocsin.config.load import loads, warnings, webhook_secrets
 from tocsin.deliver import guard
 from tocsin.deliver.access import Access, tls_context
 from tocsin.deliver.event import Event, EventType, TrialData
@@ -222,6 +222,22 @@ def test_headers_and_basic_come_from_secrets(
     assert (headers["x-site"], headers["x-key"]) == ("north", "hunter2")
     assert "hunter2" not in repr(webhook)
     assert "dG9jc2lu" not in repr(webhook)
+
+
+def test_a_plain_header_is_no_secret() -> None:
+    """What logs must mask are references, and texts whose name says so; `north` is neither, and no warning."""
+    text = f"headers: {{X-Site: north, X-Token: abcd, X-Other: {{env: OTHER}}}}\n    secret: {SECRET}"
+    source = (
+        "streams: [{name: a, source: /dev/video0}]\nwebhooks:\n  - name: w\n    url: https://h.example/\n    "
+    )
+    config = loads((source + text).encode(), name="f", folder=Path("/"))
+    assert [path for path, _ in config.webhooks[0].secrets()] == [
+        ("secret",),
+        ("headers", "X-Token"),
+        ("headers", "X-Other"),
+    ]
+    assert [note for note in warnings(config) if "X-Site" in note] == []
+    assert len([note for note in warnings(config) if "X-Token" in note]) == 1
 
 
 def test_a_token_comes_as_bearer(receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

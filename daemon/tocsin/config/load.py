@@ -206,17 +206,11 @@ def notes(config: Config) -> list[Fault]:
     found = list(config.origin.notes) if config.origin else []
     noted = {fault.path[:-1] for fault in found}
     for path, secret in secrets_in(config):
-        if secret.kind == "inline" and path[:-1] not in noted and _is_secret(path):
+        if secret.kind == "inline" and path[:-1] not in noted:
             found.append(Fault(path, _INLINE))
         elif unverifiable(secret):
             found.append(Fault(path, f"credential {secret.reference} cannot be checked outside the service"))
     return [*found, *_idle(config)]
-
-
-def _is_secret(path: KeyPath) -> bool:
-    """Whether what stands there is to be kept secret: of headers only those that say so by their name."""
-    name = str(path[-1]).lower()
-    return path[2] != "headers" or any(word in name for word in ("auth", "key", "secret", "token"))
 
 
 def _idle(config: Config) -> Iterator[Fault]:
