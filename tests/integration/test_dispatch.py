@@ -75,6 +75,7 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
+@pytest.mark.fault(45)
 def test_a_failed_delivery_is_made_again_unchanged(tmp_path: Path, receiver: Receiver):
     """After two failures the third attempt is accepted; identity and bytes are the same, the headers count."""
     receiver.answer([500, Answer(None)])
@@ -104,6 +105,7 @@ def test_the_headers_are_those_of_the_contract(tmp_path: Path, receiver: Receive
     assert int(message.headers["webhook-timestamp"]) == pytest.approx(message.wall, abs=2)
 
 
+@pytest.mark.fault(35)
 def test_a_receiver_that_comes_back_gets_everything_in_order(tmp_path: Path, receiver: Receiver):
     """What was raised while the receiver was down arrives once it is up, each alarm's raise before its end."""
     receiver.down()
@@ -232,6 +234,7 @@ def test_a_dead_receiver_costs_one_request_a_step(tmp_path: Path, receiver: Rece
     )
 
 
+@pytest.mark.fault(43)
 def test_the_dead_do_not_delay_the_living(tmp_path: Path, receiver: Receiver):
     """One webhook that hangs and one that refuses connections leave the third as fast as ever."""
     with ExitStack() as stack:
@@ -310,9 +313,12 @@ def test_after_the_window_a_delivery_is_dead_and_the_others_hear_of_it(tmp_path:
     assert [line["event"] for line in logs if line["log_level"] == "error"] == ["delivery given up"]
 
 
-def test_retry_after_is_obeyed(tmp_path: Path, receiver: Receiver):
+@pytest.mark.parametrize(
+    "status", [pytest.param(503, marks=pytest.mark.fault(36)), pytest.param(429, marks=pytest.mark.fault(37))]
+)
+def test_retry_after_is_obeyed(tmp_path: Path, receiver: Receiver, status: int):
     """A receiver that asks for a second of patience is not asked again before, and soon after."""
-    receiver.answer([Answer(429, {"Retry-After": "1"})])
+    receiver.answer([Answer(status, {"Retry-After": "1"})])
     with Post(tmp_path, to(receiver)) as post:
         post.commit(alarm_event())
         until(lambda: receiver.accepted, LONG, "the delivery")
@@ -320,6 +326,7 @@ def test_retry_after_is_obeyed(tmp_path: Path, receiver: Receiver):
     assert 1.0 <= second.at - first.at < 1.2 + 0.3 * SCALE
 
 
+@pytest.mark.fault(40)
 def test_a_redirect_is_not_followed(tmp_path: Path, receiver: Receiver):
     """An answer that points elsewhere is a failure, and nothing goes there."""
     with Receiver() as elsewhere:
@@ -330,6 +337,19 @@ def test_a_redirect_is_not_followed(tmp_path: Path, receiver: Receiver):
         assert post.outcomes() == [Outcome.REDIRECT, Outcome.REDIRECT, Outcome.DELIVERED]
         assert elsewhere.requests == []
         assert elsewhere.refused == []
+
+
+@pytest.mark.fault(38)
+@pytest.mark.parametrize("status", [400, 401])
+def test_what_is_refused_for_a_while_is_delivered_in_the_end(tmp_path: Path, receiver: Receiver, status: int):
+    """A clock that is wrong, or a secret that was changed there first, costs time and no alarm."""
+    receiver.answer([status] * 5)
+    with Post(tmp_path, to(receiver)) as post:
+        post.commit(alarm_event(), alarm_event(EventType.ALARM_ENDED))
+        receiver.wait_for("alarm.ended")
+    assert [message.type for message in receiver.accepted] == ["alarm.raised", "alarm.ended"]
+    assert len(post.outcomes()) == 7
+    assert len({message.raw for message in receiver.requests if message.type == "alarm.raised"}) == 1
 
 
 def test_a_refused_signature_is_tried_again(tmp_path: Path):
@@ -453,6 +473,7 @@ def drip(text: bytes) -> Serve:
     return serve
 
 
+@pytest.mark.fault(41)
 def test_dripping_headers_end_at_the_deadline():
     """A receiver that sends its headers byte by byte holds an attempt no longer than the deadline."""
     with raw_server(drip(b"HTTP/1.1 200 OK\r\nX-Slow: ")) as url:
@@ -469,6 +490,7 @@ def test_a_dripping_body_does_not_undo_an_acceptance():
     assert got.seconds < 1 + 0.5 * SCALE
 
 
+@pytest.mark.fault(42)
 def test_a_flood_is_read_to_8_kib():
     """Of an endless body 8 KiB are kept, and the connection is closed on it."""
     sent = 0
@@ -531,6 +553,7 @@ def test_a_name_is_resolved():
         assert attempt(receiver.url.replace("127.0.0.1", "localhost")).outcome is Outcome.DELIVERED
 
 
+@pytest.mark.fault(44)
 def test_a_certificate_of_nobody_is_refused(tmp_path: Path):
     """A receiver whose certificate no authority of the system has signed gets nothing."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"

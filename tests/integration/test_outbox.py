@@ -204,6 +204,7 @@ def test_a_directory_that_is_not_there_is_named(tmp_path: Path, notes: Notes):
         Outbox(tmp_path / "nowhere" / "outbox.db", EVERYTHING, notes).start()
 
 
+@pytest.mark.fault(51)
 def test_a_damaged_database_is_moved_aside(path: Path, notes: Notes):
     """A file that is no database is kept under another name, a new one takes over, and an event says so."""
     with running(path, notes) as outbox:

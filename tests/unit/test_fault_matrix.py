@@ -40,8 +40,8 @@ ROWS = {
     26: "the webcam is unplugged",
 }
 
-BEYOND_CAMERAS = frozenset({65})
-"""Rows of other parts of the matrix that carry the mark, too: secrets in what is written."""
+BEYOND_CAMERAS = frozenset({*range(35, 55), 65})
+"""Rows of other parts of the matrix that carry the mark, too: delivery, and secrets in what is written."""
 
 CANNOT_BE_INJECTED: dict[int, str] = {}
 """Rows that no test can inject, each with the reason."""
