@@ -8,7 +8,7 @@ from typing import Any
 from tocsin.capture.status import StreamState, StreamStatus
 from tocsin.degradations import Standing
 from tocsin.deliver.event import OpenAlarm, stamp
-from tocsin.deliver.store import QueueCount
+from tocsin.deliver.queues import QueueCount
 from tocsin.detect.detector import Detector
 from tocsin.lights import LightStatus
 

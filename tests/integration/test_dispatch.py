@@ -22,8 +22,9 @@ from support.wait import SCALE, until
 from tocsin.deliver.dispatch import Dispatcher
 from tocsin.deliver.event import Event, EventType, TrialData
 from tocsin.deliver.outbox import Outbox
+from tocsin.deliver.queues import read_counts
 from tocsin.deliver.schedule import Outcome, Schedule, Settlement
-from tocsin.deliver.store import Change, Delivery, read_counts
+from tocsin.deliver.store import Change, Delivery
 from tocsin.deliver.webhook import Attempt, Webhook, send_test
 from tocsin.deliver.why import Why
 from tocsin.errors import SecretError

@@ -21,8 +21,9 @@ from support.wait import SCALE, until
 from tocsin.deliver import outbox as outbox_module
 from tocsin.deliver.event import Event, EventType
 from tocsin.deliver.outbox import DropReason, Outbox
+from tocsin.deliver.queues import read_counts
 from tocsin.deliver.schedule import Outcome
-from tocsin.deliver.store import Change, Delivery, Store, open_store, read_counts
+from tocsin.deliver.store import Change, Delivery, Store, open_store
 from tocsin.errors import OutboxError, StartError
 
 EVERYTHING = {"hook": ("alarm.*", "stream.*", "outbox.*", "delivery.*")}

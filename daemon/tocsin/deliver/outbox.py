@@ -17,9 +17,11 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from tocsin.deliver.database import name_of
 from tocsin.deliver.event import Event, EventType, OpenAlarm, OutboxData, new_id
+from tocsin.deliver.queues import QueueCount
 from tocsin.deliver.schedule import Outcome, Settlement
-from tocsin.deliver.store import Change, Delivery, QueueCount, Store, name_of, open_store
+from tocsin.deliver.store import Change, Delivery, Store, open_store
 from tocsin.errors import OutboxError, StartError
 from tocsin.thread import guarded
 

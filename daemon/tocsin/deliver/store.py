@@ -1,7 +1,6 @@
 """The tables of the outbox, in SQLite. A store belongs to the one thread that opened it."""
 
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -10,57 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tocsin.deliver.database import name_of, open_database
 from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm
+from tocsin.deliver.queues import QueueCount, count_queues
 from tocsin.deliver.schedule import Outcome
 from tocsin.errors import OutboxError
 
-VERSION = 1
 KEEP_DELIVERED = 7 * 24 * 3600.0  # seconds for which `outbox list` can show what was delivered
 MAX_SETTLED = 10_000  # delivered, and likewise dead, rows that are kept at most
 SWEEP = 500  # rows that one sweep removes at most, so that no commit waits long behind it
-
-_SCHEMA = """
-CREATE TABLE events (
-    id TEXT PRIMARY KEY,
-    type TEXT NOT NULL,
-    at REAL NOT NULL,           -- wall time, as all that is not called otherwise
-    alarm_id TEXT,
-    body BLOB NOT NULL
-);
-CREATE TABLE deliveries (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    event TEXT NOT NULL REFERENCES events(id),
-    webhook TEXT NOT NULL,
-    lane TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'delivered', 'dead')),
-    queued_at REAL NOT NULL,
-    born REAL NOT NULL,         -- on the clock of `life`
-    attempts INTEGER NOT NULL DEFAULT 0,
-    next_attempt REAL NOT NULL DEFAULT 0,
-    wait REAL NOT NULL DEFAULT 0,
-    outcome TEXT,
-    settled_at REAL
-);
-CREATE INDEX queued ON deliveries (webhook, number) WHERE state = 'queued';
-CREATE INDEX settled ON deliveries (state, settled_at) WHERE state != 'queued';
-CREATE INDEX of_event ON deliveries (event);
-CREATE TRIGGER last_delivery AFTER DELETE ON deliveries
-WHEN NOT EXISTS (SELECT 1 FROM deliveries WHERE event = OLD.event)
-BEGIN DELETE FROM events WHERE id = OLD.event; END;
-CREATE TABLE open_alarms (
-    alarm_id TEXT PRIMARY KEY,
-    opened REAL NOT NULL,
-    reported REAL NOT NULL,
-    data TEXT NOT NULL
-);
-CREATE TABLE sequences (stream TEXT PRIMARY KEY, last INTEGER NOT NULL);
--- For how long the daemon has run, over all its lives: the only clock that nobody sets. It tells how long a
--- delivery has been tried, so that a wrong date neither kills deliveries nor keeps them for ever.
-CREATE TABLE life (seconds REAL NOT NULL);
-INSERT INTO life VALUES (0);
-"""
-
-_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +57,6 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueCount:
-    """How many deliveries of a webhook wait and how many are dead; `oldest_age` in seconds, 0 when none waits."""
-
-    webhook: str
-    queued: int
-    dead: int
-    oldest_age: float
-
-
-@dataclass(frozen=True, slots=True)
 class Opened:
     """A store, and where the damaged one went that it replaces."""
 
@@ -120,96 +67,13 @@ class Opened:
 def open_store(
     path: Path, webhooks: Mapping[str, Sequence[str]], limit: int, floor: int, wall: float
 ) -> Opened:
-    """Open the database at `path`, or a new one where there is none.
-
-    A damaged one is moved aside, so that alarms go on. `floor` is the highest number of a delivery that is in
-    use: a new database counts on from there. Raises OutboxError.
-    """
-    moved = None
+    """Open the store at `path`, as `open_database` opens its database. Raises OutboxError."""
+    database, moved = open_database(path, floor, wall)
     try:
-        try:
-            database = _connect(path, floor)
-        except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
-                raise
-            moved = _move_aside(path, wall)
-            database = _connect(path, floor)
         return Opened(Store(database, webhooks, limit), moved)
     except sqlite3.Error as error:
-        raise OutboxError(
-            f"{path}: expected a database that can be opened, found {name_of(error)}"
-        ) from error
-    except OSError as error:
-        raise OutboxError(f"{path}: expected a writable file, found: {error.strerror}") from error
-
-
-def name_of(error: sqlite3.Error) -> str:
-    """Return SQLite's own word for an error, such as SQLITE_FULL."""
-    return getattr(error, "sqlite_errorname", None) or type(error).__name__
-
-
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in _DAMAGE  # the low byte: the rest tells where
-
-
-def _connect(path: Path, floor: int) -> sqlite3.Connection:
-    # Created here and not by SQLite, for the mode: SQLite gives its side files the mode of the database.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    database = sqlite3.connect(path, isolation_level=None, timeout=5)
-    try:
-        # Before anything is read: mapped reads beside a damaged log have been seen to spread the damage.
-        database.execute("PRAGMA mmap_size = 0")
-        version = _version(database, path)
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute(
-            "PRAGMA synchronous = FULL"
-        )  # NORMAL does not flush a commit before the next checkpoint
-        database.execute("PRAGMA wal_autocheckpoint = 64")
-        database.execute("PRAGMA journal_size_limit = 1048576")
-        _examine(database)
-        if version == 0:
-            _create(database, floor)
-    except BaseException:
         database.close()
-        raise
-    return database
-
-
-def _examine(database: sqlite3.Connection) -> None:
-    """Raise SQLite's own error for damage if the pages do not fit together."""
-    (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        damage = sqlite3.DatabaseError(verdict)
-        damage.sqlite_errorcode, damage.sqlite_errorname = sqlite3.SQLITE_CORRUPT, "SQLITE_CORRUPT"
-        raise damage
-
-
-def _move_aside(path: Path, wall: float) -> Path:
-    """Rename the database and its side files; return the database's new name."""
-    suffix = datetime.fromtimestamp(wall, UTC).strftime(".corrupt-%Y%m%dT%H%M%S%fZ")
-    for side in ("-wal", "-shm"):
-        file = path.with_name(path.name + side)
-        if file.exists():
-            file.rename(path.with_name(path.name + suffix + side))
-    return path.rename(path.with_name(path.name + suffix))
-
-
-def _version(database: sqlite3.Connection, path: Path) -> int:
-    """Return the version of the tables, 0 when there are none. Raises OutboxError if it is a later one."""
-    version: int = database.execute("PRAGMA user_version").fetchone()[0]
-    if version > VERSION:
-        raise OutboxError(
-            f"{path}: expected a database of version {VERSION} or older, found version {version} of a newer tocsin"
-        )
-    return version
-
-
-def _create(database: sqlite3.Connection, floor: int) -> None:
-    database.executescript(
-        f"BEGIN IMMEDIATE; {_SCHEMA} INSERT INTO sqlite_sequence VALUES ('deliveries', {floor:d});"  # noqa: S608 - a script takes no parameters, and this one is a number
-        f" PRAGMA user_version = {VERSION}; COMMIT;"
-    )
+        raise OutboxError(f"{path}: expected a store that can be read, found {name_of(error)}") from error
 
 
 class Store:
@@ -314,12 +178,12 @@ class Store:
 
     def counts(self, wall: float) -> tuple[QueueCount, ...]:
         """Return the state of each webhook's queue, those without a delivery included."""
-        found = {count.webhook: count for count in _count(self._database, wall)}
+        found = {count.webhook: count for count in count_queues(self._database, wall)}
         return tuple(found.get(webhook, QueueCount(webhook, 0, 0, 0.0)) for webhook in self._webhooks)
 
     def strays(self, wall: float) -> tuple[QueueCount, ...]:
         """Return the queues of webhooks that are not configured any more."""
-        counts = _count(self._database, wall)
+        counts = count_queues(self._database, wall)
         return tuple(count for count in counts if count.queued and count.webhook not in self._webhooks)
 
     def _highest(self) -> int:
@@ -371,30 +235,6 @@ class Store:
                     (webhook, excess),
                 ).rowcount
         return dropped
-
-
-def read_counts(path: Path, wall: float) -> tuple[QueueCount, ...]:
-    """Return the queues of a database that a daemon may have open; nothing is written. Raises OutboxError."""
-    try:
-        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)
-        try:
-            return tuple(_count(database, wall))
-        finally:
-            database.close()
-    except sqlite3.Error as error:
-        raise OutboxError(f"{path}: expected an outbox that can be read, found {name_of(error)}") from error
-
-
-def _count(database: sqlite3.Connection, wall: float) -> list[QueueCount]:
-    rows = database.execute(
-        "SELECT webhook, total(state = 'queued'), total(state = 'dead'),"
-        " min(CASE state WHEN 'queued' THEN queued_at END)"
-        " FROM deliveries WHERE state != 'delivered' GROUP BY webhook ORDER BY webhook"
-    )
-    return [
-        QueueCount(webhook, int(queued), int(dead), 0.0 if oldest is None else max(0.0, wall - oldest))
-        for webhook, queued, dead, oldest in rows
-    ]
 
 
 def _delivery(row: tuple[Any, ...]) -> Delivery:

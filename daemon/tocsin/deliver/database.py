@@ -1,0 +1,144 @@
+"""The database of the outbox as a file: opened, examined, created, moved aside when it is damaged."""
+
+import os
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tocsin.errors import OutboxError
+
+VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE events (
+    id TEXT PRIMARY KEY,
+    type TEXT NOT NULL,
+    at REAL NOT NULL,           -- wall time, as all that is not called otherwise
+    alarm_id TEXT,
+    body BLOB NOT NULL
+);
+CREATE TABLE deliveries (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    event TEXT NOT NULL REFERENCES events(id),
+    webhook TEXT NOT NULL,
+    lane TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'delivered', 'dead')),
+    queued_at REAL NOT NULL,
+    born REAL NOT NULL,         -- on the clock of `life`
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_attempt REAL NOT NULL DEFAULT 0,
+    wait REAL NOT NULL DEFAULT 0,
+    outcome TEXT,
+    settled_at REAL
+);
+CREATE INDEX queued ON deliveries (webhook, number) WHERE state = 'queued';
+CREATE INDEX settled ON deliveries (state, settled_at) WHERE state != 'queued';
+CREATE INDEX of_event ON deliveries (event);
+CREATE TRIGGER last_delivery AFTER DELETE ON deliveries
+WHEN NOT EXISTS (SELECT 1 FROM deliveries WHERE event = OLD.event)
+BEGIN DELETE FROM events WHERE id = OLD.event; END;
+CREATE TABLE open_alarms (
+    alarm_id TEXT PRIMARY KEY,
+    opened REAL NOT NULL,
+    reported REAL NOT NULL,
+    data TEXT NOT NULL
+);
+CREATE TABLE sequences (stream TEXT PRIMARY KEY, last INTEGER NOT NULL);
+-- For how long the daemon has run, over all its lives: the only clock that nobody sets. It tells how long a
+-- delivery has been tried, so that a wrong date neither kills deliveries nor keeps them for ever.
+CREATE TABLE life (seconds REAL NOT NULL);
+INSERT INTO life VALUES (0);
+"""
+
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+def open_database(path: Path, floor: int, wall: float) -> tuple[sqlite3.Connection, Path | None]:
+    """Open the database at `path`, or a new one where there is none; say where a damaged one went, if one did.
+
+    `floor` is the highest number of a delivery that is in use: a new database counts on from there. Raises
+    OutboxError.
+    """
+    try:
+        try:
+            return _connect(path, floor), None
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            moved = _move_aside(path, wall)
+            return _connect(path, floor), moved
+    except sqlite3.Error as error:
+        raise OutboxError(
+            f"{path}: expected a database that can be opened, found {name_of(error)}"
+        ) from error
+    except OSError as error:
+        raise OutboxError(f"{path}: expected a writable file, found: {error.strerror}") from error
+
+
+def name_of(error: sqlite3.Error) -> str:
+    """Return SQLite's own word for an error, such as SQLITE_FULL."""
+    return getattr(error, "sqlite_errorname", None) or type(error).__name__
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in _DAMAGE  # the low byte: the rest tells where
+
+
+def _connect(path: Path, floor: int) -> sqlite3.Connection:
+    # Created here and not by SQLite, for the mode: SQLite gives its side files the mode of the database.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    database = sqlite3.connect(path, isolation_level=None, timeout=5)
+    try:
+        # Before anything is read: mapped reads beside a damaged log have been seen to spread the damage.
+        database.execute("PRAGMA mmap_size = 0")
+        version = _version(database, path)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute(
+            "PRAGMA synchronous = FULL"
+        )  # NORMAL does not flush a commit before the next checkpoint
+        database.execute("PRAGMA wal_autocheckpoint = 64")
+        database.execute("PRAGMA journal_size_limit = 1048576")
+        _examine(database)
+        if version == 0:
+            _create(database, floor)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _examine(database: sqlite3.Connection) -> None:
+    """Raise SQLite's own error for damage if the pages do not fit together."""
+    (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        damage = sqlite3.DatabaseError(verdict)
+        damage.sqlite_errorcode, damage.sqlite_errorname = sqlite3.SQLITE_CORRUPT, "SQLITE_CORRUPT"
+        raise damage
+
+
+def _move_aside(path: Path, wall: float) -> Path:
+    """Rename the database and its side files; return the database's new name."""
+    suffix = datetime.fromtimestamp(wall, UTC).strftime(".corrupt-%Y%m%dT%H%M%S%fZ")
+    for side in ("-wal", "-shm"):
+        file = path.with_name(path.name + side)
+        if file.exists():
+            file.rename(path.with_name(path.name + suffix + side))
+    return path.rename(path.with_name(path.name + suffix))
+
+
+def _version(database: sqlite3.Connection, path: Path) -> int:
+    """Return the version of the tables, 0 when there are none. Raises OutboxError if it is a later one."""
+    version: int = database.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise OutboxError(
+            f"{path}: expected a database of version {VERSION} or older, found version {version} of a newer tocsin"
+        )
+    return version
+
+
+def _create(database: sqlite3.Connection, floor: int) -> None:
+    database.executescript(
+        f"BEGIN IMMEDIATE; {_SCHEMA} INSERT INTO sqlite_sequence VALUES ('deliveries', {floor:d});"  # noqa: S608 - a script takes no parameters, and this one is a number
+        f" PRAGMA user_version = {VERSION}; COMMIT;"
+    )

@@ -1,0 +1,42 @@
+"""How the queues of the outbox stand, for metrics and for whoever looks from outside."""
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from tocsin.deliver.database import name_of
+from tocsin.errors import OutboxError
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCount:
+    """How many deliveries of a webhook wait and how many are dead; `oldest_age` in seconds, 0 when none waits."""
+
+    webhook: str
+    queued: int
+    dead: int
+    oldest_age: float
+
+
+def read_counts(path: Path, wall: float) -> tuple[QueueCount, ...]:
+    """Return the queues of a database that a daemon may have open; nothing is written. Raises OutboxError."""
+    try:
+        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)
+        try:
+            return tuple(count_queues(database, wall))
+        finally:
+            database.close()
+    except sqlite3.Error as error:
+        raise OutboxError(f"{path}: expected an outbox that can be read, found {name_of(error)}") from error
+
+
+def count_queues(database: sqlite3.Connection, wall: float) -> list[QueueCount]:
+    rows = database.execute(
+        "SELECT webhook, total(state = 'queued'), total(state = 'dead'),"
+        " min(CASE state WHEN 'queued' THEN queued_at END)"
+        " FROM deliveries WHERE state != 'delivered' GROUP BY webhook ORDER BY webhook"
+    )
+    return [
+        QueueCount(webhook, int(queued), int(dead), 0.0 if oldest is None else max(0.0, wall - oldest))
+        for webhook, queued, dead, oldest in rows
+    ]
