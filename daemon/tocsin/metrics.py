@@ -28,7 +28,7 @@ from prometheus_client import (
 from tocsin import __version__
 from tocsin.capture.decoder import Decoder
 from tocsin.capture.wire import DropReason
-from tocsin.deliver.outbox import DropReason as OutboxLoss
+from tocsin.deliver.clerk import DropReason as OutboxLoss
 from tocsin.deliver.schedule import Outcome, Settlement
 from tocsin.errors import InferenceFault, SourceFault
 from tocsin.frame import Correction, Light

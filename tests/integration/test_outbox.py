@@ -18,9 +18,11 @@ from structlog.testing import capture_logs
 
 from support.events import ALARM, Notes, alarm_event, open_alarm, stream_event
 from support.wait import SCALE, until
+from tocsin.deliver import clerk as clerk_module
 from tocsin.deliver import outbox as outbox_module
+from tocsin.deliver.clerk import DropReason
 from tocsin.deliver.event import Event, EventType
-from tocsin.deliver.outbox import DropReason, Outbox
+from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.queues import read_counts
 from tocsin.deliver.schedule import Outcome
 from tocsin.deliver.store import Change, Delivery, Store, open_store
@@ -295,7 +297,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
         raise error
 
     monkeypatch.setattr(Store, "apply", refuse)
-    monkeypatch.setattr(outbox_module, "RETRY", 0.05)
+    monkeypatch.setattr(clerk_module, "RETRY", 0.05)
     return disk
 
 
@@ -469,7 +471,7 @@ def test_queues_are_reported_and_can_be_read_from_outside(
     path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch
 ):
     """The observer hears of the depth of each queue; another process may look at the open database."""
-    monkeypatch.setattr(outbox_module, "COUNT_EVERY", 0.05)
+    monkeypatch.setattr(clerk_module, "COUNT_EVERY", 0.05)
     with running(path, notes, {"hook": ("alarm.*",), "quiet": ("stream.*",)}) as outbox:
         commit(outbox, alarm_event(), alarm_event())
         until(lambda: notes.depths == {"hook": 2, "quiet": 0}, 5, "the depths")
@@ -544,13 +546,13 @@ def test_a_failed_flush_opens_a_new_connection(
 ):
     """After an I/O error the connection is never used again; a full disk leaves it open for reading."""
     opened: list[int] = []
-    connect: Callable[..., object] = outbox_module.open_store
+    connect: Callable[..., object] = clerk_module.open_store
 
     def count(*rest: object) -> object:
         opened.append(1)
         return connect(*rest)
 
-    monkeypatch.setattr(outbox_module, "open_store", count)
+    monkeypatch.setattr(clerk_module, "open_store", count)
     with running(path, notes) as outbox:
         future = outbox.commit(Change(events=(alarm_event(),)))
         until(lambda: disk.refused > 2, 5, "refusals by a full disk")

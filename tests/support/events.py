@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from tocsin.deliver.clerk import DropReason
 from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm, StreamData, new_id
-from tocsin.deliver.outbox import DropReason
 from tocsin.deliver.schedule import Outcome, Settlement
 from tocsin.frame import Correction
 

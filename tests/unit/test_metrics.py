@@ -12,7 +12,7 @@ from support.pictures import light
 from tocsin import __version__, alarms, degradations, lights, metrics, scenes
 from tocsin.capture import bulletin, wire
 from tocsin.capture.decoder import Decoder
-from tocsin.deliver import dispatch, outbox
+from tocsin.deliver import clerk, dispatch
 from tocsin.deliver.schedule import Outcome, Settlement
 from tocsin.detect import engine
 from tocsin.detect import keeper as detector_keeper
@@ -102,7 +102,7 @@ def labelled(registry: CollectorRegistry, name: str) -> set[tuple[str, ...]]:
         ("deliveries_total", set(product(NAMES.webhooks, Settlement))),
         ("outbox_depth", {("desk",), ("phone",)}),
         ("config_reloads_total", {(result,) for result in Reload}),
-        ("outbox_dropped_total", {(reason,) for reason in outbox.DropReason}),
+        ("outbox_dropped_total", {(reason,) for reason in clerk.DropReason}),
     ],
 )
 def test_every_combination_is_there_from_the_start(
@@ -179,7 +179,7 @@ CALLS: list[tuple[str, tuple[Any, ...], str, tuple[str, ...], float]] = [
     ("delivered_after", ("desk", 0.2), "delivery_seconds_count", ("desk",), 1),
     ("queued", ("desk", 7, 12.5), "outbox_depth", ("desk",), 7),
     ("queued", ("desk", 7, 12.5), "outbox_oldest_age_seconds", ("desk",), 12.5),
-    ("outbox_dropped", (outbox.DropReason.OVERFLOW, 2), "outbox_dropped_total", ("overflow",), 2),
+    ("outbox_dropped", (clerk.DropReason.OVERFLOW, 2), "outbox_dropped_total", ("overflow",), 2),
     ("outbox_degraded", (True,), "outbox_degraded", (), 1),
 ]
 
@@ -295,7 +295,7 @@ def test_the_process_reports_itself(observed: Metrics, registry: CollectorRegist
         detector_keeper.Observer,
         engine.Observer,
         dispatch.Observer,
-        outbox.Observer,
+        clerk.Observer,
     ],
 )
 def test_the_observers_of_the_packages_are_met(protocol: type) -> None:
