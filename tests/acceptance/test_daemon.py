@@ -62,6 +62,7 @@ def test_it_stops_at_a_signal_and_leaves_nothing(
         until(lambda: not daemon.leftovers(), 5.0, "every process to be gone")
         assert sorted(path.name for path in daemon.state_dir.iterdir()) == [
             "outbox.sqlite",
+            "outbox.sqlite.ballast",
             "outbox.sqlite.lock",
         ]
 

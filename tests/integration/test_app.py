@@ -16,7 +16,7 @@ import pytest
 
 from support.camera import FakeCamera
 from support.counterpart import free_port
-from support.events import open_alarm
+from support.events import Notes, open_alarm
 from support.receiver import Receiver
 from support.scene import Scene, visits
 from support.site import site, stream
@@ -27,14 +27,6 @@ from tocsin.deliver.event import OpenAlarm
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
 from tocsin.detect import device
-
-
-class _Silent:
-    """An observer of an outbox that nobody asks."""
-
-    def queued(self, webhook: str, depth: int, oldest_age: float) -> None: ...
-    def outbox_dropped(self, reason: str, count: int) -> None: ...
-    def outbox_degraded(self, degraded: bool) -> None: ...
 
 
 @contextmanager
@@ -53,7 +45,7 @@ def running(config: dict[str, Any], folder: Path) -> Iterator[App]:
 def _left_open(folder: Path, rule: str, reported: datetime) -> str:
     """Leave an alarm of stream `yard` open, as a daemon that was killed does; return its id."""
     (folder / "state").mkdir()
-    outbox = Outbox(folder / "state" / OUTBOX_FILE, {}, _Silent())
+    outbox = Outbox(folder / "state" / OUTBOX_FILE, {}, Notes())
     outbox.start()
     known = replace(open_alarm().alarm, stream="yard", rule=rule, first_seen=reported)
     outbox.commit(Change(opened=(OpenAlarm(known, reported, reported),))).result(5)

@@ -20,12 +20,14 @@ from support.events import ALARM, Notes, alarm_event, open_alarm, stream_event
 from support.wait import SCALE, until
 from tocsin.deliver import clerk as clerk_module
 from tocsin.deliver import outbox as outbox_module
+from tocsin.deliver import standby as standby_module
 from tocsin.deliver.clerk import DropReason
+from tocsin.deliver.database import Marks
 from tocsin.deliver.event import Event, EventType
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.queues import read_counts
 from tocsin.deliver.schedule import Outcome
-from tocsin.deliver.store import Change, Delivery, Store, open_store
+from tocsin.deliver.store import Change, Delivery, Limits, Store, open_store
 from tocsin.errors import OutboxError, StartError
 
 EVERYTHING = {"hook": ("alarm.*", "stream.*", "outbox.*", "delivery.*")}
@@ -44,7 +46,7 @@ def path(tmp_path: Path) -> Path:
 
 @contextmanager
 def running(
-    path: Path, notes: Notes, webhooks: dict[str, tuple[str, ...]] = EVERYTHING, **kind: int
+    path: Path, notes: Notes, webhooks: dict[str, tuple[str, ...]] = EVERYTHING, **kind: Limits
 ) -> Iterator[Outbox]:
     outbox = Outbox(path, webhooks, notes, **kind)
     outbox.start()
@@ -148,6 +150,8 @@ CHILD = textwrap.dedent("""
         def queued(self, webhook, depth, oldest_age): pass
         def outbox_dropped(self, reason, count): pass
         def outbox_degraded(self, degraded): pass
+        def committed_after(self, seconds): pass
+        def disk_free(self, free): pass
 
     outbox = Outbox(Path(sys.argv[1]), {"hook": ("stream.*",)}, Deaf())
     outbox.start()
@@ -256,7 +260,7 @@ def test_a_newer_database_is_refused(path: Path, notes: Notes):
 
 def test_a_full_queue_keeps_its_raises(path: Path, notes: Notes):
     """Beyond its limit a queue loses the oldest news of streams and repetitions first; each loss is counted."""
-    with running(path, notes, limit=4) as outbox:
+    with running(path, notes, limits=Limits(rows=4)) as outbox:
         commit(outbox, alarm_event(alarm_id="a"), stream_event(), alarm_event(EventType.ALARM_REPEATED, "a"))
         commit(
             outbox,
@@ -286,17 +290,21 @@ class Disk:
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     disk = Disk()
-    apply = Store.apply
 
-    def refuse(self: Store, *rest: object) -> int:
-        if disk.is_well:
-            return apply(self, *rest)
-        disk.refused += 1
-        error = sqlite3.OperationalError("the test's disk")
-        error.sqlite_errorcode = disk.code
-        raise error
+    def refusing(write: Callable[..., int]) -> Callable[..., int]:
+        def refuse(self: Store, *rest: object) -> int:
+            is_on_disk = self._database.execute("PRAGMA database_list").fetchone()[2]
+            if disk.is_well or not is_on_disk:
+                return write(self, *rest)
+            disk.refused += 1
+            error = sqlite3.OperationalError("the test's disk")
+            error.sqlite_errorcode = disk.code
+            raise error
 
-    monkeypatch.setattr(Store, "apply", refuse)
+        return refuse
+
+    monkeypatch.setattr(Store, "apply", refusing(Store.apply))
+    monkeypatch.setattr(Store, "make_up", refusing(Store.make_up))
     monkeypatch.setattr(clerk_module, "RETRY", 0.05)
     return disk
 
@@ -304,31 +312,83 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 @pytest.mark.parametrize(
     "code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR], ids=["disk full", "flush failed"]
 )
-def test_changes_wait_for_the_disk_in_their_order(path: Path, notes: Notes, disk: Disk, code: int):
-    """What the disk refuses is not lost: it is written, in order, as soon as the disk takes it."""
+def test_what_the_disk_refuses_goes_on_from_memory(path: Path, notes: Notes, disk: Disk, code: int):
+    """Events can be read, failed and settled while the disk refuses, and it gets all of that when it is well.
+
+    Numbers, bodies and the order are the same before and after, so that no reader misses or repeats anything.
+    """
+    disk.is_well = True
     disk.code = code
-    events = [alarm_event(), alarm_event(EventType.ALARM_ENDED)]
     with running(path, notes) as outbox:
-        waiting = [outbox.commit(Change(events=(event,))) for event in events]
+        commit(outbox, alarm_event(alarm_id="old"))
+        (old,) = queued(outbox)
+        disk.is_well = False
+        events = [alarm_event(), alarm_event(EventType.ALARM_ENDED), alarm_event(alarm_id="other")]
+        waiting = [outbox.commit(Change(events=(event,), opened=(open_alarm("x"),))) for event in events]
         until(lambda: disk.refused > 2, 10, "refusals")
         assert not any(future.done() for future in waiting)
-        assert outbox.queued("hook", 0, 10).result(WAIT) == ()
+        in_memory = queued(outbox, after=old.number)
+        assert [each.event_id for each in in_memory] == [event.id for event in events]
+        bodies = [outbox.body(event.id).result(WAIT) for event in events]
+        assert not outbox.is_durable(in_memory[0].number)
+        outbox.delivered(old.number, 1)
+        outbox.delivered(in_memory[0].number, 1)
+        outbox.failed(in_memory[1].number, 2, Outcome.TIMEOUT, 60.0)
+        commit_while_full = outbox.commit(Change(closed=("x",)))
         disk.is_well = True
-        for future in waiting:
+        for future in (*waiting, commit_while_full):
             future.result(WAIT)
-        assert [each.event_id for each in queued(outbox)] == [event.id for event in events]
+        assert outbox.is_durable(in_memory[-1].number)
+        assert [outbox.body(event.id).result(WAIT) for event in events] == bodies
+        assert [each.number for each in queued(outbox)] == [each.number for each in in_memory[1:]]
+        commit(outbox, alarm_event(alarm_id="new"))
+    with running(path, notes) as outbox:
+        found = queued(outbox)
+        assert [each.number for each in found[:2]] == [each.number for each in in_memory[1:]]
+        assert (found[0].attempts, found[0].outcome) == (2, Outcome.TIMEOUT)
+        assert found[2].number == in_memory[-1].number + 1
+        assert outbox.open_alarms().result(WAIT) == ()
+        assert b'"seq":5' in (outbox.body(found[2].event_id).result(WAIT) or b"")
     assert notes.degraded == [True, False]
+    assert len(set(notes.troubles)) == 1
 
 
-def test_the_backlog_is_bounded(path: Path, notes: Notes, disk: Disk, monkeypatch: pytest.MonkeyPatch):
+def test_memory_is_bounded(path: Path, notes: Notes, disk: Disk, monkeypatch: pytest.MonkeyPatch):
+    """While the disk refuses, a queue in memory keeps its bound and its raises, and not everybody is answered."""
+    monkeypatch.setattr(clerk_module, "MAX_WAITING", 3)
+    monkeypatch.setattr(standby_module, "MEMORY", Limits(rows=4, settled=4))
+    with running(path, notes) as outbox:
+        raised = [outbox.commit(Change(events=(alarm_event(alarm_id=f"a{n}"),))) for n in range(3)]
+        for _ in range(3):
+            unanswered = outbox.commit(Change(events=(stream_event(),)))
+            assert isinstance(unanswered.exception(WAIT), OutboxError)
+        assert disk.refused
+        types = [each.type for each in queued(outbox)]
+        assert types == [EventType.ALARM_RAISED] * 3 + [EventType.STREAM_DOWN]
+        assert notes.drops == [(DropReason.OVERFLOW, 1)] * 2
+        disk.is_well = True
+        for future in raised:
+            future.result(WAIT)
+        assert [each.type for each in queued(outbox)] == types
+
+
+def test_what_waits_for_a_slow_disk_is_bounded(path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch):
     """When too many changes wait for the disk, further ones are refused at once and counted."""
     monkeypatch.setattr(outbox_module, "MAX_BACKLOG", 3)
+    gate = threading.Event()
+    apply = Store.apply
+
+    def slow(self: Store, *rest: object) -> int:
+        gate.wait(WAIT)
+        return apply(self, *rest)
+
+    monkeypatch.setattr(Store, "apply", slow)
     with running(path, notes) as outbox:
         waiting = [outbox.commit(Change(events=(alarm_event(),))) for _ in range(3)]
         refused = outbox.commit(Change(events=(alarm_event(), alarm_event())))
         assert isinstance(refused.exception(timeout=0), OutboxError)
         assert notes.drops == [(DropReason.BACKLOG, 2)]
-        disk.is_well = True
+        gate.set()
         for future in waiting:
             future.result(WAIT)
 
@@ -508,7 +568,7 @@ def test_only_the_owner_may_read_it(path: Path, notes: Notes):
 
 
 def store_at(path: Path, wall: float) -> Store:
-    return open_store(path, EVERYTHING, limit=100, floor=0, wall=wall).store
+    return open_store(path, EVERYTHING, Limits(), Marks(), wall).store
 
 
 @pytest.mark.parametrize(
@@ -532,11 +592,11 @@ def test_delivered_rows_are_removed_after_a_week(path: Path, days: float, left: 
 
 def test_numbers_go_on_in_a_new_database(path: Path):
     """A database that replaces a damaged one numbers on, so that readers who remember miss nothing."""
-    store = open_store(path, EVERYTHING, limit=100, floor=41, wall=0).store
+    store = open_store(path, EVERYTHING, Limits(), Marks(41), wall=0).store
     try:
         store.apply(Change(events=(alarm_event(),)), 0)
         assert [each.number for each in store.queued("hook", 41, 10)] == [42]
-        assert store.highest == 42
+        assert store.marks().number == 42
     finally:
         store.close()
 

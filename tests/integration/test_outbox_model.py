@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from support.events import alarm_event, open_alarm
+from tocsin.deliver.database import Marks
 from tocsin.deliver.event import EventType
-from tocsin.deliver.store import Change, Store, open_store
+from tocsin.deliver.store import Change, Limits, Store, open_store
 
 HOOKS = {"all": ("alarm.*",), "raises": ("alarm.raised",)}
 KINDS = st.sampled_from([EventType.ALARM_RAISED, EventType.ALARM_REPEATED, EventType.ALARM_ENDED])
@@ -36,7 +37,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = self.open()
 
     def open(self) -> Store:
-        return open_store(self.directory / "outbox.db", HOOKS, limit=1000, floor=0, wall=0).store
+        return open_store(self.directory / "outbox.db", HOOKS, Limits(), Marks(), wall=0).store
 
     def teardown(self) -> None:
         self.store.close()

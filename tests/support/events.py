@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from tocsin.deliver.clerk import DropReason
+from tocsin.deliver.clerk import DropReason, Trouble
 from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm, StreamData, new_id
 from tocsin.deliver.schedule import Outcome, Settlement
 from tocsin.frame import Correction
@@ -60,6 +60,9 @@ class Notes:
     ages: dict[str, float] = field(default_factory=dict)
     drops: list[tuple[DropReason, int]] = field(default_factory=list)
     degraded: list[bool] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
+    commits: list[float] = field(default_factory=list)
+    free: list[int] = field(default_factory=list)
 
     def attempted(self, webhook: str, outcome: Outcome) -> None:
         self.attempts.append((webhook, outcome))
@@ -79,3 +82,12 @@ class Notes:
 
     def outbox_degraded(self, degraded: bool) -> None:
         self.degraded.append(degraded)
+
+    def outbox_failed(self, trouble: Trouble) -> None:
+        self.troubles.append(trouble)
+
+    def committed_after(self, seconds: float) -> None:
+        self.commits.append(seconds)
+
+    def disk_free(self, free: int) -> None:
+        self.free.append(free)

@@ -63,6 +63,9 @@ class Queue:
     def body(self, event_id: str) -> "Future[bytes | None]":
         return done(event_id.encode())
 
+    def is_durable(self, number: int) -> bool:
+        return number > 0
+
     def delivered(self, number: int, attempts: int) -> "Future[None]":
         assert attempts > 0, number
         return done(None)

@@ -102,6 +102,7 @@ def labelled(registry: CollectorRegistry, name: str) -> set[tuple[str, ...]]:
         ("deliveries_total", set(product(NAMES.webhooks, Settlement))),
         ("outbox_depth", {("desk",), ("phone",)}),
         ("config_reloads_total", {(result,) for result in Reload}),
+        ("outbox_errors_total", {(trouble,) for trouble in clerk.Trouble}),
         ("outbox_dropped_total", {(reason,) for reason in clerk.DropReason}),
     ],
 )
@@ -181,6 +182,9 @@ CALLS: list[tuple[str, tuple[Any, ...], str, tuple[str, ...], float]] = [
     ("queued", ("desk", 7, 12.5), "outbox_oldest_age_seconds", ("desk",), 12.5),
     ("outbox_dropped", (clerk.DropReason.OVERFLOW, 2), "outbox_dropped_total", ("overflow",), 2),
     ("outbox_degraded", (True,), "outbox_degraded", (), 1),
+    ("outbox_failed", (clerk.Trouble.FULL,), "outbox_errors_total", ("full",), 1),
+    ("committed_after", (0.004,), "outbox_commit_seconds_count", (), 1),
+    ("disk_free", (4096,), "disk_free_bytes", (), 4096),
 ]
 
 

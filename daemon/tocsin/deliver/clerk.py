@@ -1,4 +1,4 @@
-"""Keeps the outbox's database: does what it is told, opens it anew when it fails, says how it is."""
+"""Keeps the outbox's database: does what it is told, stands in for a disk that fails, says how it is."""
 
 import sqlite3
 import time
@@ -8,18 +8,21 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
-from tocsin.deliver.database import name_of
+from tocsin.deliver.ballast import Ballast, free_bytes
+from tocsin.deliver.database import Marks, name_of
 from tocsin.deliver.event import Event, EventType, OutboxData, new_id
 from tocsin.deliver.jobs import Job, Jobs
 from tocsin.deliver.queues import QueueCount
-from tocsin.deliver.store import Change, Store, open_store
+from tocsin.deliver.standby import Ledger, Standby
+from tocsin.deliver.store import Change, Limits, Store, open_store
 from tocsin.errors import OutboxError
 
-RETRY = 1.0  # seconds between two attempts to open a database that failed
+MAX_WAITING = 1_000  # changes in memory alone whose callers hear of it when they are on the disk
+RETRY = 1.0  # seconds between two attempts to bring a disk up to date that refused
 COUNT_EVERY = 1.0  # seconds between two looks at the queues while they change
 COUNT_IDLE = 5.0  # the same while nothing changes
 SWEEP_EVERY = 60.0  # seconds between two removals of what is settled and old
@@ -28,6 +31,31 @@ log = structlog.get_logger(__name__)
 
 _OWN_FAULT = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
 """What a statement brings on itself: it would fail again on a sound database."""
+
+
+_TROUBLES = {
+    sqlite3.SQLITE_FULL: "full",
+    sqlite3.SQLITE_IOERR: "io",
+    sqlite3.SQLITE_CORRUPT: "damaged",
+    sqlite3.SQLITE_NOTADB: "damaged",
+    sqlite3.SQLITE_READONLY: "read_only",
+}
+
+
+class Trouble(StrEnum):
+    """What the disk answered a change with: the word in metrics."""
+
+    FULL = "full"
+    IO = "io"
+    DAMAGED = "damaged"
+    READ_ONLY = "read_only"
+    OTHER = "other"
+
+    @classmethod
+    def of(cls, error: sqlite3.Error) -> "Trouble":
+        """Return the word for an error of SQLite's."""
+        code = getattr(error, "sqlite_errorcode", None) or 0
+        return cls(_TROUBLES.get(code & 0xFF, "other"))  # the low byte: the rest tells where
 
 
 class DropReason(StrEnum):
@@ -48,31 +76,53 @@ class Observer(Protocol):
 
     def outbox_degraded(self, degraded: bool) -> None: ...
 
+    def outbox_failed(self, trouble: Trouble) -> None: ...
+
+    def committed_after(self, seconds: float) -> None: ...
+
+    def disk_free(self, free: int) -> None: ...
+
 
 class Clerk:
-    """The outbox's thread at work; but for `pulse`, `counts` and `listeners` its members belong to that thread."""
+    """The outbox's thread at work.
+
+    `pulse`, `counts`, `durable` and `listeners` may be used by any thread, all else belongs to that one. `durable`
+    is the number of the latest delivery that is known to be on the disk.
+    """
 
     def __init__(
-        self, path: Path, webhooks: Mapping[str, Sequence[str]], limit: int, observe: Observer, jobs: Jobs
+        self, path: Path, webhooks: Mapping[str, Sequence[str]], limits: Limits, observe: Observer, jobs: Jobs
     ) -> None:
         self._path = path
         self._webhooks = webhooks
-        self._limit = limit
+        self._limits = limits
         self._observe = observe
         self._jobs = jobs
         self.listeners: list[Callable[[], None]] = []
         self.pulse = time.monotonic()
         self.counts: tuple[QueueCount, ...] = ()
+        self.durable = 0
+        self._ballast = Ballast(path.with_name(path.name + ".ballast"))
         self._store: Store | None = None
-        self._floor = 0
-        self._degraded = False
+        self._standby: Standby | None = None
+        self._undurable: list[
+            Future[Any]
+        ] = []  # of the changes that are in memory alone; bounded by MAX_WAITING
+        self._marks = Marks()
         self._changed = True
         self._retry_at = self._counted_at = self._sweep_at = 0.0
 
     def open(self) -> Path | None:
         """Open the database; return where a damaged one was moved, if one was. Raises OutboxError."""
-        opened = open_store(self._path, self._webhooks, self._limit, self._floor, time.time())
+        try:
+            opened = open_store(self._path, self._webhooks, self._limits, self._marks, time.time())
+        except OutboxError:
+            # A database on a full disk cannot even be opened: that takes a log.
+            if not self._ballast.give_up():
+                raise
+            opened = open_store(self._path, self._webhooks, self._limits, self._marks, time.time())
         self._store = opened.store
+        self.durable = max(self.durable, opened.store.marks().number)
         log.info("outbox opened", sqlite=sqlite3.sqlite_version)
         for stray in opened.store.strays(time.time()):
             log.warning(
@@ -93,14 +143,20 @@ class Clerk:
         while self._come_around():
             pass
 
-    def close(self) -> None:
-        """Close the database."""
-        if self._store is not None:
-            self._store.close()
+    def close(self) -> "list[Future[Any]]":
+        """Bring the disk up to date if it lets us, and close; return the changes that are not on it."""
+        if self._standby is not None:
+            self._go_back(time.monotonic())
+        for each in (self._store, self._standby):
+            if each is not None:
+                each.close()
+        return self._undurable
 
-    def apply(self, change: Change, exclude: str | None, store: Store) -> None:
-        """Put a change into the store, and say what had to be dropped for it."""
-        dropped = store.apply(change, time.time(), exclude)
+    def apply(self, change: Change, exclude: str | None, ledger: Ledger) -> None:
+        """Put a change into the ledger, and say what had to be dropped for it."""
+        self._count_dropped(ledger.apply(change, time.time(), exclude))
+
+    def _count_dropped(self, dropped: int) -> None:
         if dropped:
             log.error("outbox is full, deliveries are dropped", dropped=dropped)
             self._observe.outbox_dropped(DropReason.OVERFLOW, dropped)
@@ -108,39 +164,63 @@ class Clerk:
     def _come_around(self) -> bool:
         """Do what there is to do, or wait for it; say whether to come again."""
         now = self.pulse = time.monotonic()
-        if self._store is None and now >= self._retry_at:
-            self._reopen(now)
+        if self._standby is not None and now >= self._retry_at:
+            self._go_back(now)
         self._maintain(now)
-        may_write = self._store is not None and now >= self._retry_at
-        turn = self._jobs.take(now, may_write, now + COUNT_EVERY, self._retry_at)
+        until = now + COUNT_EVERY
+        turn = self._jobs.take(now, until if self._standby is None else min(until, self._retry_at))
         if turn is None:
             return False
-        if turn.write is not None and self._do_write(turn.write, now):
+        if turn.write is not None:
+            self._do_write(turn.write)
             self._jobs.written()
         for read in turn.reads:
-            self._do_read(read, now)
+            self._do_read(read)
             self._jobs.answered()  # after its answer: what is left at the end is answered then
         return True
 
-    def _do_write(self, job: Job, now: float) -> bool:
-        """Run a write and answer whoever waits for it; False when the disk refuses and it has to wait."""
-        assert self._store is not None, "a write is taken only while there is a store"
+    def _ledger(self) -> Ledger:
+        ledger = self._standby or self._store
+        assert ledger is not None, "where there is no store, something stands in for it"
+        return ledger
+
+    def _do_write(self, job: Job) -> None:
+        """Run a write, in memory where the disk refuses it, and answer whoever waits for it."""
+        began = time.monotonic()
         try:
-            result = job.run(self._store)
+            result = job.run(self._ledger())
         except OutboxError as error:
             self._refuse(job, error, type(error.__cause__ or error).__name__)
         except _OWN_FAULT as error:
             self._refuse(job, self._fault("a statement that can be run", error), name_of(error))
         except sqlite3.Error as error:
-            self._fail(error, now)
-            return False
+            if self._standby is not None:
+                self._refuse(job, self._fault("memory for a change", error), name_of(error))
+                return
+            self._fail(error)
+            self._do_write(job)
         else:
-            self._recover()
             self._changed = True
-            job.future.set_result(result)
+            if self._standby is None:
+                if job.events and self._store is not None:
+                    self._observe.committed_after(time.monotonic() - began)
+                    self.durable = self._store.marks().number
+                job.future.set_result(result)
+            else:
+                self._remember(job.future)
             for wake in self.listeners if job.events else ():
                 wake()
-        return True
+
+    def _remember(self, future: "Future[Any]") -> None:
+        """Answer when the change is on the disk; beyond a bound at once, for the change goes on anyway."""
+        if len(self._undurable) < MAX_WAITING:
+            self._undurable.append(future)
+        else:
+            future.set_exception(
+                OutboxError(
+                    f"{self._path}: expected a disk that takes changes, found {MAX_WAITING} in memory alone"
+                )
+            )
 
     def _refuse(self, job: Job, error: OutboxError, name: str) -> None:
         """Give up a change that would fail again; nobody may be waiting for its future."""
@@ -153,64 +233,90 @@ class Clerk:
         self._observe.outbox_dropped(DropReason.REFUSED, max(1, len(job.events)))
         job.future.set_exception(error)
 
-    def _do_read(self, job: Job, now: float) -> None:
-        if self._store is None:
-            job.future.set_exception(
-                OutboxError(f"{self._path}: expected a database, found none that can be opened")
-            )
-            return
+    def _do_read(self, job: Job) -> None:
         try:
-            job.future.set_result(job.run(self._store))
+            job.future.set_result(job.run(self._ledger()))
+        except OutboxError as error:
+            job.future.set_exception(error)
         except sqlite3.Error as error:
-            self._fail(error, now)
+            self._fail(error)
             job.future.set_exception(self._fault("a database that can be read", error))
 
     def _maintain(self, now: float) -> None:
         """Report the queues and remove what is old, each at its pace."""
-        if self._store is None or now < self._counted_at + (COUNT_EVERY if self._changed else COUNT_IDLE):
+        if now < self._counted_at + (COUNT_EVERY if self._changed else COUNT_IDLE):
             return
         self._changed = False
         self._counted_at = now
+        if (free := free_bytes(self._path.parent)) is not None:
+            self._observe.disk_free(free)
         try:
-            self.counts = self._store.counts(time.time())
-            if now >= self._sweep_at:
-                self._sweep_at = now + SWEEP_EVERY
-                if lost := self._store.sweep(time.time()):
-                    self._observe.outbox_dropped(DropReason.DEAD_OVERFLOW, lost)
-                self._recover()
+            self._count_and_sweep(now)
         except sqlite3.Error as error:
-            self._fail(error, now)
+            self._fail(error)
         for count in self.counts:
             self._observe.queued(count.webhook, count.queued, count.oldest_age)
 
-    def _reopen(self, now: float) -> None:
-        try:
-            self.open()
-        except OutboxError:
-            self._retry_at = now + RETRY
+    def _count_and_sweep(self, now: float) -> None:
+        if self._store is None:
+            return
+        self.counts = self._store.counts(time.time())
+        if now < self._sweep_at:
+            return
+        self._sweep_at = now + SWEEP_EVERY
+        if self._standby is not None:
+            self._standby.sweep(time.time())
+            return
+        self._ballast.lay()
+        if lost := self._store.sweep(time.time()):
+            self._observe.outbox_dropped(DropReason.DEAD_OVERFLOW, lost)
 
-    def _fail(self, error: sqlite3.Error, now: float) -> None:
-        """Let changes wait, and after anything but a full disk open the database anew.
+    def _fail(self, error: sqlite3.Error) -> None:
+        """Go on in memory; on a full disk only when the ballast does not help.
 
-        After a failed flush nobody knows what is on the disk, and a second flush would claim success. On a full
-        disk a database that is open can still be read, while one that is closed cannot be opened.
+        After anything but a full disk the database is opened anew: after a failed flush nobody knows what is on
+        the disk, and a second flush would claim success. On a full disk a database that is open can still be read,
+        while one that is closed cannot be opened.
         """
-        if not self._degraded:
-            self._degraded = True
-            log.error("outbox refuses changes, they wait in memory", error=name_of(error))
+        trouble = Trouble.of(error)
+        self._observe.outbox_failed(trouble)
+        if trouble is Trouble.FULL and self._ballast.give_up():
+            log.warning("the disk is full, the outbox takes the space that it held back")
+            return
+        self._retry_at = time.monotonic() + RETRY
+        if self._standby is None:
+            assert self._store is not None, "only a store can fail"
+            log.error("outbox refuses changes, they go on from memory", error=name_of(error))
             self._observe.outbox_degraded(True)
-        self._retry_at = now + RETRY
-        if self._store is not None and getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL:
-            self._floor = max(self._floor, self._store.highest)
+            self._standby = Standby(self._store, self._webhooks)
+        if self._store is not None and trouble is not Trouble.FULL:
+            self._marks = self._store.marks()
+            self._standby.disk = None
             self._store.close()
             self._store = None
-            self._reopen(now)
 
-    def _recover(self) -> None:
-        if self._degraded:
-            self._degraded = False
+    def _go_back(self, now: float) -> None:
+        """Bring the disk up to date, if it takes changes again, and go on there."""
+        assert self._standby is not None, "there is something to go back from"
+        try:
+            if self._store is None:
+                self.open()
+                self._standby.disk = self._store
+            assert self._store is not None, "it was opened"
+            self._count_dropped(self._standby.bring_up(self._store))
+        except OutboxError:
+            self._retry_at = now + RETRY
+        except sqlite3.Error as error:
+            self._fail(error)
+        else:
+            self._standby.close()
+            self._standby = None
+            self.durable = self._store.marks().number
             log.info("outbox takes changes again")
             self._observe.outbox_degraded(False)
+            for future in self._undurable:
+                future.set_result(None)
+            self._undurable.clear()
 
     def _fault(self, wanted: str, error: sqlite3.Error) -> OutboxError:
         fault = OutboxError(f"{self._path}: expected {wanted}, found {name_of(error)}")

@@ -44,6 +44,8 @@ class Source(Protocol):
 
     def body(self, event_id: str) -> "Future[bytes | None]": ...
 
+    def is_durable(self, number: int) -> bool: ...
+
     def delivered(self, number: int, attempts: int) -> "Future[None]": ...
 
     def failed(self, number: int, attempts: int, outcome: Outcome, wait: float) -> "Future[None]": ...
@@ -175,7 +177,8 @@ class Courier:
             if body is None:  # the outbox was full and let go of it
                 self._lanes.settle(waiting)
                 return
-            message = Message(delivery.event_id, body, delivery.at, waiting.attempts + 1)
+            is_durable = self._route.outbox.is_durable(delivery.number)
+            message = Message(delivery.event_id, body, delivery.at, waiting.attempts + 1, is_durable)
             attempt = await self._webhook.send(self._client, message)
         except OutboxError:
             await asyncio.sleep(PAUSE)

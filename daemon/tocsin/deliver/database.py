@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,32 +49,51 @@ CREATE TABLE sequences (stream TEXT PRIMARY KEY, last INTEGER NOT NULL);
 -- For how long the daemon has run, over all its lives: the only clock that nobody sets. It tells how long a
 -- delivery has been tried, so that a wrong date neither kills deliveries nor keeps them for ever.
 CREATE TABLE life (seconds REAL NOT NULL);
-INSERT INTO life VALUES (0);
 """
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
-def open_database(path: Path, floor: int, wall: float) -> tuple[sqlite3.Connection, Path | None]:
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """From where a new database counts on.
+
+    `number` is that of the latest delivery, `sequences` those of each stream's latest event, `life` the seconds for
+    which the daemon has run.
+    """
+
+    number: int = 0
+    sequences: Mapping[str, int] = field(default_factory=dict)
+    life: float = 0.0
+
+
+def open_database(path: Path, marks: Marks, wall: float) -> tuple[sqlite3.Connection, Path | None]:
     """Open the database at `path`, or a new one where there is none; say where a damaged one went, if one did.
 
-    `floor` is the highest number of a delivery that is in use: a new database counts on from there. Raises
-    OutboxError.
+    A new database counts on from `marks`. Raises OutboxError.
     """
     try:
         try:
-            return _connect(path, floor), None
+            return _connect(path, marks), None
         except sqlite3.DatabaseError as error:
             if not _is_damage(error):
                 raise
             moved = _move_aside(path, wall)
-            return _connect(path, floor), moved
+            return _connect(path, marks), moved
     except sqlite3.Error as error:
         raise OutboxError(
             f"{path}: expected a database that can be opened, found {name_of(error)}"
         ) from error
     except OSError as error:
         raise OutboxError(f"{path}: expected a writable file, found: {error.strerror}") from error
+
+
+def memory_database(marks: Marks) -> sqlite3.Connection:
+    """Return a new database that no disk holds."""
+    database = sqlite3.connect(":memory:", isolation_level=None)
+    database.execute("PRAGMA temp_store = MEMORY")
+    _create(database, marks)
+    return database
 
 
 def name_of(error: sqlite3.Error) -> str:
@@ -85,7 +106,7 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
     return code is not None and code & 0xFF in _DAMAGE  # the low byte: the rest tells where
 
 
-def _connect(path: Path, floor: int) -> sqlite3.Connection:
+def _connect(path: Path, marks: Marks) -> sqlite3.Connection:
     # Created here and not by SQLite, for the mode: SQLite gives its side files the mode of the database.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     database = sqlite3.connect(path, isolation_level=None, timeout=5)
@@ -101,7 +122,7 @@ def _connect(path: Path, floor: int) -> sqlite3.Connection:
         database.execute("PRAGMA journal_size_limit = 1048576")
         _examine(database)
         if version == 0:
-            _create(database, floor)
+            _create(database, marks)
     except BaseException:
         database.close()
         raise
@@ -137,8 +158,23 @@ def _version(database: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def _create(database: sqlite3.Connection, floor: int) -> None:
-    database.executescript(
-        f"BEGIN IMMEDIATE; {_SCHEMA} INSERT INTO sqlite_sequence VALUES ('deliveries', {floor:d});"  # noqa: S608 - a script takes no parameters, and this one is a number
-        f" PRAGMA user_version = {VERSION}; COMMIT;"
-    )
+def _create(database: sqlite3.Connection, marks: Marks) -> None:
+    with database:
+        database.execute("BEGIN IMMEDIATE")
+        for statement in _statements(_SCHEMA):
+            database.execute(statement)
+        database.execute("INSERT INTO sqlite_sequence VALUES ('deliveries', ?)", (marks.number,))
+        database.execute("INSERT INTO life VALUES (?)", (marks.life,))
+        database.executemany("INSERT INTO sequences VALUES (?, ?)", marks.sequences.items())
+        database.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Yield the statements of a script: run as one it would commit by itself what stood before it."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    assert not statement.strip(), "a script ends with a statement's end"

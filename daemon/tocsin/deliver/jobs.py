@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from tocsin.deliver.event import Event
-from tocsin.deliver.store import Store
+from tocsin.deliver.standby import Ledger
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something to do with the store, who waits for it, and the events that are lost if it cannot be done."""
+    """Something to do with the ledger, who waits for it, and the events that are lost if it cannot be done."""
 
-    run: Callable[[Store], Any]
+    run: Callable[[Ledger], Any]
     future: "Future[Any]"
     events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What there is to do now: the first write, if it may be done, and all reads."""
+    """What there is to do now: the first write, if there is one, and all reads."""
 
     write: Job | None
     reads: tuple[Job, ...]
@@ -73,20 +73,18 @@ class Jobs:
         with self._turn:
             self._writes.appendleft(job)
 
-    def take(self, now: float, may_write: bool, until: float, retry_at: float) -> Turn | None:
+    def take(self, now: float, until: float) -> Turn | None:
         """Return what there is to do, or wait for it, for `until` at the longest; None when all has to end.
 
-        What is returned stays here until `written` or `answered`. While writes wait, `retry_at` ends the wait.
+        What is returned stays here until `written` or `answered`.
         """
         with self._turn:
             if self._stop_at is not None and (now >= self._stop_at or not (self._writes or self._reads)):
                 return None
-            ready = bool(self._writes) and may_write
-            if not ready and not self._reads:
-                until = min(until, retry_at) if self._writes else until
+            if not self._writes and not self._reads:
                 until = until if self._stop_at is None else min(until, self._stop_at)
                 self._turn.wait(max(until - now, 0.01))
-            return Turn(self._writes[0] if ready else None, tuple(self._reads))
+            return Turn(self._writes[0] if self._writes else None, tuple(self._reads))
 
     def written(self) -> None:
         """Drop the first write: it was done."""

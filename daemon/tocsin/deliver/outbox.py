@@ -14,14 +14,14 @@ from tocsin.deliver.event import Event, OpenAlarm
 from tocsin.deliver.jobs import Job, Jobs
 from tocsin.deliver.queues import QueueCount
 from tocsin.deliver.schedule import Outcome, Settlement
-from tocsin.deliver.store import Change, Delivery, Store
+from tocsin.deliver.standby import Ledger
+from tocsin.deliver.store import Change, Delivery, Limits
 from tocsin.errors import OutboxError, StartError
 from tocsin.thread import guarded
 
 T = TypeVar("T")
 
-MAX_QUEUED = 10_000  # deliveries that wait for one webhook at most
-MAX_BACKLOG = 1_000  # changes that wait in memory at most, while the disk does not take them
+MAX_BACKLOG = 1_000  # changes that wait for a slow disk at most
 
 
 class Outbox:
@@ -31,10 +31,11 @@ class Outbox:
     disk, and answers by a future; a future fails with OutboxError. What was committed before `commit`'s future
     completes survives the death of the process and of the machine.
 
-    When the disk refuses, changes wait in memory in their order, and the database is opened anew every second
-    until it takes them; beyond 1000 of them, further changes are refused and counted. So is a change that the
-    database itself cannot take, which is logged. A webhook's queue beyond `limit` loses repetitions and news of
-    streams first, ends of alarms next and raises last.
+    When the disk refuses, changes go on in memory, can be read like all others, and are brought to the disk within
+    a second of its taking them again; their futures complete then. While the disk is merely slow changes wait for
+    it, and beyond 1000 of them further ones are refused and counted. So is a change that the database itself cannot
+    take, which is logged. A webhook's queue beyond `limits` loses repetitions and news of streams first, ends of
+    alarms next and raises last.
 
     `on_failure` is called once, from the outbox's thread, with a sentence, when that thread ends by an
     unexpected error; it must not call `stop`, which waits for the thread.
@@ -46,14 +47,14 @@ class Outbox:
         webhooks: Mapping[str, Sequence[str]],
         observe: Observer,
         *,
-        limit: int = MAX_QUEUED,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
         on_failure: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Prepare an outbox at `path`; `webhooks` gives each webhook's name and the patterns of its events."""
         self._path = path
         self._observe = observe
         self._jobs = Jobs()
-        self._clerk = Clerk(path, dict(webhooks), limit, observe, self._jobs)
+        self._clerk = Clerk(path, dict(webhooks), limits, observe, self._jobs)
         self._thread = guarded("outbox", self._work, on_failure)
         self._opened: Future[Path | None] = Future()
         self._lock: int | None = None
@@ -110,46 +111,54 @@ class Outbox:
 
     def open_alarms(self) -> "Future[tuple[OpenAlarm, ...]]":
         """Return the alarms that were open when the last commit was made, the oldest first."""
-        return self._read(lambda store: store.open_alarms())
+        return self._read(lambda ledger: ledger.open_alarms())
 
     def queued(self, webhook: str, after: int, limit: int) -> "Future[tuple[Delivery, ...]]":
         """Return the first queued deliveries of a webhook whose number is above `after`."""
-        return self._read(lambda store: store.queued(webhook, after, limit))
+        return self._read(lambda ledger: ledger.queued(webhook, after, limit))
 
     def body(self, event_id: str) -> "Future[bytes | None]":
         """Return the body of an event, or None if it is no longer there."""
-        return self._read(lambda store: store.body(event_id))
+        return self._read(lambda ledger: ledger.body(event_id))
+
+    def is_durable(self, number: int) -> bool:
+        """Say whether a delivery is on the disk, or in memory alone."""
+        return number <= self._clerk.durable
 
     def delivered(self, number: int, attempts: int) -> "Future[None]":
         """Record that a receiver accepted a delivery."""
         return self._write(
-            lambda store: store.settle(number, Settlement.DELIVERED, attempts, Outcome.DELIVERED, time.time())
+            lambda ledger: ledger.settle(
+                number, Settlement.DELIVERED, attempts, Outcome.DELIVERED, time.time()
+            )
         )
 
     def failed(self, number: int, attempts: int, outcome: Outcome, wait: float) -> "Future[None]":
         """Record a failed attempt, after which the next one is `wait` seconds away."""
-        return self._write(lambda store: store.postpone(number, attempts, outcome, time.time() + wait, wait))
+        return self._write(
+            lambda ledger: ledger.postpone(number, attempts, outcome, time.time() + wait, wait)
+        )
 
     def bury(
         self, delivery: Delivery, attempts: int, outcome: Outcome, notice: Event | None
     ) -> "Future[None]":
         """Record that a delivery is dead; `notice` tells the other webhooks."""
 
-        def run(store: Store) -> None:
-            store.settle(delivery.number, Settlement.DEAD, attempts, outcome, time.time())
+        def run(ledger: Ledger) -> None:
+            ledger.settle(delivery.number, Settlement.DEAD, attempts, outcome, time.time())
             if notice is not None:
-                self._clerk.apply(Change(events=(notice,)), delivery.webhook, store)
+                self._clerk.apply(Change(events=(notice,)), delivery.webhook, ledger)
 
         return self._write(run, () if notice is None else (notice,))
 
-    def _write(self, run: Callable[[Store], None], events: tuple[Event, ...] = ()) -> "Future[None]":
+    def _write(self, run: Callable[[Ledger], None], events: tuple[Event, ...] = ()) -> "Future[None]":
         return self._submit(self._jobs.write, run, events)
 
-    def _read(self, run: Callable[[Store], T]) -> "Future[T]":
+    def _read(self, run: Callable[[Ledger], T]) -> "Future[T]":
         return self._submit(self._jobs.read, run, ())
 
     def _submit(
-        self, hand: Callable[[Job], bool], run: Callable[[Store], T], events: tuple[Event, ...]
+        self, hand: Callable[[Job], bool], run: Callable[[Ledger], T], events: tuple[Event, ...]
     ) -> "Future[T]":
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()  # who gives up waiting must not undo what is under way
@@ -172,12 +181,12 @@ class Outbox:
 
     def _end(self) -> None:
         writes, reads = self._jobs.end()
-        self._refused = len(writes)
-        self._clerk.close()
+        undurable = self._clerk.close()
+        self._refused = len(writes) + len(undurable)
         ended = OutboxError(f"{self._path}: expected an outbox that runs, found it stopped")
-        for job in (*writes, *reads):
-            if not job.future.done():  # the job at hand may be answered already when the thread dies
-                job.future.set_exception(ended)
+        for future in (*undurable, *(job.future for job in (*writes, *reads))):
+            if not future.done():  # the job at hand may be answered already when the thread dies
+                future.set_exception(ended)
         if not self._opened.done():
             self._opened.set_exception(ended)
         if self._lock is not None:

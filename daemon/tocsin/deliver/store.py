@@ -9,15 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tocsin.deliver.database import name_of, open_database
+from tocsin.deliver.database import Marks, memory_database, name_of, open_database
 from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm
 from tocsin.deliver.queues import QueueCount, count_queues
 from tocsin.deliver.schedule import Outcome
 from tocsin.errors import OutboxError
 
 KEEP_DELIVERED = 7 * 24 * 3600.0  # seconds for which `outbox list` can show what was delivered
+MAX_QUEUED = 10_000  # deliveries that wait for one webhook at most
 MAX_SETTLED = 10_000  # delivered, and likewise dead, rows that are kept at most
 SWEEP = 500  # rows that one sweep removes at most, so that no commit waits long behind it
+
+_TABLES = ("events", "deliveries", "sequences", "open_alarms")
+_SETTLE = "UPDATE deliveries SET state = ?, attempts = ?, outcome = ?, settled_at = ? WHERE number = ?"
+_POSTPONE = "UPDATE deliveries SET attempts = ?, outcome = ?, next_attempt = ?, wait = ? WHERE number = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,29 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What is kept at most: of each queue `rows` that wait, of all together `settled` ones that were delivered, and
+    as many dead ones."""
+
+    rows: int = MAX_QUEUED
+    settled: int = MAX_SETTLED
+
+
+@dataclass(frozen=True, slots=True)
+class Arrears:
+    """What a store on the disk has missed.
+
+    `store` holds what is new, numbered on from the disk's last delivery and on its clock. `settled` and `postponed`
+    are the arguments of `settle` and `postpone` for older deliveries; `closed` the ids of alarms that have ended.
+    """
+
+    store: "Store"
+    settled: dict[int, tuple[str, int, str, float]]
+    postponed: dict[int, tuple[int, str, float, float]]
+    closed: set[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """A store, and where the damaged one went that it replaces."""
 
@@ -65,33 +93,46 @@ class Opened:
 
 
 def open_store(
-    path: Path, webhooks: Mapping[str, Sequence[str]], limit: int, floor: int, wall: float
+    path: Path, webhooks: Mapping[str, Sequence[str]], limits: Limits, marks: Marks, wall: float
 ) -> Opened:
     """Open the store at `path`, as `open_database` opens its database. Raises OutboxError."""
-    database, moved = open_database(path, floor, wall)
+    database, moved = open_database(path, marks, wall)
     try:
-        return Opened(Store(database, webhooks, limit), moved)
+        return Opened(Store(database, webhooks, limits), moved)
     except sqlite3.Error as error:
         database.close()
         raise OutboxError(f"{path}: expected a store that can be read, found {name_of(error)}") from error
+
+
+def memory_store(webhooks: Mapping[str, Sequence[str]], limits: Limits, marks: Marks) -> "Store":
+    """Return a new store that no disk holds."""
+    return Store(memory_database(marks), webhooks, limits)
 
 
 class Store:
     """The deliveries, open alarms and sequence numbers. Its methods raise sqlite3.Error.
 
     Each method that writes is one transaction, is on the disk when it returns, and may be repeated when it is
-    not known whether it took effect. `highest` is the number of the latest delivery.
+    not known whether it took effect. `last` is the number of the latest delivery of each webhook.
     """
 
     def __init__(
-        self, database: sqlite3.Connection, webhooks: Mapping[str, Sequence[str]], limit: int
+        self, database: sqlite3.Connection, webhooks: Mapping[str, Sequence[str]], limits: Limits
     ) -> None:
         self._database = database
         self._webhooks = webhooks
-        self._limit = limit
+        self._limits = limits
         life: float = database.execute("SELECT seconds FROM life").fetchone()[0]
         self._birth = time.monotonic() - life
-        self.highest = self._highest()
+        self._highest: int = database.execute("SELECT seq FROM sqlite_sequence").fetchone()[0]
+        self._sequences: dict[str, int] = dict(database.execute("SELECT stream, last FROM sequences"))
+        self.last: dict[str, int] = dict(
+            database.execute("SELECT webhook, max(number) FROM deliveries GROUP BY webhook")
+        )
+
+    def marks(self) -> Marks:
+        """Return how far this store has counted; from memory, whatever the disk does."""
+        return Marks(self._highest, self._sequences, self._life())
 
     def close(self) -> None:
         self._database.close()
@@ -104,8 +145,9 @@ class Store:
         """
         with self._database as database:
             database.execute("BEGIN IMMEDIATE")
+            sequences, last = dict(self._sequences), dict(self.last)
             for event in change.events:
-                self._add(event, wall, exclude)
+                self._add(event, wall, exclude, sequences, last)
             for alarm in (*change.opened, *change.updated):
                 data = json.dumps(alarm.alarm.payload(), allow_nan=False)
                 row = (alarm.alarm.alarm_id, alarm.opened.timestamp(), alarm.reported.timestamp(), data)
@@ -113,7 +155,8 @@ class Store:
             for alarm_id in change.closed:
                 database.execute("DELETE FROM open_alarms WHERE alarm_id = ?", (alarm_id,))
             dropped = self._trim() if change.events else 0
-        self.highest = self._highest()
+        self._sequences, self.last = sequences, last
+        self._highest = max(self._highest, *last.values(), 0)
         return dropped
 
     def open_alarms(self) -> tuple[OpenAlarm, ...]:
@@ -147,17 +190,40 @@ class Store:
 
     def settle(self, number: int, state: str, attempts: int, outcome: str, wall: float) -> None:
         """Record that a delivery is `delivered` or `dead`."""
-        self._execute(
-            "UPDATE deliveries SET state = ?, attempts = ?, outcome = ?, settled_at = ? WHERE number = ?",
-            (state, attempts, outcome, wall, number),
-        )
+        self._execute(_SETTLE, (state, attempts, outcome, wall, number))
 
     def postpone(self, number: int, attempts: int, outcome: str, next_attempt: float, wait: float) -> None:
         """Record a failed attempt and when the next one is planned."""
-        self._execute(
-            "UPDATE deliveries SET attempts = ?, outcome = ?, next_attempt = ?, wait = ? WHERE number = ?",
-            (attempts, outcome, next_attempt, wait, number),
-        )
+        self._execute(_POSTPONE, (attempts, outcome, next_attempt, wait, number))
+
+    def make_up(self, arrears: Arrears) -> int:
+        """Take over what was missed while this store could not be written; made up twice it is made up once.
+
+        Return how many queued deliveries had to be dropped for it.
+        """
+        marks = arrears.store.marks()
+        with self._database as database:
+            database.execute("BEGIN IMMEDIATE")
+            for number, settled in arrears.settled.items():
+                database.execute(_SETTLE, (*settled, number))
+            for number, postponed in arrears.postponed.items():
+                database.execute(_POSTPONE, (*postponed, number))
+            for table in _TABLES:
+                for row in arrears.store.rows(table):
+                    places = ", ".join("?" * len(row))
+                    database.execute(f"INSERT OR REPLACE INTO {table} VALUES ({places})", row)  # noqa: S608 - our own words
+            for alarm_id in arrears.closed:
+                database.execute("DELETE FROM open_alarms WHERE alarm_id = ?", (alarm_id,))
+            database.execute("UPDATE sqlite_sequence SET seq = max(seq, ?)", (marks.number,))
+            dropped = self._trim()
+        self._highest = max(self._highest, marks.number)
+        self._sequences |= marks.sequences
+        self.last |= arrears.store.last
+        return dropped
+
+    def rows(self, table: str) -> list[tuple[Any, ...]]:
+        """Return all that is in a table, for another store's `make_up`."""
+        return self._database.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - our own words
 
     def sweep(self, wall: float) -> int:
         """Remove settled deliveries that are old or too many; return how many of them were dead ones."""
@@ -173,8 +239,8 @@ class Store:
                 " WHERE state = 'delivered' AND settled_at < ? ORDER BY settled_at LIMIT ?)",
                 (wall - KEEP_DELIVERED, SWEEP),
             )
-            database.execute(excess, ("delivered", SWEEP, MAX_SETTLED))
-            return database.execute(excess, ("dead", SWEEP, MAX_SETTLED)).rowcount
+            database.execute(excess, ("delivered", SWEEP, self._limits.settled))
+            return database.execute(excess, ("dead", SWEEP, self._limits.settled)).rowcount
 
     def counts(self, wall: float) -> tuple[QueueCount, ...]:
         """Return the state of each webhook's queue, those without a delivery included."""
@@ -186,10 +252,6 @@ class Store:
         counts = count_queues(self._database, wall)
         return tuple(count for count in counts if count.queued and count.webhook not in self._webhooks)
 
-    def _highest(self) -> int:
-        number: int = self._database.execute("SELECT seq FROM sqlite_sequence").fetchone()[0]
-        return number
-
     def _life(self) -> float:
         return time.monotonic() - self._birth
 
@@ -198,14 +260,15 @@ class Store:
             database.execute("BEGIN IMMEDIATE")
             database.execute(statement, values)
 
-    def _add(self, event: Event, wall: float, exclude: str | None) -> None:
+    def _add(
+        self, event: Event, wall: float, exclude: str | None, sequences: dict[str, int], last: dict[str, int]
+    ) -> None:
         database = self._database
         if database.execute("SELECT 1 FROM events WHERE id = ?", (event.id,)).fetchone():
             return
         stream = event.stream or ""
-        database.execute("INSERT OR IGNORE INTO sequences VALUES (?, 0)", (stream,))
-        database.execute("UPDATE sequences SET last = last + 1 WHERE stream = ?", (stream,))
-        (seq,) = database.execute("SELECT last FROM sequences WHERE stream = ?", (stream,)).fetchone()
+        seq = sequences[stream] = sequences.get(stream, 0) + 1
+        database.execute("INSERT OR REPLACE INTO sequences VALUES (?, ?)", (stream, seq))
         wanting = [
             webhook
             for webhook, patterns in self._webhooks.items()
@@ -215,17 +278,20 @@ class Store:
             return
         row = (event.id, event.type, event.at.timestamp(), event.alarm_id, _render(event, seq))
         database.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", row)
-        database.executemany(
-            "INSERT INTO deliveries (event, webhook, lane, queued_at, born) VALUES (?, ?, ?, ?, ?)",
-            [(event.id, webhook, event.alarm_id or stream, wall, self._life()) for webhook in wanting],
-        )
+        for webhook in wanting:
+            added = database.execute(
+                "INSERT INTO deliveries (event, webhook, lane, queued_at, born) VALUES (?, ?, ?, ?, ?)",
+                (event.id, webhook, event.alarm_id or stream, wall, self._life()),
+            )
+            assert added.lastrowid is not None, "an insert has a number"
+            last[webhook] = added.lastrowid
 
     def _trim(self) -> int:
         """Bring each queue back to its limit: repetitions and news of streams go first, raises last."""
         dropped = 0
         for webhook in self._webhooks:
             statement = "SELECT count(*) FROM deliveries WHERE webhook = ? AND state = 'queued'"
-            excess = self._database.execute(statement, (webhook,)).fetchone()[0] - self._limit
+            excess = self._database.execute(statement, (webhook,)).fetchone()[0] - self._limits.rows
             if excess > 0:
                 dropped += self._database.execute(
                     "DELETE FROM deliveries WHERE number IN ("

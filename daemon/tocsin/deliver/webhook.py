@@ -30,12 +30,16 @@ ANSWER = 8 * 1024  # bytes of an answer that are read
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is sent: the same `id` and `body` at each attempt. `attempt` counts from 1; `at` is wall time."""
+    """What is sent: the same `id` and `body` at each attempt. `attempt` counts from 1; `at` is wall time.
+
+    What is not `durable` is in memory alone: a crash would lose it, or tell it anew by another id.
+    """
 
     id: str
     body: bytes
     at: float
     attempt: int = 1
+    durable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,8 @@ class Webhook:
         if self.secret is not None:
             signer = standardwebhooks.Webhook(self.secret)
             headers["webhook-signature"] = signer.sign(message.id, now, rendered.body.decode())
+        if not message.durable:
+            headers["tocsin-durable"] = "false"
         return headers
 
 

@@ -1,0 +1,95 @@
+"""What stands in for a disk that takes nothing: memory, from which the disk is brought up to date later."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from tocsin.deliver.event import OpenAlarm
+from tocsin.deliver.store import Arrears, Change, Delivery, Limits, Store, memory_store
+from tocsin.errors import OutboxError
+
+MEMORY = Limits(rows=1_000, settled=1_000)
+"""What is kept in memory of each queue at most, by the same rules as on the disk."""
+
+
+class Ledger(Protocol):
+    """What writes and reads are done with: the store on the disk, or what stands in for it."""
+
+    def apply(self, change: Change, wall: float, exclude: str | None = None) -> int: ...
+
+    def settle(self, number: int, state: str, attempts: int, outcome: str, wall: float) -> None: ...
+
+    def postpone(
+        self, number: int, attempts: int, outcome: str, next_attempt: float, wait: float
+    ) -> None: ...
+
+    def open_alarms(self) -> tuple[OpenAlarm, ...]: ...
+
+    def queued(self, webhook: str, after: int, limit: int) -> tuple[Delivery, ...]: ...
+
+    def body(self, event_id: str) -> bytes | None: ...
+
+
+class Standby:
+    """A ledger in memory that goes on where a store on the disk had to stop.
+
+    `disk` is that store while it can be read, or None. Deliveries are numbered on from the store's last, so that
+    whoever reads by numbers misses none. What cannot be read raises OutboxError, or sqlite3.Error as the disk does.
+    """
+
+    def __init__(self, disk: Store, webhooks: Mapping[str, Sequence[str]]) -> None:
+        marks = disk.marks()
+        self.disk: Store | None = disk
+        self.floor = marks.number
+        self._last = dict(disk.last)
+        self._store = memory_store(webhooks, MEMORY, marks)
+        self._arrears = Arrears(self._store, {}, {}, set())
+
+    def close(self) -> None:
+        self._store.close()
+
+    def apply(self, change: Change, wall: float, exclude: str | None = None) -> int:
+        dropped = self._store.apply(change, wall, exclude)
+        self._arrears.closed.difference_update(alarm.alarm.alarm_id for alarm in change.opened)
+        self._arrears.closed.update(change.closed)
+        return dropped
+
+    def settle(self, number: int, state: str, attempts: int, outcome: str, wall: float) -> None:
+        if number > self.floor:
+            self._store.settle(number, state, attempts, outcome, wall)
+        else:
+            self._arrears.settled[number] = (state, attempts, outcome, wall)
+
+    def postpone(self, number: int, attempts: int, outcome: str, next_attempt: float, wait: float) -> None:
+        if number > self.floor:
+            self._store.postpone(number, attempts, outcome, next_attempt, wait)
+        else:
+            self._arrears.postponed[number] = (attempts, outcome, next_attempt, wait)
+
+    def open_alarms(self) -> tuple[OpenAlarm, ...]:
+        known = {alarm.alarm.alarm_id: alarm for alarm in self._readable().open_alarms()}
+        known |= {alarm.alarm.alarm_id: alarm for alarm in self._store.open_alarms()}
+        return tuple(alarm for alarm_id, alarm in known.items() if alarm_id not in self._arrears.closed)
+
+    def queued(self, webhook: str, after: int, limit: int) -> tuple[Delivery, ...]:
+        found: tuple[Delivery, ...] = ()
+        if after < self._last.get(webhook, 0):
+            there = self._readable().queued(webhook, after, limit)
+            found = tuple(each for each in there if each.number <= self.floor)
+        return found + self._store.queued(webhook, max(after, self.floor), limit - len(found))
+
+    def body(self, event_id: str) -> bytes | None:
+        body = self._store.body(event_id)
+        return self._readable().body(event_id) if body is None else body
+
+    def sweep(self, wall: float) -> None:
+        """Forget what was settled long ago or is too much."""
+        self._store.sweep(wall)
+
+    def bring_up(self, disk: Store) -> int:
+        """Put on the disk all that it has missed, in one transaction, and return as `make_up` does."""
+        return disk.make_up(self._arrears)
+
+    def _readable(self) -> Store:
+        if self.disk is None:
+            raise OutboxError("outbox: expected a disk that can be read, found none")
+        return self.disk
