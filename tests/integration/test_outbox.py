@@ -25,9 +25,10 @@ from tocsin.deliver.clerk import DropReason
 from tocsin.deliver.database import Marks
 from tocsin.deliver.event import Event, EventType
 from tocsin.deliver.outbox import Outbox
+from tocsin.deliver.overflow import Limits
 from tocsin.deliver.queues import read_counts
 from tocsin.deliver.schedule import Outcome
-from tocsin.deliver.store import Change, Delivery, Limits, Store, open_store
+from tocsin.deliver.store import Change, Delivery, Store, open_store
 from tocsin.errors import OutboxError, StartError
 
 EVERYTHING = {"hook": ("alarm.*", "stream.*", "outbox.*", "delivery.*")}
@@ -253,29 +254,9 @@ def test_a_newer_database_is_refused(path: Path, notes: Notes):
         database.execute("PRAGMA user_version = 99")
     database.close()
     before = path.read_bytes()
-    with pytest.raises(OutboxError, match="expected a database of version 1 or older, found version 99"):
+    with pytest.raises(OutboxError, match=r"expected a database of version .* or older, found version 99"):
         Outbox(path, EVERYTHING, notes).start()
     assert path.read_bytes() == before
-
-
-def test_a_full_queue_keeps_its_raises(path: Path, notes: Notes):
-    """Beyond its limit a queue loses the oldest news of streams and repetitions first; each loss is counted."""
-    with running(path, notes, limits=Limits(rows=4)) as outbox:
-        commit(outbox, alarm_event(alarm_id="a"), stream_event(), alarm_event(EventType.ALARM_REPEATED, "a"))
-        commit(
-            outbox,
-            alarm_event(EventType.ALARM_ENDED, "a"),
-            alarm_event(alarm_id="b"),
-            alarm_event(alarm_id="c"),
-        )
-        kept = [(each.type, each.alarm_id) for each in queued(outbox)]
-    assert kept == [
-        (EventType.ALARM_RAISED, "a"),
-        (EventType.ALARM_ENDED, "a"),
-        (EventType.ALARM_RAISED, "b"),
-        (EventType.ALARM_RAISED, "c"),
-    ]
-    assert notes.drops == [(DropReason.OVERFLOW, 2)]
 
 
 @dataclass
@@ -357,7 +338,7 @@ def test_memory_is_bounded(path: Path, notes: Notes, disk: Disk, monkeypatch: py
     """While the disk refuses, a queue in memory keeps its bound and its raises, and not everybody is answered."""
     monkeypatch.setattr(clerk_module, "MAX_WAITING", 3)
     monkeypatch.setattr(standby_module, "MEMORY", Limits(rows=4, settled=4))
-    with running(path, notes) as outbox:
+    with running(path, notes, {"hook": ("alarm.*", "stream.*")}) as outbox:
         raised = [outbox.commit(Change(events=(alarm_event(alarm_id=f"a{n}"),))) for n in range(3)]
         for _ in range(3):
             unanswered = outbox.commit(Change(events=(stream_event(),)))

@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from support.events import alarm_event, open_alarm
 from tocsin.deliver.database import Marks
 from tocsin.deliver.event import EventType
-from tocsin.deliver.store import Change, Limits, Store, open_store
+from tocsin.deliver.overflow import Limits
+from tocsin.deliver.store import Change, Store, open_store
 
 HOOKS = {"all": ("alarm.*",), "raises": ("alarm.raised",)}
 KINDS = st.sampled_from([EventType.ALARM_RAISED, EventType.ALARM_REPEATED, EventType.ALARM_ENDED])

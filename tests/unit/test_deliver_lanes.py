@@ -185,3 +185,16 @@ def test_everything_is_delivered_once_and_in_order(data: st.DataObject, names: l
     else:
         return  # chance never let it come to an end, which proves nothing
     assert dict(done) == {lane: [n for n, name in enumerate(names) if name == lane] for lane in set(names)}
+
+
+def test_what_was_dropped_is_never_tried():
+    """Deliveries that the outbox dropped leave their lanes, the next one moves up, and one under way stays."""
+    lanes = filled(waiting(1, "a"), waiting(2, "a"), waiting(3, "a"), waiting(4, "b"))
+    running = lanes.take(now=0.0)
+    assert running is not None
+    lanes.drop({running.delivery.number, 2, 4})
+    lanes.settle(running)
+    third = lanes.take(now=0.0)
+    assert third is not None
+    assert third.delivery.number == 3
+    assert lanes.take(now=0.0) is None

@@ -16,12 +16,14 @@ from tocsin.deliver.ballast import Ballast, free_bytes
 from tocsin.deliver.database import Marks, name_of
 from tocsin.deliver.event import Event, EventType, OutboxData, new_id
 from tocsin.deliver.jobs import Job, Jobs
+from tocsin.deliver.overflow import Dropped, Limits
 from tocsin.deliver.queues import QueueCount
 from tocsin.deliver.standby import Ledger, Standby
-from tocsin.deliver.store import Change, Limits, Store, open_store
+from tocsin.deliver.store import Change, Store, open_store
 from tocsin.errors import OutboxError
 
 MAX_WAITING = 1_000  # changes in memory alone whose callers hear of it when they are on the disk
+ROOM = 0.9  # share of its limit below which a full queue is said to have room again
 RETRY = 1.0  # seconds between two attempts to bring a disk up to date that refused
 COUNT_EVERY = 1.0  # seconds between two looks at the queues while they change
 COUNT_IDLE = 5.0  # the same while nothing changes
@@ -63,6 +65,7 @@ class DropReason(StrEnum):
 
     BACKLOG = "backlog"
     OVERFLOW = "overflow"
+    COLLAPSED = "collapsed"
     DEAD_OVERFLOW = "dead_overflow"
     REFUSED = "refused"
 
@@ -98,7 +101,7 @@ class Clerk:
         self._limits = limits
         self._observe = observe
         self._jobs = jobs
-        self.listeners: list[Callable[[], None]] = []
+        self.listeners: list[tuple[Callable[[], None], Callable[[frozenset[int]], None]]] = []
         self.pulse = time.monotonic()
         self.counts: tuple[QueueCount, ...] = ()
         self.durable = 0
@@ -109,6 +112,7 @@ class Clerk:
             Future[Any]
         ] = []  # of the changes that are in memory alone; bounded by MAX_WAITING
         self._marks = Marks()
+        self._full: set[str] = set()  # the webhooks whose queues were said to be full
         self._changed = True
         self._retry_at = self._counted_at = self._sweep_at = 0.0
 
@@ -133,9 +137,7 @@ class Clerk:
         if opened.moved is None:
             return None
         log.error("outbox was damaged, a new one replaces it", moved_to=opened.moved.name)
-        now = datetime.now(UTC)
-        reset = Event(new_id(now), EventType.OUTBOX_RESET, now, OutboxData("damaged", opened.moved.name))
-        self._jobs.urgent(Job(partial(self.apply, Change(events=(reset,)), None), Future(), (reset,)))
+        self._announce(EventType.OUTBOX_RESET, OutboxData("damaged", opened.moved.name))
         return opened.moved
 
     def work(self) -> None:
@@ -156,10 +158,26 @@ class Clerk:
         """Put a change into the ledger, and say what had to be dropped for it."""
         self._count_dropped(ledger.apply(change, time.time(), exclude))
 
-    def _count_dropped(self, dropped: int) -> None:
-        if dropped:
-            log.error("outbox is full, deliveries are dropped", dropped=dropped)
-            self._observe.outbox_dropped(DropReason.OVERFLOW, dropped)
+    def _count_dropped(self, dropped: Dropped) -> None:
+        """Count what was dropped, have the couriers forget it, and say once of each queue that it is full."""
+        for reason, count in (
+            (DropReason.OVERFLOW, dropped.overflow),
+            (DropReason.COLLAPSED, dropped.collapsed),
+        ):
+            if count:
+                self._observe.outbox_dropped(reason, count)
+        for _, forget in self.listeners if dropped.numbers else ():
+            forget(frozenset(dropped.numbers))
+        for webhook, bound in dropped.full.items():
+            if webhook not in self._full:
+                self._full.add(webhook)
+                log.error("a queue is full, deliveries are dropped", webhook=webhook, reason=bound.value)
+                self._announce(EventType.OUTBOX_OVERFLOW, OutboxData(bound, webhook=webhook))
+
+    def _announce(self, kind: EventType, data: OutboxData) -> None:
+        now = datetime.now(UTC)
+        event = Event(new_id(now), kind, now, data)
+        self._jobs.urgent(Job(partial(self.apply, Change(events=(event,)), None), Future(), (event,)))
 
     def _come_around(self) -> bool:
         """Do what there is to do, or wait for it; say whether to come again."""
@@ -173,7 +191,7 @@ class Clerk:
             return False
         if turn.write is not None:
             self._do_write(turn.write)
-            self._jobs.written()
+            self._jobs.written(turn.write)
         for read in turn.reads:
             self._do_read(read)
             self._jobs.answered()  # after its answer: what is left at the end is answered then
@@ -208,7 +226,7 @@ class Clerk:
                 job.future.set_result(result)
             else:
                 self._remember(job.future)
-            for wake in self.listeners if job.events else ():
+            for wake, _ in self.listeners if job.events else ():
                 wake()
 
     def _remember(self, future: "Future[Any]") -> None:
@@ -261,6 +279,10 @@ class Clerk:
         if self._store is None:
             return
         self.counts = self._store.counts(time.time())
+        for count in self.counts:
+            if count.webhook in self._full and self._limits.have_room(count.queued, count.size, ROOM):
+                self._full.discard(count.webhook)
+                log.info("a queue has room again", webhook=count.webhook)
         if now < self._sweep_at:
             return
         self._sweep_at = now + SWEEP_EVERY

@@ -88,6 +88,11 @@ class Courier:
         self._has_unread = True
         self._news.set()
 
+    def forget(self, numbers: frozenset[int]) -> None:
+        """Give up deliveries that the outbox has dropped; one that is under way comes to its end."""
+        self._lanes.drop(numbers)
+        self._news.set()
+
     def finish(self) -> None:
         """Let `run` return as soon as nothing is under way and nothing is due."""
         self._is_finishing = True

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
+
 from tocsin.errors import OutboxError
 
-VERSION = 1
+log = structlog.get_logger(__name__)
 
 _SCHEMA = """
 CREATE TABLE events (
@@ -50,6 +52,25 @@ CREATE TABLE sequences (stream TEXT PRIMARY KEY, last INTEGER NOT NULL);
 -- delivery has been tried, so that a wrong date neither kills deliveries nor keeps them for ever.
 CREATE TABLE life (seconds REAL NOT NULL);
 """
+
+_STEPS = (
+    """
+    ALTER TABLE deliveries ADD COLUMN size INTEGER NOT NULL DEFAULT 0;  -- bytes of the body
+    UPDATE deliveries SET size = (SELECT length(body) FROM events WHERE id = event);
+    DROP INDEX queued;
+    CREATE INDEX queued ON deliveries (webhook, number, size) WHERE state = 'queued';
+    -- Alarms whose raise was dropped before anybody was asked to take it: their ends are of no use to that webhook.
+    CREATE TABLE collapsed (
+        webhook TEXT NOT NULL,
+        alarm_id TEXT NOT NULL,
+        PRIMARY KEY (webhook, alarm_id)
+    ) WITHOUT ROWID;
+    """,
+)
+"""What each version of the tables changed; the first step makes version 2 of the schema above. Steps that were once
+released stay as they are: an old database goes through all that it has missed, and a new one through all."""
+
+VERSION = 1 + len(_STEPS)
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -123,6 +144,8 @@ def _connect(path: Path, marks: Marks) -> sqlite3.Connection:
         _examine(database)
         if version == 0:
             _create(database, marks)
+        elif version < VERSION:
+            _migrate(database, version)
     except BaseException:
         database.close()
         raise
@@ -161,12 +184,22 @@ def _version(database: sqlite3.Connection, path: Path) -> int:
 def _create(database: sqlite3.Connection, marks: Marks) -> None:
     with database:
         database.execute("BEGIN IMMEDIATE")
-        for statement in _statements(_SCHEMA):
+        for statement in _statements("".join((_SCHEMA, *_STEPS))):
             database.execute(statement)
         database.execute("INSERT INTO sqlite_sequence VALUES ('deliveries', ?)", (marks.number,))
         database.execute("INSERT INTO life VALUES (?)", (marks.life,))
         database.executemany("INSERT INTO sequences VALUES (?, ?)", marks.sequences.items())
         database.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _migrate(database: sqlite3.Connection, version: int) -> None:
+    """Bring the tables of an older version up to date, all or nothing."""
+    with database:
+        database.execute("BEGIN IMMEDIATE")
+        for statement in _statements("".join(_STEPS[version - 1 :])):
+            database.execute(statement)
+        database.execute(f"PRAGMA user_version = {VERSION}")
+    log.info("the tables of the outbox were brought up to date", before=version, now=VERSION)
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Protocol
 
 from tocsin.deliver import courier
@@ -22,7 +23,7 @@ TURN = 1.0  # seconds between two pulses
 class Source(courier.Source, Protocol):
     """The outbox as the dispatcher sees it."""
 
-    def listen(self, wake: Callable[[], None]) -> None: ...
+    def listen(self, wake: Callable[[], None], forget: Callable[[frozenset[int]], None]) -> None: ...
 
 
 class Dispatcher:
@@ -61,7 +62,7 @@ class Dispatcher:
         """Start to deliver; returns when the event loop runs."""
         self._thread.start()
         self._ready.wait()
-        self._outbox.listen(self._look)
+        self._outbox.listen(self._look, self._forget)
 
     def stop(self, deadline: float) -> None:
         """Deliver what is due and under way until `deadline` on the monotonic clock, and give up the rest.
@@ -86,6 +87,11 @@ class Dispatcher:
         """Let each courier look for what is new; called from the outbox's thread."""
         for each in self._couriers:
             self._call(each.look)
+
+    def _forget(self, numbers: frozenset[int]) -> None:
+        """Let each courier forget what was dropped; called from the outbox's thread."""
+        for each in self._couriers:
+            self._call(partial(each.forget, numbers))
 
     def _call(self, function: Callable[[], None]) -> None:
         assert self._loop is not None, "nothing calls before start has returned"

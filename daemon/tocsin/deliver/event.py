@@ -256,16 +256,17 @@ class DeliveryData:
 
 @dataclass(frozen=True, slots=True)
 class OutboxData:
-    """The data of `outbox.*` events: a closed-set reason, and the file that the damaged database became."""
+    """The data of `outbox.*` events: a closed-set reason; what the damaged database became; whose queue is full."""
 
     reason: str
     moved_to: str | None = None
+    webhook: str | None = None
 
     stream: ClassVar[None] = None
     alarm_id: ClassVar[None] = None
 
     def payload(self) -> Json:
-        return {"reason": self.reason, "moved_to": self.moved_to}
+        return {"reason": self.reason, "moved_to": self.moved_to, "webhook": self.webhook}
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,10 +86,10 @@ class Jobs:
                 self._turn.wait(max(until - now, 0.01))
             return Turn(self._writes[0] if self._writes else None, tuple(self._reads))
 
-    def written(self) -> None:
-        """Drop the first write: it was done."""
+    def written(self, job: Job) -> None:
+        """Drop a write: it was done."""
         with self._turn:
-            self._writes.popleft()
+            self._writes.remove(job)  # the first, but for what became urgent meanwhile
 
     def answered(self) -> None:
         """Drop the first read: it was answered."""

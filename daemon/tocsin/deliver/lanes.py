@@ -3,7 +3,7 @@
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from tocsin.deliver.schedule import Outcome
@@ -121,6 +121,13 @@ class Lanes:
             del self._lanes[waiting.delivery.lane]
         elif was_head:
             self._offer(lane[0])
+
+    def drop(self, numbers: Collection[int]) -> None:
+        """Take those of these numbers out that are not running."""
+        going = [one for lane in self._lanes.values() for one in lane if one.delivery.number in numbers]
+        for waiting in going:
+            if not waiting.running:
+                self.settle(waiting)
 
     def next_due(self) -> float | None:
         """Return when the next head is due, or None when every lane is empty or running."""

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 from tocsin.deliver.clerk import Clerk, DropReason, Observer
 from tocsin.deliver.event import Event, OpenAlarm
 from tocsin.deliver.jobs import Job, Jobs
+from tocsin.deliver.overflow import Limits
 from tocsin.deliver.queues import QueueCount
 from tocsin.deliver.schedule import Outcome, Settlement
 from tocsin.deliver.standby import Ledger
-from tocsin.deliver.store import Change, Delivery, Limits
+from tocsin.deliver.store import Change, Delivery
 from tocsin.errors import OutboxError, StartError
 from tocsin.thread import guarded
 
@@ -88,9 +89,12 @@ class Outbox:
                 f"{self._path}: expected every change on the disk, found {self._refused} refused"
             )
 
-    def listen(self, wake: Callable[[], None]) -> None:
-        """Call `wake`, which must not block, in the outbox's thread after each commit of events."""
-        self._clerk.listeners.append(wake)
+    def listen(self, wake: Callable[[], None], forget: Callable[[frozenset[int]], None]) -> None:
+        """Call two functions that must not block in the outbox's thread.
+
+        `wake` after each commit of events, `forget` with the numbers of deliveries that had to be dropped.
+        """
+        self._clerk.listeners.append((wake, forget))
 
     def pulse(self) -> float:
         """Return the monotonic time at which the outbox's thread last came around; it does so every second."""

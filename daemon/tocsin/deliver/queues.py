@@ -10,12 +10,16 @@ from tocsin.errors import OutboxError
 
 @dataclass(frozen=True, slots=True)
 class QueueCount:
-    """How many deliveries of a webhook wait and how many are dead; `oldest_age` in seconds, 0 when none waits."""
+    """How many deliveries of a webhook wait and how many are dead.
+
+    `oldest_age` in seconds, 0 when none waits; `size` in bytes, of the bodies that wait.
+    """
 
     webhook: str
     queued: int
     dead: int
     oldest_age: float
+    size: int = 0
 
 
 def read_counts(path: Path, wall: float) -> tuple[QueueCount, ...]:
@@ -33,10 +37,12 @@ def read_counts(path: Path, wall: float) -> tuple[QueueCount, ...]:
 def count_queues(database: sqlite3.Connection, wall: float) -> list[QueueCount]:
     rows = database.execute(
         "SELECT webhook, total(state = 'queued'), total(state = 'dead'),"
-        " min(CASE state WHEN 'queued' THEN queued_at END)"
+        " min(CASE state WHEN 'queued' THEN queued_at END), total(CASE state WHEN 'queued' THEN size END)"
         " FROM deliveries WHERE state != 'delivered' GROUP BY webhook ORDER BY webhook"
     )
     return [
-        QueueCount(webhook, int(queued), int(dead), 0.0 if oldest is None else max(0.0, wall - oldest))
-        for webhook, queued, dead, oldest in rows
+        QueueCount(
+            webhook, int(queued), int(dead), 0.0 if oldest is None else max(0.0, wall - oldest), int(size)
+        )
+        for webhook, queued, dead, oldest, size in rows
     ]

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from tocsin.deliver.event import OpenAlarm
-from tocsin.deliver.store import Arrears, Change, Delivery, Limits, Store, memory_store
+from tocsin.deliver.overflow import Dropped, Limits
+from tocsin.deliver.store import Arrears, Change, Delivery, Store, memory_store
 from tocsin.errors import OutboxError
 
 MEMORY = Limits(rows=1_000, settled=1_000)
@@ -14,7 +15,7 @@ MEMORY = Limits(rows=1_000, settled=1_000)
 class Ledger(Protocol):
     """What writes and reads are done with: the store on the disk, or what stands in for it."""
 
-    def apply(self, change: Change, wall: float, exclude: str | None = None) -> int: ...
+    def apply(self, change: Change, wall: float, exclude: str | None = None) -> Dropped: ...
 
     def settle(self, number: int, state: str, attempts: int, outcome: str, wall: float) -> None: ...
 
@@ -47,7 +48,7 @@ class Standby:
     def close(self) -> None:
         self._store.close()
 
-    def apply(self, change: Change, wall: float, exclude: str | None = None) -> int:
+    def apply(self, change: Change, wall: float, exclude: str | None = None) -> Dropped:
         dropped = self._store.apply(change, wall, exclude)
         self._arrears.closed.difference_update(alarm.alarm.alarm_id for alarm in change.opened)
         self._arrears.closed.update(change.closed)
@@ -85,7 +86,7 @@ class Standby:
         """Forget what was settled long ago or is too much."""
         self._store.sweep(wall)
 
-    def bring_up(self, disk: Store) -> int:
+    def bring_up(self, disk: Store) -> Dropped:
         """Put on the disk all that it has missed, in one transaction, and return as `make_up` does."""
         return disk.make_up(self._arrears)
 

@@ -11,16 +11,15 @@ from typing import Any
 
 from tocsin.deliver.database import Marks, memory_database, name_of, open_database
 from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm
+from tocsin.deliver.overflow import Dropped, Limits, collapsed_for, trim
 from tocsin.deliver.queues import QueueCount, count_queues
 from tocsin.deliver.schedule import Outcome
 from tocsin.errors import OutboxError
 
 KEEP_DELIVERED = 7 * 24 * 3600.0  # seconds for which `outbox list` can show what was delivered
-MAX_QUEUED = 10_000  # deliveries that wait for one webhook at most
-MAX_SETTLED = 10_000  # delivered, and likewise dead, rows that are kept at most
 SWEEP = 500  # rows that one sweep removes at most, so that no commit waits long behind it
 
-_TABLES = ("events", "deliveries", "sequences", "open_alarms")
+_TABLES = ("events", "deliveries", "sequences", "open_alarms", "collapsed")
 _SETTLE = "UPDATE deliveries SET state = ?, attempts = ?, outcome = ?, settled_at = ? WHERE number = ?"
 _POSTPONE = "UPDATE deliveries SET attempts = ?, outcome = ?, next_attempt = ?, wait = ? WHERE number = ?"
 
@@ -59,15 +58,6 @@ class Delivery:
     next_attempt: float
     wait: float
     outcome: Outcome | None
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What is kept at most: of each queue `rows` that wait, of all together `settled` ones that were delivered, and
-    as many dead ones."""
-
-    rows: int = MAX_QUEUED
-    settled: int = MAX_SETTLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,27 +127,26 @@ class Store:
     def close(self) -> None:
         self._database.close()
 
-    def apply(self, change: Change, wall: float, exclude: str | None = None) -> int:
+    def apply(self, change: Change, wall: float, exclude: str | None = None) -> Dropped:
         """Queue the events for the webhooks that want them (but `exclude`) and remember the alarms.
 
-        Return how many queued deliveries had to be dropped for it. Events of an identity that is known are
-        passed over. Raises OutboxError for an event that cannot be rendered.
+        Return what had to be dropped for it. Events of an identity that is known are passed over. Raises
+        OutboxError for an event that cannot be rendered.
         """
         with self._database as database:
             database.execute("BEGIN IMMEDIATE")
             sequences, last = dict(self._sequences), dict(self.last)
-            for event in change.events:
-                self._add(event, wall, exclude, sequences, last)
+            collapsed = sum(self._add(event, wall, exclude, sequences, last) for event in change.events)
             for alarm in (*change.opened, *change.updated):
                 data = json.dumps(alarm.alarm.payload(), allow_nan=False)
                 row = (alarm.alarm.alarm_id, alarm.opened.timestamp(), alarm.reported.timestamp(), data)
                 database.execute("INSERT OR REPLACE INTO open_alarms VALUES (?, ?, ?, ?)", row)
             for alarm_id in change.closed:
                 database.execute("DELETE FROM open_alarms WHERE alarm_id = ?", (alarm_id,))
-            dropped = self._trim() if change.events else 0
+            dropped = trim(database, self._webhooks, self._limits) if change.events else Dropped()
         self._sequences, self.last = sequences, last
         self._highest = max(self._highest, *last.values(), 0)
-        return dropped
+        return replace(dropped, collapsed=dropped.collapsed + collapsed)
 
     def open_alarms(self) -> tuple[OpenAlarm, ...]:
         rows = self._database.execute(
@@ -196,10 +185,10 @@ class Store:
         """Record a failed attempt and when the next one is planned."""
         self._execute(_POSTPONE, (attempts, outcome, next_attempt, wait, number))
 
-    def make_up(self, arrears: Arrears) -> int:
+    def make_up(self, arrears: Arrears) -> Dropped:
         """Take over what was missed while this store could not be written; made up twice it is made up once.
 
-        Return how many queued deliveries had to be dropped for it.
+        Return what had to be dropped for it.
         """
         marks = arrears.store.marks()
         with self._database as database:
@@ -215,7 +204,7 @@ class Store:
             for alarm_id in arrears.closed:
                 database.execute("DELETE FROM open_alarms WHERE alarm_id = ?", (alarm_id,))
             database.execute("UPDATE sqlite_sequence SET seq = max(seq, ?)", (marks.number,))
-            dropped = self._trim()
+            dropped = trim(database, self._webhooks, self._limits)
         self._highest = max(self._highest, marks.number)
         self._sequences |= marks.sequences
         self.last |= arrears.store.last
@@ -262,10 +251,11 @@ class Store:
 
     def _add(
         self, event: Event, wall: float, exclude: str | None, sequences: dict[str, int], last: dict[str, int]
-    ) -> None:
+    ) -> int:
+        """Queue one event; return how many webhooks it was not queued for, since its alarm had collapsed there."""
         database = self._database
         if database.execute("SELECT 1 FROM events WHERE id = ?", (event.id,)).fetchone():
-            return
+            return 0
         stream = event.stream or ""
         seq = sequences[stream] = sequences.get(stream, 0) + 1
         database.execute("INSERT OR REPLACE INTO sequences VALUES (?, ?)", (stream, seq))
@@ -274,33 +264,21 @@ class Store:
             for webhook, patterns in self._webhooks.items()
             if webhook != exclude and any(event.type.matches(pattern) for pattern in patterns)
         ]
+        collapsed = collapsed_for(database, event)
+        asked, wanting = len(wanting), [webhook for webhook in wanting if webhook not in collapsed]
         if not wanting:
-            return
-        row = (event.id, event.type, event.at.timestamp(), event.alarm_id, _render(event, seq))
+            return asked
+        body = _render(event, seq)
+        row = (event.id, event.type, event.at.timestamp(), event.alarm_id, body)
         database.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", row)
         for webhook in wanting:
             added = database.execute(
-                "INSERT INTO deliveries (event, webhook, lane, queued_at, born) VALUES (?, ?, ?, ?, ?)",
-                (event.id, webhook, event.alarm_id or stream, wall, self._life()),
+                "INSERT INTO deliveries (event, webhook, lane, queued_at, born, size) VALUES (?, ?, ?, ?, ?, ?)",
+                (event.id, webhook, event.alarm_id or stream, wall, self._life(), len(body)),
             )
             assert added.lastrowid is not None, "an insert has a number"
             last[webhook] = added.lastrowid
-
-    def _trim(self) -> int:
-        """Bring each queue back to its limit: repetitions and news of streams go first, raises last."""
-        dropped = 0
-        for webhook in self._webhooks:
-            statement = "SELECT count(*) FROM deliveries WHERE webhook = ? AND state = 'queued'"
-            excess = self._database.execute(statement, (webhook,)).fetchone()[0] - self._limits.rows
-            if excess > 0:
-                dropped += self._database.execute(
-                    "DELETE FROM deliveries WHERE number IN ("
-                    " SELECT number FROM deliveries JOIN events ON id = event"
-                    " WHERE webhook = ? AND state = 'queued'"
-                    " ORDER BY type = 'alarm.raised', type = 'alarm.ended', number LIMIT ?)",
-                    (webhook, excess),
-                ).rowcount
-        return dropped
+        return asked - len(wanting)
 
 
 def _delivery(row: tuple[Any, ...]) -> Delivery:
