@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,13 @@ from tocsin.deliver import outbox as outbox_module
 from tocsin.deliver import standby as standby_module
 from tocsin.deliver.clerk import DropReason
 from tocsin.deliver.database import Marks
-from tocsin.deliver.event import Event, EventType
+from tocsin.deliver.event import DetectorData, Event, EventType, StreamData, new_id
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.overflow import Limits
 from tocsin.deliver.queues import read_counts
 from tocsin.deliver.schedule import Outcome
 from tocsin.deliver.store import Change, Delivery, Store, open_store
-from tocsin.errors import OutboxError, StartError
+from tocsin.errors import Degradation, OutboxError, StartError
 
 EVERYTHING = {"hook": ("alarm.*", "stream.*", "outbox.*", "delivery.*")}
 WAIT = 10 * SCALE  # seconds for the disk
@@ -332,6 +333,58 @@ def test_what_the_disk_refuses_goes_on_from_memory(path: Path, notes: Notes, dis
         assert b'"seq":5' in (outbox.body(found[2].event_id).result(WAIT) or b"")
     assert notes.degraded == [True, False]
     assert len(set(notes.troubles)) == 1
+
+
+DOWN, UP, RESTORED = EventType.STREAM_DOWN, EventType.STREAM_UP, EventType.STREAM_RESTORED
+
+
+def told(kind: EventType, stream: str, reason: str | None = None) -> Event:
+    """Return an event about a stream whose state has lasted for a minute."""
+    now = datetime.now(UTC)
+    return Event(new_id(now), kind, now, StreamData(stream, reason, 60.0))
+
+
+def stands(outbox: Outbox) -> set[tuple[EventType, str]]:
+    return {(one.type, one.subject) for one in outbox.standing().result(WAIT)}
+
+
+def test_what_was_told_stands_until_it_is_over(path: Path, notes: Notes):
+    """What an event began and none ended is known after a restart, whether or not a webhook wanted the event."""
+    degraded = DetectorData(Degradation.TOO_SLOW, "m", "p", "yard", "intruder")
+    now = datetime.now(UTC)
+    with running(path, notes, {}) as outbox:
+        commit(outbox, told(DOWN, "yard", "stall"), told(DOWN, "gate", "refused"), told(UP, "yard"))
+        commit(outbox, told(EventType.STREAM_FROZEN, "gate", "frozen"))
+        commit(outbox, told(EventType.STREAM_COVERED, "gate", "covered"), told(RESTORED, "gate", "frozen"))
+        commit(outbox, Event("msg_1", EventType.DETECTOR_DEGRADED, now, degraded))
+    with running(path, notes) as outbox:
+        assert stands(outbox) == {
+            (DOWN, "gate"),
+            (EventType.STREAM_COVERED, "gate covered"),
+            (EventType.DETECTOR_DEGRADED, "too_slow yard intruder"),
+        }
+        gate = next(one for one in outbox.standing().result(WAIT) if one.type is DOWN)
+        assert gate.data["reason"] == "refused"
+        assert (datetime.now(UTC) - gate.since).total_seconds() == pytest.approx(60, abs=30)
+        commit(outbox, told(UP, "gate"), told(RESTORED, "gate", "covered"))
+        commit(outbox, Event("msg_2", EventType.DETECTOR_RESTORED, now, degraded))
+        assert stands(outbox) == set()
+
+
+def test_what_stands_is_known_while_the_disk_refuses(path: Path, notes: Notes, disk: Disk):
+    """What begins and ends in memory counts at once, and on the disk as soon as it takes changes."""
+    disk.is_well = True
+    with running(path, notes) as outbox:
+        commit(outbox, told(DOWN, "old"), told(DOWN, "back"))
+        disk.is_well = False
+        changes = [told(UP, "old"), told(DOWN, "new"), told(UP, "back"), told(DOWN, "back")]
+        waiting = [outbox.commit(Change(events=(event,))) for event in changes]
+        until(lambda: disk.refused > 2, 5, "refusals")
+        assert stands(outbox) == {(DOWN, "new"), (DOWN, "back")}
+        disk.is_well = True
+        waiting[-1].result(WAIT)
+    with running(path, notes) as outbox:
+        assert stands(outbox) == {(DOWN, "new"), (DOWN, "back")}
 
 
 def test_memory_is_bounded(path: Path, notes: Notes, disk: Disk, monkeypatch: pytest.MonkeyPatch):

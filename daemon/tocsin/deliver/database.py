@@ -66,6 +66,15 @@ _STEPS = (
         PRIMARY KEY (webhook, alarm_id)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE standing (
+        type TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        since REAL NOT NULL,
+        data TEXT NOT NULL,
+        PRIMARY KEY (type, subject)
+    ) WITHOUT ROWID;
+    """,
 )
 """What each version of the tables changed; the first step makes version 2 of the schema above. Steps that were once
 released stay as they are: an old database goes through all that it has missed, and a new one through all."""

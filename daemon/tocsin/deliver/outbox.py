@@ -16,6 +16,7 @@ from tocsin.deliver.overflow import Limits
 from tocsin.deliver.queues import QueueCount
 from tocsin.deliver.schedule import Outcome, Settlement
 from tocsin.deliver.standby import Ledger
+from tocsin.deliver.standing import Standing
 from tocsin.deliver.store import Change, Delivery
 from tocsin.errors import OutboxError, StartError
 from tocsin.thread import guarded
@@ -116,6 +117,10 @@ class Outbox:
     def open_alarms(self) -> "Future[tuple[OpenAlarm, ...]]":
         """Return the alarms that were open when the last commit was made, the oldest first."""
         return self._read(lambda ledger: ledger.open_alarms())
+
+    def standing(self) -> "Future[tuple[Standing, ...]]":
+        """Return what events told to stand and none told to be over, the longest first; a restart keeps it."""
+        return self._read(lambda ledger: ledger.standing())
 
     def queued(self, webhook: str, after: int, limit: int) -> "Future[tuple[Delivery, ...]]":
         """Return the first queued deliveries of a webhook whose number is above `after`."""

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from tocsin.deliver.event import OpenAlarm
 from tocsin.deliver.overflow import Dropped, Limits
+from tocsin.deliver.standing import Standing, begun, over
 from tocsin.deliver.store import Arrears, Change, Delivery, Store, memory_store
 from tocsin.errors import OutboxError
 
@@ -25,6 +26,8 @@ class Ledger(Protocol):
 
     def open_alarms(self) -> tuple[OpenAlarm, ...]: ...
 
+    def standing(self) -> tuple[Standing, ...]: ...
+
     def queued(self, webhook: str, after: int, limit: int) -> tuple[Delivery, ...]: ...
 
     def body(self, event_id: str) -> bytes | None: ...
@@ -43,7 +46,7 @@ class Standby:
         self.floor = marks.number
         self._last = dict(disk.last)
         self._store = memory_store(webhooks, MEMORY, marks)
-        self._arrears = Arrears(self._store, {}, {}, set())
+        self._arrears = Arrears(self._store, {}, {}, set(), set())
 
     def close(self) -> None:
         self._store.close()
@@ -52,6 +55,10 @@ class Standby:
         dropped = self._store.apply(change, wall, exclude)
         self._arrears.closed.difference_update(alarm.alarm.alarm_id for alarm in change.opened)
         self._arrears.closed.update(change.closed)
+        for event in change.events:
+            self._arrears.over.update(over(event))
+            if (one := begun(event)) is not None:
+                self._arrears.over.discard((one.type, one.subject))
         return dropped
 
     def settle(self, number: int, state: str, attempts: int, outcome: str, wall: float) -> None:
@@ -70,6 +77,11 @@ class Standby:
         known = {alarm.alarm.alarm_id: alarm for alarm in self._readable().open_alarms()}
         known |= {alarm.alarm.alarm_id: alarm for alarm in self._store.open_alarms()}
         return tuple(alarm for alarm_id, alarm in known.items() if alarm_id not in self._arrears.closed)
+
+    def standing(self) -> tuple[Standing, ...]:
+        known = {(one.type, one.subject): one for one in self._readable().standing()}
+        known |= {(one.type, one.subject): one for one in self._store.standing()}
+        return tuple(one for key, one in known.items() if key not in self._arrears.over)
 
     def queued(self, webhook: str, after: int, limit: int) -> tuple[Delivery, ...]:
         found: tuple[Delivery, ...] = ()

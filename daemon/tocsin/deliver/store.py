@@ -14,12 +14,13 @@ from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm
 from tocsin.deliver.overflow import Dropped, Limits, collapsed_for, trim
 from tocsin.deliver.queues import QueueCount, count_queues
 from tocsin.deliver.schedule import Outcome
+from tocsin.deliver.standing import Key, Standing, forget, read, remember
 from tocsin.errors import OutboxError
 
 KEEP_DELIVERED = 7 * 24 * 3600.0  # seconds for which `outbox list` can show what was delivered
 SWEEP = 500  # rows that one sweep removes at most, so that no commit waits long behind it
 
-_TABLES = ("events", "deliveries", "sequences", "open_alarms", "collapsed")
+_TABLES = ("events", "deliveries", "sequences", "open_alarms", "collapsed", "standing")
 _SETTLE = "UPDATE deliveries SET state = ?, attempts = ?, outcome = ?, settled_at = ? WHERE number = ?"
 _POSTPONE = "UPDATE deliveries SET attempts = ?, outcome = ?, next_attempt = ?, wait = ? WHERE number = ?"
 
@@ -65,13 +66,15 @@ class Arrears:
     """What a store on the disk has missed.
 
     `store` holds what is new, numbered on from the disk's last delivery and on its clock. `settled` and `postponed`
-    are the arguments of `settle` and `postpone` for older deliveries; `closed` the ids of alarms that have ended.
+    are the arguments of `settle` and `postpone` for older deliveries; `closed` the ids of alarms that have ended,
+    and `over` what stands no longer.
     """
 
     store: "Store"
     settled: dict[int, tuple[str, int, str, float]]
     postponed: dict[int, tuple[int, str, float, float]]
     closed: set[str]
+    over: set[Key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,8 @@ class Store:
         with self._database as database:
             database.execute("BEGIN IMMEDIATE")
             sequences, last = dict(self._sequences), dict(self.last)
+            for event in change.events:
+                remember(database, event)
             collapsed = sum(self._add(event, wall, exclude, sequences, last) for event in change.events)
             for alarm in (*change.opened, *change.updated):
                 data = json.dumps(alarm.alarm.payload(), allow_nan=False)
@@ -160,6 +165,10 @@ class Store:
             )
             for opened, reported, data in rows
         )
+
+    def standing(self) -> tuple[Standing, ...]:
+        """Return what was told to stand and was not told to be over, the longest first."""
+        return read(self._database)
 
     def queued(self, webhook: str, after: int, limit: int) -> tuple[Delivery, ...]:
         """Return the first queued deliveries of a webhook whose number is above `after`."""
@@ -201,6 +210,8 @@ class Store:
                 for row in arrears.store.rows(table):
                     places = ", ".join("?" * len(row))
                     database.execute(f"INSERT OR REPLACE INTO {table} VALUES ({places})", row)  # noqa: S608 - our own words
+            for key in arrears.over:
+                forget(database, key)
             for alarm_id in arrears.closed:
                 database.execute("DELETE FROM open_alarms WHERE alarm_id = ?", (alarm_id,))
             database.execute("UPDATE sqlite_sequence SET seq = max(seq, ?)", (marks.number,))
