@@ -173,6 +173,7 @@ class App:
         files = stamp(self._config.detector.model)
         if self._config.detector.device == "tensorrt":
             self._notifier.extend(COMPILING)
+        self._resume()
         self._keeper = Keeper(warm_detector(self._config), self._metrics, self._degradations)
         self._keeper.introduce()
         self._metrics.config_applied(time.time())
@@ -245,6 +246,13 @@ class App:
         self._alarms.origin = Origin(detector.model_name, config.digest, self._test)
         self._supervisor.show(assembly.shown(config, detector))
 
+    def _resume(self) -> None:
+        """Go on from what an earlier life of the daemon told and did not clear."""
+        told = self._outbox.standing().result()
+        rules = {stream.name: stream.rules for stream in self._config.streams}
+        degraded = [one for one in told if one.type is EventType.DETECTOR_DEGRADED]
+        self._degradations.resume(degraded, rules)
+
     def _open_alarms(self) -> Alarms:
         known: Sequence[OpenAlarm] = self._outbox.open_alarms().result()
         watched, orphans = assembly.watched(self._config, self._detector.labels, known)
@@ -283,8 +291,8 @@ class App:
         )  # what fails is not too slow, and is said already
         for judged in self._rate_vigil.turn(now, self._analysed, brought):
             self._metrics.rule_deaf(judged.stream, judged.rule, judged.deaf)
-            if judged.news:
-                self._tell_deaf(judged)
+            self._tell_deaf(judged)  # every time: it may have been deaf before a restart
+        self._degradations.results(now, dict(self._analysed))
 
     def _tell_deaf(self, judged: Deafness) -> None:
         if judged.deaf:

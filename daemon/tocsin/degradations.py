@@ -1,16 +1,25 @@
 """What the detector lacks at the moment: events, a metric, log lines, the status."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
 from tocsin.deliver.event import DetectorData, EventType
+from tocsin.deliver.standing import Standing as Told
 from tocsin.errors import Degradation
 
 log = structlog.get_logger(__name__)
+
+
+PROVEN_AFTER = 30.0
+"""Seconds of results after which what failed before a restart is over; as long as it takes without one."""
+
+_BEFORE = "it was so before the restart"
+
+_Key = tuple[Degradation, str | None, str | None]
 
 
 class Observer(Protocol):
@@ -43,8 +52,45 @@ class Degradations:
         # Guards what stands, and the model and provider that events name. The engine's thread and the main one
         # write; nobody waits for anything while holding it.
         self._changing = threading.Lock()
-        self._standing: dict[tuple[Degradation, str | None, str | None], Standing] = {}
+        self._standing: dict[_Key, Standing] = {}
+        # What an earlier life of the daemon told and this one has not seen yet, and since when there are results
+        # that speak against it.
+        self._carried: dict[_Key, float | None] = {}
         self._model = self._provider = ""
+
+    def resume(self, told: Iterable[Told], watched: Mapping[str, Collection[str]]) -> None:
+        """Take over what an earlier life of the daemon told; before anything else is.
+
+        `watched` gives each stream's rules. What was wrong with a stream or rule that is gone is over, and so is
+        the loss of an accelerator: this life looks for one anew, and says what it finds.
+        """
+        for one in told:
+            reason = Degradation(one.data["reason"])
+            stream, rule = one.data["stream"], one.data["rule"]
+            self._standing[reason, stream, rule] = Standing(reason, _BEFORE, stream, rule)
+            self._carried[reason, stream, rule] = None
+            self._model, self._provider = one.data["model"], one.data["provider"]
+            log.info("it was degraded before the restart", reason=reason.value, stream=stream, rule=rule)
+            is_gone = stream is not None and (stream not in watched or rule not in {None, *watched[stream]})
+            if is_gone or reason is Degradation.LOST:
+                self.restored(reason, stream, rule)
+        self._observe.detector_degraded(bool(self._standing))
+
+    def results(self, now: float, analysed: Mapping[str, int]) -> None:
+        """Take in how many results each stream has had by now: what was carried here and not seen again is over.
+
+        Only of what fails: who looks at the reference picture or measures the rate of frames sees by itself when
+        that is over.
+        """
+        for key, since in list(self._carried.items()):
+            reason, stream, _ = key
+            count = sum(analysed.values()) if stream is None else analysed.get(stream, 0)
+            if reason not in (Degradation.FAILING, Degradation.OUTPUT) or not count:
+                continue
+            if since is None:
+                self._carried[key] = now
+            elif now - since >= PROVEN_AFTER:
+                self.restored(*key)
 
     def standing(self) -> tuple[Standing, ...]:
         """Return what is wrong, the longest first."""
@@ -71,6 +117,9 @@ class Degradations:
         key = reason, stream, rule
         with self._changing:
             if key in self._standing:
+                if key in self._carried:  # who sees it now will also see its end
+                    del self._carried[key]
+                    self._standing[key] = Standing(reason, why, stream, rule)
                 return
             self._standing[key] = Standing(reason, why, stream, rule)
             self._tell(EventType.DETECTOR_DEGRADED, *key)
@@ -80,6 +129,7 @@ class Degradations:
         """Take in that it is over; nothing happens where it never was."""
         key = reason, stream, rule
         with self._changing:
+            self._carried.pop(key, None)
             if self._standing.pop(key, None) is None:
                 return
             self._tell(EventType.DETECTOR_RESTORED, *key)

@@ -80,6 +80,29 @@ def test_an_accelerator_that_does_not_load_is_told_everywhere(
     assert [message.type for message in receiver.accepted] == ["detector.degraded"], "once"
 
 
+def test_a_degradation_is_told_once_over_all_restarts_and_so_is_its_end(
+    block_model: Path, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that starts into what its predecessor told says nothing; one that finds it mended says so."""
+    (tmp_path / "root/dev").mkdir(parents=True)
+    config = site(block_model, receiver, stream("yard", "/dev/video63"), events=("detector.*",))
+    with monkeypatch.context() as patched:
+        (tmp_path / "root/dev/nvidia0").touch()
+        patched.setattr(device, "ROOT", tmp_path / "root")
+        patched.setattr(device.ort, "get_available_providers", lambda: [device.CPU])
+        with running(config, tmp_path):
+            receiver.wait_for("detector.degraded")
+        with running(config, tmp_path) as app:
+            (lack,) = app.report().as_json()["detector"]["degraded"]
+            assert lack["why"].startswith("a GPU is visible")
+        (tmp_path / "root/dev/nvidia0").unlink()
+        with running(config, tmp_path) as app:
+            told = receiver.wait_for("detector.restored").data
+            assert app._registry.get_sample_value("tocsin_detector_degraded") == 0
+    assert (told["reason"], told["model"]) == ("provider", "blocks")
+    assert [message.type for message in receiver.accepted] == ["detector.degraded", "detector.restored"]
+
+
 def test_a_part_that_fails_ends_the_daemon_with_its_sentence(
     block_model: Path, receiver: Receiver, tmp_path: Path
 ) -> None:

@@ -1,9 +1,12 @@
 """What the detector lacks is said once."""
 
+import pytest
 from structlog.testing import capture_logs
 
-from tocsin.degradations import Degradations
+from support.events import NOON
+from tocsin.degradations import PROVEN_AFTER, Degradations
 from tocsin.deliver.event import DetectorData, EventType
+from tocsin.deliver.standing import Standing
 from tocsin.errors import Degradation
 
 
@@ -79,3 +82,67 @@ def test_streams_without_results_are_known() -> None:
     assert lacks.without_results(["yard", "gate"]) == {"yard"}
     lacks.degraded(Degradation.FAILING, "the device is gone")
     assert lacks.without_results(["yard", "gate"]) == {"yard", "gate"}
+
+
+WATCHED = {"yard": ("intruder",), "gate": ()}
+
+
+def told(reason: Degradation, stream: str | None = None, rule: str | None = None) -> Standing:
+    """Return what an earlier life of the daemon told."""
+    payload = DetectorData(reason, "blades", "CUDA", stream, rule).payload()
+    return Standing(EventType.DETECTOR_DEGRADED, "", NOON, payload)
+
+
+def resumed(*standing: Standing) -> tuple[Ledger, Degradations]:
+    ledger = Ledger()
+    lacks = Degradations(ledger.say, ledger)
+    lacks.resume(standing, WATCHED)
+    return ledger, lacks
+
+
+def test_what_was_told_before_a_restart_is_told_no_second_time() -> None:
+    """It stands from the start, for the gauge and the status too, and its end is told once."""
+    ledger, lacks = resumed(told(Degradation.CANARY), told(Degradation.TOO_SLOW, "yard", "intruder"))
+    assert ledger.degraded
+    lacks.degraded(Degradation.CANARY, "no person")
+    lacks.degraded(Degradation.TOO_SLOW, "slow", "yard", "intruder")
+    assert ledger.said == []
+    assert [one.why for one in lacks.standing()] == ["no person", "slow"]
+    lacks.restored(Degradation.CANARY)
+    lacks.restored(Degradation.TOO_SLOW, "yard", "intruder")
+    assert [kind for kind, _ in ledger.said] == [EventType.DETECTOR_RESTORED] * 2
+    assert not ledger.degraded
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        told(Degradation.OUTPUT, "garage"),
+        told(Degradation.TOO_SLOW, "yard", "burglar"),
+        told(Degradation.LOST),
+    ],
+    ids=["a stream that is gone", "a rule that is gone", "an accelerator that is looked for anew"],
+)
+def test_what_a_restart_has_overcome_is_over(gone: Standing) -> None:
+    """Nobody would ever see its end, so it is told at the start."""
+    ledger, lacks = resumed(gone)
+    assert [(kind, data.payload()["stream"]) for kind, data in ledger.said] == [
+        (EventType.DETECTOR_RESTORED, gone.data["stream"])
+    ]
+    assert lacks.standing() == ()
+    assert not ledger.degraded
+
+
+def test_results_prove_that_what_failed_before_a_restart_works() -> None:
+    """Half a minute does, of that stream where it was one; what fails again is left to whoever sees it."""
+    ledger, lacks = resumed(
+        told(Degradation.FAILING), told(Degradation.OUTPUT, "yard"), told(Degradation.CANARY)
+    )
+    lacks.results(0.0, {"gate": 0})
+    lacks.results(10.0, {"gate": 5})
+    lacks.results(10.0 + PROVEN_AFTER, {"gate": 500})
+    assert [data.reason for _, data in ledger.said] == [Degradation.FAILING]
+    lacks.degraded(Degradation.OUTPUT, "a NaN", "yard")
+    for second in range(100):
+        lacks.results(100.0 + second, {"gate": 500, "yard": 10 + second})
+    assert [one.reason for one in lacks.standing()] == [Degradation.OUTPUT, Degradation.CANARY]
