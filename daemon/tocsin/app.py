@@ -20,7 +20,7 @@ from tocsin.config.load import Config, Secrets, place, placed
 from tocsin.control import ControlServer
 from tocsin.degradations import Degradations
 from tocsin.deliver.dispatch import Dispatcher
-from tocsin.deliver.event import Data, Event, EventType, OpenAlarm, new_id
+from tocsin.deliver.event import Data, Event, EventType, OpenAlarm, PauseData, new_id
 from tocsin.deliver.formats import as_alert
 from tocsin.deliver.keepalive import KeepAlive
 from tocsin.deliver.outbox import Outbox
@@ -212,7 +212,9 @@ class App:
         """From the receivers back to the cameras, so that nothing is seen that could not be told."""
         config = self._config
         receivers = assembly.webhooks(config, self._secrets)
-        self._dispatcher = Dispatcher(self._outbox, receivers, self._metrics, on_failure=self._fail)
+        self._dispatcher = Dispatcher(
+            self._outbox, receivers, self._metrics, paused=self._paused, on_failure=self._fail
+        )
         self._dispatcher.start()
         self._lifecycle.add("dispatcher", lambda deadline: self._dispatcher.stop(deadline - _OUTBOX_RESERVE))
         alertmanagers = [one for one in receivers if one.render is as_alert]
@@ -250,6 +252,10 @@ class App:
         """Go on from what an earlier life of the daemon told and did not clear."""
         told = self._outbox.standing().result()
         rules = {stream.name: stream.rules for stream in self._config.streams}
+        paused = {one.subject for one in told if one.type is EventType.DELIVERY_PAUSED}
+        self._paused = paused & {webhook.name for webhook in self._config.webhooks}
+        for webhook in sorted(paused - self._paused):  # gone from the configuration
+            self._say(EventType.DELIVERY_RESUMED, PauseData(webhook, "removed"))
         degraded = [one for one in told if one.type is EventType.DETECTOR_DEGRADED]
         self._degradations.resume(degraded, rules)
 

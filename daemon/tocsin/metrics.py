@@ -134,6 +134,7 @@ GAUGES: tuple[tuple[str, Axis, str], ...] = (
     ("alarms_active", STREAM_RULE, "Alarms that were raised and have not ended."),
     ("outbox_depth", WEBHOOK, "Deliveries that wait."),
     ("outbox_oldest_age_seconds", WEBHOOK, "Age of the oldest delivery that waits; 0 when none does."),
+    ("webhook_paused", WEBHOOK, "1 while the webhook answered 410 and is tried hourly alone."),
     ("config_last_reload_successful", DAEMON, "0 when what was last read is not what runs."),
     ("config_last_reload_success_timestamp_seconds", DAEMON, "When a file was last taken over, in Unix time."),
     ("outbox_degraded", DAEMON, "1 while the outbox cannot be written, and events are sent from memory."),
@@ -368,6 +369,9 @@ class Metrics:
 
     def delivered_after(self, webhook: str, seconds: float) -> None:
         self._histograms["delivery_seconds"].labels(webhook).observe(seconds)
+
+    def paused(self, webhook: str, is_paused: bool) -> None:
+        self._gauges["webhook_paused"].labels(webhook).set(is_paused)
 
     def queued(self, webhook: str, depth: int, oldest_age: float) -> None:
         self._gauges["outbox_depth"].labels(webhook).set(depth)

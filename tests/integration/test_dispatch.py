@@ -38,12 +38,17 @@ class Post:
     """An outbox and a dispatcher that deliver alarms and news of streams to the given webhooks."""
 
     def __init__(
-        self, path: Path, *webhooks: Webhook, schedule: Schedule = FAST, patience: float = LONG
+        self,
+        path: Path,
+        *webhooks: Webhook,
+        schedule: Schedule = FAST,
+        patience: float = LONG,
+        paused: tuple[str, ...] = (),
     ) -> None:
         self.notes = Notes()
         patterns = ("alarm.*", "stream.*", "delivery.*")
         self.outbox = Outbox(path / "outbox.db", {webhook.name: patterns for webhook in webhooks}, self.notes)
-        self.dispatcher = Dispatcher(self.outbox, webhooks, self.notes, schedule)
+        self.dispatcher = Dispatcher(self.outbox, webhooks, self.notes, schedule, paused=paused)
         self.patience = patience
 
     def __enter__(self) -> "Post":
@@ -373,6 +378,43 @@ def test_failures_are_logged_when_they_change(tmp_path: Path, receiver: Receiver
     lines = [line["event"] for line in logs if "webhook" in line]
     assert lines == ["webhook does not take a delivery", "webhook answers again"]
     assert receiver.url not in str(logs)
+
+
+@pytest.mark.fault(39)
+def test_a_receiver_that_wants_no_more_is_paused_and_told_of(tmp_path: Path, receiver: Receiver):
+    """A 410 leaves it one attempt an hour, throws nothing away, and is told once, also over a restart.
+
+    Its first acceptance ends the pause, brings all that waited, and is told. The other webhook gets every alarm.
+    """
+    patient = replace(FAST, gone=600.0)
+    with Receiver() as gone:
+        gone.answer(410)
+        webhooks = to(gone, "gone"), to(receiver, "alive")
+        with Post(tmp_path, *webhooks, schedule=patient) as post:
+            post.commit(alarm_event(alarm_id="a"))
+            told = receiver.wait_for("delivery.paused")
+            for n in range(5):
+                post.commit(alarm_event(alarm_id=f"a{n}"))
+            receiver.wait_for("alarm.raised", 6)
+            assert post.left("gone") == 6
+            assert post.notes.pauses == [("gone", True)]
+        assert told.data == {"seq": 1, "webhook": "gone", "reason": "gone"}
+        seen = len(gone.requests)
+        assert 1 <= seen <= 4, "the alarm, and what was under way with it"
+        with Post(tmp_path, *webhooks, schedule=patient, paused=("gone",)) as post:
+            post.commit(alarm_event(alarm_id="b"))
+            until(lambda: len(gone.requests) > seen, LONG, "a probe")
+            assert post.notes.pauses == [("gone", True)]
+            gone.answer(204)
+            post.commit(alarm_event(alarm_id="c"))
+        with Post(tmp_path, *webhooks, schedule=patient, paused=("gone",)) as post:
+            post.commit(alarm_event(alarm_id="d"))
+            receiver.wait_for("delivery.resumed")
+            until(lambda: len(gone.accepted) == 9, LONG, "all that waited")
+            assert post.notes.pauses == [("gone", True), ("gone", False)]
+            assert {(one.type, one.subject) for one in post.outbox.standing().result(LONG)} == set()
+    assert [message.type for message in receiver.accepted].count("delivery.paused") == 1
+    assert {message.type for message in gone.requests} == {"alarm.raised"}
 
 
 def test_events_of_one_stream_stay_in_order(tmp_path: Path, receiver: Receiver):

@@ -59,6 +59,7 @@ class Notes:
     depths: dict[str, int] = field(default_factory=dict)
     ages: dict[str, float] = field(default_factory=dict)
     drops: list[tuple[DropReason, int]] = field(default_factory=list)
+    pauses: list[tuple[str, bool]] = field(default_factory=list)
     degraded: list[bool] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
     commits: list[float] = field(default_factory=list)
@@ -72,6 +73,9 @@ class Notes:
 
     def delivered_after(self, webhook: str, seconds: float) -> None:
         self.delays.append((webhook, seconds))
+
+    def paused(self, webhook: str, is_paused: bool) -> None:
+        self.pauses.append((webhook, is_paused))
 
     def queued(self, webhook: str, depth: int, oldest_age: float) -> None:
         self.depths[webhook] = depth

@@ -180,6 +180,7 @@ CALLS: list[tuple[str, tuple[Any, ...], str, tuple[str, ...], float]] = [
     ("delivered_after", ("desk", 0.2), "delivery_seconds_count", ("desk",), 1),
     ("queued", ("desk", 7, 12.5), "outbox_depth", ("desk",), 7),
     ("queued", ("desk", 7, 12.5), "outbox_oldest_age_seconds", ("desk",), 12.5),
+    ("paused", ("desk", True), "webhook_paused", ("desk",), 1),
     ("outbox_dropped", (clerk.DropReason.OVERFLOW, 2), "outbox_dropped_total", ("overflow",), 2),
     ("outbox_degraded", (True,), "outbox_degraded", (), 1),
     ("outbox_failed", (clerk.Trouble.FULL,), "outbox_errors_total", ("full",), 1),

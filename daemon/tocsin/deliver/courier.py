@@ -13,10 +13,10 @@ import httpx2
 import structlog
 
 from tocsin.deliver.circuit import Circuit
-from tocsin.deliver.event import DeliveryData, Event, EventType, new_id
+from tocsin.deliver.event import DeliveryData, Event, EventType, PauseData, new_id
 from tocsin.deliver.lanes import Lanes, Waiting
 from tocsin.deliver.schedule import PATIENT, Outcome, Schedule, Scope, Settlement, remaining, scope
-from tocsin.deliver.store import Delivery
+from tocsin.deliver.store import Change, Delivery
 from tocsin.deliver.webhook import Attempt, Message, Webhook
 from tocsin.errors import OutboxError
 
@@ -36,6 +36,8 @@ class Observer(Protocol):
 
     def delivered_after(self, webhook: str, seconds: float) -> None: ...
 
+    def paused(self, webhook: str, is_paused: bool) -> None: ...
+
 
 class Source(Protocol):
     """The outbox as a courier sees it; each answer may fail with OutboxError."""
@@ -45,6 +47,8 @@ class Source(Protocol):
     def body(self, event_id: str) -> "Future[bytes | None]": ...
 
     def is_durable(self, number: int) -> bool: ...
+
+    def commit(self, change: Change, exclude: str | None = None) -> "Future[None]": ...
 
     def delivered(self, number: int, attempts: int) -> "Future[None]": ...
 
@@ -68,7 +72,10 @@ class Route:
 class Courier:
     """Delivers what is queued for one webhook. All methods belong to the event loop's thread."""
 
-    def __init__(self, webhook: Webhook, client: httpx2.AsyncClient, route: Route) -> None:
+    def __init__(
+        self, webhook: Webhook, client: httpx2.AsyncClient, route: Route, is_paused: bool = False
+    ) -> None:
+        """Prepare a courier; `is_paused` when an earlier life of the daemon told that its webhook is."""
         self._webhook = webhook
         self._client = client
         self._route = route
@@ -79,6 +86,7 @@ class Courier:
         self._has_unread = True
         self._is_finishing = False
         self._said: set[Outcome] = set()  # the kinds of failure that the log knows of; emptied by recovery
+        self._is_paused = is_paused  # whether the others know that the receiver wants no more
         self._has_past = False  # whether an earlier run of the daemon left deliveries that had failed
         # Wakes `run`: new deliveries, the end of an attempt, or `finish`.
         self._news = asyncio.Event()
@@ -210,6 +218,8 @@ class Courier:
         self._lanes.release(began, time.monotonic(), rest=self._route.schedule.steps[-1])
         self._circuit.succeed()
         self._say_recovery(Outcome.REFUSED if waiting.outcome is Outcome.REFUSED else None)
+        if self._is_paused:
+            self._pause(False)
         noted = self._route.outbox.delivered(waiting.delivery.number, waiting.attempts)
         self._route.observe.settled(self._webhook.name, Settlement.DELIVERED)
         self._route.observe.delivered_after(self._webhook.name, max(0.0, time.time() - waiting.delivery.at))
@@ -237,11 +247,30 @@ class Courier:
             waiting.strike(row)
         own = self._wait(waiting.strikes, attempt) if waiting.row == row else 0.0
         self._say(attempt)
+        if outcome is Outcome.GONE and not self._is_paused:
+            self._pause(True)
         is_named = attempt.retry_after is not None and outcome in PATIENT
         is_outage = scope(outcome) is Scope.WEBHOOK and not is_named
         self._lanes.defer(waiting, now + own, self._circuit.round if is_outage else None)
         self._route.outbox.failed(waiting.delivery.number, waiting.attempts, outcome, max(own, shared))
         self._bury_aged(waiting, outcome, now)
+
+    def _pause(self, is_paused: bool) -> None:
+        """Say to all but this webhook that it wants no more, or that it accepts again.
+
+        Nothing is given up for it: what is queued waits, and one attempt an hour finds out whether it was meant.
+        """
+        self._is_paused = is_paused
+        name = self._webhook.name
+        if is_paused:
+            log.error("webhook wants no more deliveries and is tried hourly", webhook=name)
+        else:
+            log.warning("webhook wants deliveries again", webhook=name)
+        self._route.observe.paused(name, is_paused)
+        now = datetime.now(UTC)
+        kind = EventType.DELIVERY_PAUSED if is_paused else EventType.DELIVERY_RESUMED
+        event = Event(new_id(now), kind, now, PauseData(name, Outcome.GONE))
+        self._route.outbox.commit(Change(events=(event,)), exclude=name)
 
     def _wait(self, failures: int, attempt: Attempt) -> float:
         return self._route.schedule.wait(failures, attempt.outcome, attempt.retry_after, self._route.chance())

@@ -4,7 +4,7 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Protocol
@@ -32,6 +32,8 @@ class Dispatcher:
     Events about one alarm reach a webhook strictly in order, all others overtake; webhooks do not wait for each
     other. `start` resumes what is queued. The outbox is to be started before it and stopped after it.
 
+    `paused` are the webhooks of which an earlier life of the daemon told that they want no more.
+
     `on_failure` is called once, from the dispatcher's thread, with a sentence, when that thread ends by an
     unexpected error; it must not call `stop`, which waits for the thread.
     """
@@ -44,10 +46,12 @@ class Dispatcher:
         schedule: Schedule | None = None,
         chance: Callable[[], float] = random.random,
         *,
+        paused: Collection[str] = (),
         on_failure: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._outbox = outbox
         self._webhooks = tuple(webhooks)
+        self._paused = frozenset(paused)
         self._route = Route(outbox, observe, schedule or Schedule(), chance)
         self._thread = guarded("dispatcher", self._work, on_failure)
         self._ready = threading.Event()  # set when the loop can be called; only `start` waits for it
@@ -60,6 +64,8 @@ class Dispatcher:
 
     def start(self) -> None:
         """Start to deliver; returns when the event loop runs."""
+        for webhook in self._paused:
+            self._route.observe.paused(webhook, True)
         self._thread.start()
         self._ready.wait()
         self._outbox.listen(self._look, self._forget)
@@ -110,12 +116,11 @@ class Dispatcher:
 
     async def _run(self) -> None:
         async with AsyncExitStack() as clients, asyncio.TaskGroup() as group:
-            self._couriers = tuple(
-                [
-                    Courier(webhook, await clients.enter_async_context(open_client(webhook)), self._route)
-                    for webhook in self._webhooks
-                ]
-            )
+            couriers = []
+            for webhook in self._webhooks:
+                client = await clients.enter_async_context(open_client(webhook))
+                couriers.append(Courier(webhook, client, self._route, webhook.name in self._paused))
+            self._couriers = tuple(couriers)
             tasks = [group.create_task(each.run()) for each in self._couriers]
             self._ready.set()
             await self._beat()

@@ -33,6 +33,8 @@ class EventType(StrEnum):
     DETECTOR_DEGRADED = "detector.degraded"
     DETECTOR_RESTORED = "detector.restored"
     DELIVERY_EXHAUSTED = "delivery.exhausted"
+    DELIVERY_PAUSED = "delivery.paused"
+    DELIVERY_RESUMED = "delivery.resumed"
     OUTBOX_OVERFLOW = "outbox.overflow"
     OUTBOX_RESET = "outbox.reset"
     TOCSIN_HEARTBEAT = "tocsin.heartbeat"
@@ -252,6 +254,20 @@ class DeliveryData:
             "attempts": self.attempts,
             "outcome": self.outcome,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class PauseData:
+    """The data of `delivery.paused` and `delivery.resumed`: which webhook is hardly tried any more, and why."""
+
+    webhook: str
+    reason: str
+
+    stream: ClassVar[None] = None
+    alarm_id: ClassVar[None] = None
+
+    def payload(self) -> Json:
+        return {"webhook": self.webhook, "reason": self.reason}
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,14 +105,14 @@ class Outbox:
         """Return the webhooks' queues as they were a moment ago."""
         return self._clerk.counts
 
-    def commit(self, change: Change) -> "Future[None]":
-        """Put events and alarms on the disk, all or none; done when they are there."""
+    def commit(self, change: Change, exclude: str | None = None) -> "Future[None]":
+        """Put events (but for the webhook `exclude`) and alarms on the disk, all or none; done when they are."""
         if self._jobs.waiting() >= MAX_BACKLOG:
             self._observe.outbox_dropped(DropReason.BACKLOG, len(change.events))
             return _failed(
                 OutboxError(f"{self._path}: expected a disk that takes changes, found {MAX_BACKLOG} waiting")
             )
-        return self._write(partial(self._clerk.apply, change, None), change.events)
+        return self._write(partial(self._clerk.apply, change, exclude), change.events)
 
     def open_alarms(self) -> "Future[tuple[OpenAlarm, ...]]":
         """Return the alarms that were open when the last commit was made, the oldest first."""

@@ -16,6 +16,7 @@ _BEGINS = frozenset(
         EventType.STREAM_FROZEN,
         EventType.STREAM_COVERED,
         EventType.DETECTOR_DEGRADED,
+        EventType.DELIVERY_PAUSED,
     }
 )
 _ENDS = {
@@ -26,6 +27,7 @@ _ENDS = {
         EventType.STREAM_COVERED,
     ),
     EventType.DETECTOR_RESTORED: (EventType.DETECTOR_DEGRADED,),
+    EventType.DELIVERY_RESUMED: (EventType.DELIVERY_PAUSED,),
 }
 """The events that say that something is over, and what that may be."""
 
@@ -35,6 +37,7 @@ _SUBJECTS = {
     EventType.STREAM_FROZEN: ("stream", "reason"),
     EventType.STREAM_COVERED: ("stream", "reason"),
     EventType.DETECTOR_DEGRADED: ("reason", "stream", "rule"),
+    EventType.DELIVERY_PAUSED: ("webhook",),
 }
 """The fields of an event's data by which its beginning and its end find each other."""
 
