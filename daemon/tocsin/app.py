@@ -25,6 +25,7 @@ from tocsin.deliver.formats import as_alert
 from tocsin.deliver.keepalive import KeepAlive
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
+from tocsin.desk import Desk
 from tocsin.detect.detector import Detector
 from tocsin.detect.engine import Engine
 from tocsin.detect.keeper import COMPILING, Keeper
@@ -184,7 +185,9 @@ class App:
         if self._file is not None:
             self._start_reloader(self._file, files)
         socket = Path(self._config.state_dir) / CONTROL_SOCKET
-        self._lifecycle.start("control", ControlServer(socket, {"status": lambda _: self.report().as_json()}))
+        desk = Desk(self._outbox, self._dispatcher.hurry, [webhook.name for webhook in self._config.webhooks])
+        handlers = {"status": lambda _: self.report().as_json(), **desk.handlers()}
+        self._lifecycle.start("control", ControlServer(socket, handlers))
         for name, moved in (
             ("outbox", self._outbox.pulse),
             ("dispatcher", self._dispatcher.pulse),

@@ -27,6 +27,7 @@ from tocsin.evaluate.command import Explained, evaluate
 from tocsin.footage.options import INTERRUPTED
 from tocsin.footage.shown import harmless, shown
 from tocsin.lightcard.command import light
+from tocsin.postbox import outbox
 from tocsin.probe.command import probe
 
 if TYPE_CHECKING:  # the configuration's libraries load when a command needs them
@@ -46,6 +47,7 @@ commands = typer.Typer(
 )
 webhooks = typer.Typer(help="Try a webhook.", no_args_is_help=True, rich_markup_mode=None)
 commands.add_typer(webhooks, name="webhook")
+commands.add_typer(outbox, name="outbox")
 
 DEFAULT_CONFIG = Path("/etc/tocsin/tocsin.yaml")
 _ANSWER_SHOWN = 200

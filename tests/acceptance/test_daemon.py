@@ -251,3 +251,34 @@ def test_a_webhook_can_be_tried(receiver: Receiver, block_model: Path, tmp_path:
     unknown = tocsin("webhook", "test", "hok", "--config", str(file))
     assert unknown.returncode == 78
     assert "expected one of the webhooks (hook), found hok" in unknown.stderr
+
+
+def test_deliveries_can_be_seen_tried_again_and_removed(
+    camera: FakeCamera, block_model: Path, receiver: Receiver, tmp_path: Path
+) -> None:
+    """`outbox` asks the running daemon, and lists from its file when none runs; wrong usage is one sentence."""
+    receiver.answer(503)
+    with Daemon(site(block_model, receiver, stream("yard", camera.url)), tmp_path) as daemon:
+        config = "--config", str(daemon.config_file)
+        daemon.wait_metric("tocsin_delivery_attempts_total", at_least=1, outcome="failing")
+        waiting = json.loads(tocsin("outbox", "list", "--state", "queued", "--json", *config).stdout)
+        assert waiting["deliveries"][0]["type"] == "alarm.raised"
+        shown = tocsin("outbox", "list", "--state", "queued", *config)
+        assert "alarm.raised" in shown.stdout
+        assert tocsin("outbox", "list", *config).stdout == "no deliveries are dead\n"
+        before = len(receiver.requests)
+        tried = tocsin("outbox", "retry", "--webhook", "hook", *config)
+        assert (tried.returncode, tried.stdout) == (0, "queued again: 0\n")
+        until(lambda: len(receiver.requests) > before, 5, "another attempt")
+        assert tocsin("outbox", "purge", *config).returncode == 2
+        unknown = tocsin("outbox", "retry", "--webhook", "hok", *config)
+        assert unknown.returncode == 75
+        assert "expected one of the webhooks (hook), found 'hok'" in unknown.stderr
+        removed = tocsin("outbox", "purge", "--state", "queued", "--webhook", "hook", *config)
+        assert removed.stdout.startswith("removed: ")
+        assert removed.stdout != "removed: 0\n"
+        daemon.terminate()
+        alone = tocsin("outbox", "list", "--state", "delivered", *config)
+        assert (alone.returncode, alone.stdout) == (0, "no deliveries are delivered\n")
+        assert "no daemon answers" in alone.stderr
+        assert tocsin("outbox", "retry", "--all", *config).returncode == 75

@@ -30,6 +30,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
                 "covered",
                 "degradations",
                 "frozen",
+                "desk",
                 "impairment",
                 "lights",
                 "optics",
@@ -45,7 +46,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
     ),
     # For people: the daemon does not know them.
     (True, frozenset({"footage"})),
-    (False, frozenset({"augment", "evaluate", "lightcard", "modelcheck", "probe"})),
+    (False, frozenset({"augment", "evaluate", "lightcard", "modelcheck", "postbox", "probe"})),
     (True, frozenset({"cli", "demo"})),
     (True, frozenset({"__main__"})),
 )

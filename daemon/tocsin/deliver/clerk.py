@@ -16,8 +16,10 @@ from tocsin.deliver.ballast import Ballast, free_bytes
 from tocsin.deliver.database import Marks, name_of
 from tocsin.deliver.event import Event, EventType, OutboxData, new_id
 from tocsin.deliver.jobs import Job, Jobs
+from tocsin.deliver.letters import Choice
 from tocsin.deliver.overflow import Dropped, Limits
 from tocsin.deliver.queues import QueueCount
+from tocsin.deliver.schedule import State
 from tocsin.deliver.standby import Ledger, Standby
 from tocsin.deliver.store import Change, Store, open_store
 from tocsin.errors import OutboxError
@@ -157,6 +159,23 @@ class Clerk:
     def apply(self, change: Change, exclude: str | None, ledger: Ledger) -> None:
         """Put a change into the ledger, and say what had to be dropped for it."""
         self._count_dropped(ledger.apply(change, time.time(), exclude))
+
+    def replay(self, choice: Choice, ledger: Ledger) -> int:
+        """Queue dead deliveries anew, and let the couriers know."""
+        count, dropped = ledger.replay(choice, time.time())
+        self._changed = True
+        self._count_dropped(dropped)
+        for wake, _ in self.listeners:
+            wake()
+        return count
+
+    def remove(self, state: State, choice: Choice, ledger: Ledger) -> int:
+        """Remove deliveries, and let the couriers forget them."""
+        numbers = ledger.remove(state, choice)
+        self._changed = True
+        for _, forget in self.listeners:
+            forget(frozenset(numbers))
+        return len(numbers)
 
     def _count_dropped(self, dropped: Dropped) -> None:
         """Count what was dropped, have the couriers forget it, and say once of each queue that it is full."""

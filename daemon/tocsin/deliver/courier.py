@@ -96,6 +96,18 @@ class Courier:
         self._has_unread = True
         self._news.set()
 
+    @property
+    def webhook(self) -> str:
+        """The name of its webhook."""
+        return self._webhook.name
+
+    def hurry(self) -> None:
+        """Try everything now, as if nothing had failed but for the order; one probe where the receiver is away."""
+        now = time.monotonic()
+        self._lanes.hurry(now)
+        self._circuit.postpone(now)
+        self._news.set()
+
     def forget(self, numbers: frozenset[int]) -> None:
         """Give up deliveries that the outbox has dropped; one that is under way comes to its end."""
         self._lanes.drop(numbers)

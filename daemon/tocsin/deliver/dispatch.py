@@ -89,6 +89,12 @@ class Dispatcher:
         """Return the monotonic time at which the loop last came around; it does so every second."""
         return self._pulse
 
+    def hurry(self, webhook: str) -> None:
+        """Try now what waits for a webhook, whatever its failures said; from any thread."""
+        for each in self._couriers:
+            if each.webhook == webhook:
+                self._call(each.hurry)
+
     def _look(self) -> None:
         """Let each courier look for what is new; called from the outbox's thread."""
         for each in self._couriers:

@@ -122,6 +122,15 @@ class Lanes:
         elif was_head:
             self._offer(lane[0])
 
+    def hurry(self, now: float) -> None:
+        """Make due what waits for its next attempt."""
+        for lane in self._lanes.values():
+            for waiting in lane:
+                if not waiting.running and waiting.due > now:
+                    waiting.due = now
+            if not lane[0].running:
+                self._offer(lane[0])
+
     def drop(self, numbers: Collection[int]) -> None:
         """Take those of these numbers out that are not running."""
         going = [one for lane in self._lanes.values() for one in lane if one.delivery.number in numbers]

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 from tocsin.deliver.clerk import Clerk, DropReason, Observer
 from tocsin.deliver.event import Event, OpenAlarm
 from tocsin.deliver.jobs import Job, Jobs
+from tocsin.deliver.letters import Choice, Letter
 from tocsin.deliver.overflow import Limits
 from tocsin.deliver.queues import QueueCount
-from tocsin.deliver.schedule import Outcome, Settlement
+from tocsin.deliver.schedule import Outcome, Settlement, State
 from tocsin.deliver.standby import Ledger
 from tocsin.deliver.standing import Standing
 from tocsin.deliver.store import Change, Delivery
@@ -129,6 +130,18 @@ class Outbox:
     def body(self, event_id: str) -> "Future[bytes | None]":
         """Return the body of an event, or None if it is no longer there."""
         return self._read(lambda ledger: ledger.body(event_id))
+
+    def letters(self, state: State, choice: Choice, limit: int) -> "Future[tuple[Letter, ...]]":
+        """Return the first so many deliveries of a state, as a person sees them."""
+        return self._read(lambda ledger: ledger.letters(state, choice, limit))
+
+    def replay(self, choice: Choice) -> "Future[int]":
+        """Queue dead deliveries of configured webhooks anew; return how many."""
+        return self._read(partial(self._clerk.replay, choice))
+
+    def remove(self, state: State, choice: Choice) -> "Future[int]":
+        """Remove deliveries for good; return how many."""
+        return self._read(partial(self._clerk.remove, state, choice))
 
     def is_durable(self, number: int) -> bool:
         """Say whether a delivery is on the disk, or in memory alone."""

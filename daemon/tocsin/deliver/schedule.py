@@ -31,6 +31,14 @@ class Settlement(StrEnum):
     DEAD = "dead"
 
 
+class State(StrEnum):
+    """How a delivery stands."""
+
+    QUEUED = "queued"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+
+
 class Scope(StrEnum):
     """What has to wait after a failed attempt."""
 

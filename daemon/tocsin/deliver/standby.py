@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from tocsin.deliver.event import OpenAlarm
+from tocsin.deliver.letters import Choice, Letter
 from tocsin.deliver.overflow import Dropped, Limits
+from tocsin.deliver.schedule import State
 from tocsin.deliver.standing import Standing, begun, over
 from tocsin.deliver.store import Arrears, Change, Delivery, Store, memory_store
 from tocsin.errors import OutboxError
@@ -31,6 +33,12 @@ class Ledger(Protocol):
     def queued(self, webhook: str, after: int, limit: int) -> tuple[Delivery, ...]: ...
 
     def body(self, event_id: str) -> bytes | None: ...
+
+    def letters(self, state: State, choice: Choice, limit: int) -> tuple[Letter, ...]: ...
+
+    def replay(self, choice: Choice, wall: float) -> tuple[int, Dropped]: ...
+
+    def remove(self, state: State, choice: Choice) -> tuple[int, ...]: ...
 
 
 class Standby:
@@ -93,6 +101,20 @@ class Standby:
     def body(self, event_id: str) -> bytes | None:
         body = self._store.body(event_id)
         return self._readable().body(event_id) if body is None else body
+
+    def letters(self, state: State, choice: Choice, limit: int) -> tuple[Letter, ...]:
+        found = self._readable().letters(state, choice, limit) + self._store.letters(state, choice, limit)
+        return found[:limit]
+
+    def replay(self, choice: Choice, wall: float) -> tuple[int, Dropped]:
+        raise OutboxError(
+            f"expected a disk on which {choice} could be changed at {wall:.0f}, found one that refuses"
+        )
+
+    def remove(self, state: State, choice: Choice) -> tuple[int, ...]:
+        raise OutboxError(
+            f"expected a disk on which {choice} ({state}) could be removed, found one that refuses"
+        )
 
     def sweep(self, wall: float) -> None:
         """Forget what was settled long ago or is too much."""

@@ -11,9 +11,10 @@ from typing import Any
 
 from tocsin.deliver.database import Marks, memory_database, name_of, open_database
 from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm
+from tocsin.deliver.letters import Choice, Letter, find, remove, replay
 from tocsin.deliver.overflow import Dropped, Limits, collapsed_for, trim
 from tocsin.deliver.queues import QueueCount, count_queues
-from tocsin.deliver.schedule import Outcome
+from tocsin.deliver.schedule import Outcome, State
 from tocsin.deliver.standing import Key, Standing, forget, read, remember
 from tocsin.errors import OutboxError
 
@@ -224,6 +225,28 @@ class Store:
     def rows(self, table: str) -> list[tuple[Any, ...]]:
         """Return all that is in a table, for another store's `make_up`."""
         return self._database.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - our own words
+
+    def letters(self, state: State, choice: Choice, limit: int) -> tuple[Letter, ...]:
+        """Return the first so many deliveries of a state, as a person sees them."""
+        return find(self._database, state, choice, limit)
+
+    def replay(self, choice: Choice, wall: float) -> tuple[int, Dropped]:
+        """Queue dead deliveries of configured webhooks anew; return how many, and what was dropped for them."""
+        queued: list[tuple[str, int]] = []
+        with self._database as database:
+            database.execute("BEGIN IMMEDIATE")
+            for webhook in self._webhooks if choice.webhook is None else (choice.webhook,):
+                queued += replay(database, replace(choice, webhook=webhook), wall, self._life())
+            dropped = trim(database, self._webhooks, self._limits)
+        self.last |= dict(queued)
+        self._highest = max(self._highest, *self.last.values(), 0)
+        return len(queued), dropped
+
+    def remove(self, state: State, choice: Choice) -> tuple[int, ...]:
+        """Remove deliveries for good; return their numbers."""
+        with self._database as database:
+            database.execute("BEGIN IMMEDIATE")
+            return remove(database, state, choice)
 
     def sweep(self, wall: float) -> int:
         """Remove settled deliveries that are old or too many; return how many of them were dead ones."""

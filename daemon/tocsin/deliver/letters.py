@@ -1,0 +1,122 @@
+"""What a person may see of the deliveries, and do with those that wait or were given up."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tocsin.deliver.database import name_of
+from tocsin.deliver.event import Json, stamp
+from tocsin.deliver.schedule import State
+from tocsin.errors import OutboxError
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which deliveries are meant: those of a webhook (None: of any) that have these numbers (none: any)."""
+
+    webhook: str | None = None
+    numbers: tuple[int, ...] = ()
+
+    def condition(self, state: State) -> tuple[str, tuple[object, ...]]:
+        """Return the words of SQL that choose among deliveries, and what stands in their places."""
+        words, values = ["state = ?"], [state.value]
+        if self.webhook is not None:
+            words.append("webhook = ?")
+            values.append(self.webhook)
+        if self.numbers:
+            words.append("number IN (SELECT value FROM json_each(?))")
+            values.append(json.dumps(self.numbers))
+        return " AND ".join(words), tuple(values)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A delivery as a person sees it; `outcome` is that of its last attempt, `settled` when it came to its end."""
+
+    number: int
+    webhook: str
+    state: State
+    type: str
+    at: datetime
+    alarm_id: str | None
+    event_id: str
+    attempts: int
+    outcome: str | None
+    settled: datetime | None
+
+    def as_json(self) -> Json:
+        return {
+            "number": self.number,
+            "webhook": self.webhook,
+            "state": self.state.value,
+            "type": self.type,
+            "timestamp": stamp(self.at),
+            "alarm_id": self.alarm_id,
+            "webhook_id": self.event_id,
+            "attempts": self.attempts,
+            "outcome": self.outcome,
+            "settled": None if self.settled is None else stamp(self.settled),
+        }
+
+
+def find(database: sqlite3.Connection, state: State, choice: Choice, limit: int) -> tuple[Letter, ...]:
+    """Return the first so many deliveries of a state in the order of their numbers."""
+    condition, values = choice.condition(state)
+    rows = database.execute(
+        "SELECT number, webhook, type, at, alarm_id, event, attempts, outcome, settled_at"  # noqa: S608 - our own words
+        f" FROM deliveries JOIN events ON id = event WHERE {condition} ORDER BY number LIMIT ?",
+        (*values, limit),
+    )
+    return tuple(_letters(rows, state))
+
+
+def _letters(rows: sqlite3.Cursor, state: State) -> Iterator[Letter]:
+    for number, webhook, kind, at, alarm_id, event, attempts, outcome, settled in rows:
+        when = None if settled is None else datetime.fromtimestamp(settled, UTC)
+        happened = datetime.fromtimestamp(at, UTC)
+        yield Letter(number, webhook, state, kind, happened, alarm_id, event, attempts, outcome, when)
+
+
+def replay(
+    database: sqlite3.Connection, choice: Choice, wall: float, life: float
+) -> tuple[tuple[str, int], ...]:
+    """Queue dead deliveries anew, with numbers and a window of their own, inside a transaction of the caller's.
+
+    Return the webhook and the new number of each.
+    """
+    condition, values = choice.condition(State.DEAD)
+    queued: list[tuple[str, int]] = []
+    chosen = f"SELECT number, webhook FROM deliveries WHERE {condition} ORDER BY number"  # noqa: S608 - our own words
+    for number, webhook in database.execute(chosen, values).fetchall():
+        added = database.execute(
+            "INSERT INTO deliveries (event, webhook, lane, queued_at, born, attempts, size)"
+            " SELECT event, webhook, lane, ?, ?, attempts, size FROM deliveries WHERE number = ?",
+            (wall, life, number),
+        )
+        database.execute("DELETE FROM deliveries WHERE number = ?", (number,))
+        assert added.lastrowid is not None, "an insert has a number"
+        queued.append((webhook, added.lastrowid))
+    return tuple(queued)
+
+
+def remove(database: sqlite3.Connection, state: State, choice: Choice) -> tuple[int, ...]:
+    """Remove deliveries for good, inside a transaction of the caller's; return their numbers."""
+    condition, values = choice.condition(state)
+    found = database.execute(f"SELECT number FROM deliveries WHERE {condition}", values).fetchall()  # noqa: S608 - our own words
+    database.executemany("DELETE FROM deliveries WHERE number = ?", found)
+    return tuple(number for (number,) in found)
+
+
+def read_letters(path: Path, state: State, choice: Choice, limit: int) -> tuple[Letter, ...]:
+    """Return what `find` does of a database that nobody need have open; nothing is written. Raises OutboxError."""
+    try:
+        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)
+        try:
+            return find(database, state, choice, limit)
+        finally:
+            database.close()
+    except sqlite3.Error as error:
+        raise OutboxError(f"{path}: expected an outbox that can be read, found {name_of(error)}") from error

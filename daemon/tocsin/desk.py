@@ -1,0 +1,88 @@
+"""What `tocsin outbox` asks of the running daemon: to show deliveries, to try them again, to throw them away."""
+
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import structlog
+
+from tocsin.control import Handler
+from tocsin.deliver.letters import Choice
+from tocsin.deliver.outbox import Outbox
+from tocsin.deliver.schedule import State
+from tocsin.errors import ControlError
+
+T = TypeVar("T")
+
+PATIENCE = 1.5  # seconds for the disk; the control socket serves nobody else meanwhile
+MOST = 1_000  # deliveries that one answer holds
+
+log = structlog.get_logger(__name__)
+
+
+class Desk:
+    """The handlers of the control socket's commands `outbox.*`.
+
+    `hurry` lets what waits for a webhook be tried now. A request that names what is not there is refused by
+    ControlError.
+    """
+
+    def __init__(self, outbox: Outbox, hurry: Callable[[str], None], webhooks: Collection[str]) -> None:
+        self._outbox = outbox
+        self._hurry = hurry
+        self._webhooks = tuple(webhooks)
+
+    def handlers(self) -> dict[str, Handler]:
+        """Return the handlers by their commands."""
+        return {"outbox.list": self._list, "outbox.retry": self._retry, "outbox.purge": self._purge}
+
+    def _list(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        limit = min(int(asked.get("limit", MOST)), MOST)
+        letters = _wait(self._outbox.letters(_state(asked), self._choice(asked, known=False), limit))
+        return {"deliveries": [letter.as_json() for letter in letters]}
+
+    def _retry(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Queue dead deliveries again; where a webhook is named, also try what waits for it at once."""
+        choice = self._choice(asked, known=True)
+        count = _wait(self._outbox.replay(choice))
+        for webhook in self._webhooks if choice.webhook is None else (choice.webhook,):
+            self._hurry(webhook)
+        log.warning("dead deliveries are queued again", count=count, webhook=choice.webhook)
+        return {"queued": count}
+
+    def _purge(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        choice, state = self._choice(asked, known=False), _state(asked)
+        if choice == Choice():
+            raise ControlError("expected a webhook or numbers of deliveries to remove, found neither")
+        count = _wait(self._outbox.remove(state, choice))
+        log.warning("deliveries are removed", count=count, state=state.value, webhook=choice.webhook)
+        return {"removed": count}
+
+    def _choice(self, asked: Mapping[str, Any], *, known: bool) -> Choice:
+        """Return what a request chooses; `known` where the webhook has to be configured."""
+        webhook = asked.get("webhook")
+        if known and webhook is not None and webhook not in self._webhooks:
+            names = ", ".join(self._webhooks) or "none"
+            raise ControlError(f"expected one of the webhooks ({names}), found {webhook!r}")
+        numbers = asked.get("numbers", [])
+        if not all(isinstance(number, int) for number in numbers):
+            raise ControlError("expected numbers of deliveries, found something else")
+        return Choice(None if webhook is None else str(webhook), tuple(numbers))
+
+
+def _state(asked: Mapping[str, Any]) -> State:
+    try:
+        return State(asked.get("state", State.DEAD))
+    except ValueError:
+        raise ControlError(
+            f"expected a state among {', '.join(State)}, found {asked.get('state')!r}"
+        ) from None
+
+
+def _wait(answer: "Future[T]") -> T:
+    try:
+        return answer.result(PATIENCE)
+    except TimeoutError:
+        raise ControlError(
+            f"expected an outbox that answers within {PATIENCE:g} s, found it waiting for the disk"
+        ) from None
