@@ -16,6 +16,7 @@ from tocsin import __version__, assembly
 from tocsin.alarms import Alarms, Origin
 from tocsin.capture.supervisor import Supervisor
 from tocsin.check import state_dir_fault
+from tocsin.clock import Jumps, synchronized
 from tocsin.config.load import Config, Secrets, place, placed
 from tocsin.control import ControlServer
 from tocsin.degradations import Degradations
@@ -85,6 +86,8 @@ class App:
         self._stream_vigil = StreamVigil()
         self._degradations = Degradations(self._say, self._metrics)
         self._rate_vigil = RateVigil(assembly.rules_by_stream(config))
+        self._clock_jumps = Jumps()
+        self._clock_is_right: bool | None = None
         self._ready = False
         self._failure: str | None = None
         self._reload_asked = False  # set by a signal handler, taken by `run`
@@ -289,6 +292,7 @@ class App:
         self._failure = why
 
     def _look(self, now: float) -> None:
+        self._look_at_clock(now)
         statuses = self._supervisor.statuses()
         for kind, data in self._stream_vigil.turn(now, statuses):
             sentence = "the stream stays down" if kind is EventType.STREAM_DOWN else "the stream is back"
@@ -302,6 +306,21 @@ class App:
             self._metrics.rule_deaf(judged.stream, judged.rule, judged.deaf)
             self._tell_deaf(judged)  # every time: it may have been deaf before a restart
         self._degradations.results(now, dict(self._analysed))
+
+    def _look_at_clock(self, now: float) -> None:
+        """Say when the wall clock was set, and whether anything keeps it right."""
+        jumped = self._clock_jumps.turn(now, time.time())
+        if jumped is not None:
+            log.warning("the clock jumped", seconds=round(jumped, 1))
+            self._metrics.clock_jumped()
+        is_right = synchronized() is True
+        self._metrics.clock_synchronized(is_right)
+        if is_right != self._clock_is_right:
+            self._clock_is_right = is_right
+            if is_right:
+                log.info("the clock is synchronized")
+            else:
+                log.warning("the clock is not synchronized, receivers may refuse what is signed by it")
 
     def _tell_deaf(self, judged: Deafness) -> None:
         if judged.deaf:

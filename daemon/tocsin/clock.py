@@ -8,11 +8,31 @@ _TIMEX_BYTES = 256
 _UNSYNCHRONIZED = 5
 """TIME_ERROR of adjtimex(2)."""
 
+JUMP = 1.0
+"""Seconds that are no drift: a time server pulls a clock by half a millisecond a second at most."""
+
 
 def synchronized() -> bool | None:
     """Return whether the kernel's clock is kept in step with a time server; None where it does not tell."""
+    state = _state()
+    return None if state is None or state < 0 else state != _UNSYNCHRONIZED
+
+
+class Jumps:
+    """Notices that the wall clock was set, or the machine slept. Pure: both times are arguments, in seconds."""
+
+    def __init__(self) -> None:
+        self._ahead: float | None = None
+
+    def turn(self, monotonic: float, wall: float) -> float | None:
+        """Return by how much the wall clock has jumped since the last look, or None."""
+        before, self._ahead = self._ahead, wall - monotonic
+        jumped = 0.0 if before is None else self._ahead - before
+        return jumped if abs(jumped) > JUMP else None
+
+
+def _state() -> int | None:
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "adjtimex"):
         return None
-    state = libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
-    return None if state < 0 else bool(state != _UNSYNCHRONIZED)
+    return int(libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)))

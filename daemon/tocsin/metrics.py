@@ -138,6 +138,7 @@ GAUGES: tuple[tuple[str, Axis, str], ...] = (
     ("config_last_reload_successful", DAEMON, "0 when what was last read is not what runs."),
     ("config_last_reload_success_timestamp_seconds", DAEMON, "When a file was last taken over, in Unix time."),
     ("outbox_degraded", DAEMON, "1 while the outbox cannot be written, and events are sent from memory."),
+    ("clock_synchronized", DAEMON, "1 while the machine says that a time server keeps its clock right."),
     ("disk_free_bytes", DAEMON, "Space that the daemon has left on the disk of its state."),
 )
 COUNTERS: tuple[tuple[str, Axis, str], ...] = (
@@ -166,6 +167,7 @@ COUNTERS: tuple[tuple[str, Axis, str], ...] = (
     ("delivery_attempts_total", WEBHOOK.by("outcome", Outcome), "Requests that were made, by their outcome."),
     ("deliveries_total", WEBHOOK.by("outcome", Settlement), "Deliveries that came to an end, by how."),
     ("outbox_dropped_total", DAEMON.by("reason", OutboxLoss), "Events and deliveries that the outbox lost."),
+    ("clock_jumps_total", DAEMON, "Times in which the machine's clock was set, or the machine slept."),
     ("outbox_errors_total", DAEMON.by("error", Trouble), "Refusals by the disk of the outbox."),
 )
 HISTOGRAMS: tuple[tuple[str, Axis, str, Sequence[float]], ...] = (
@@ -388,6 +390,12 @@ class Metrics:
 
     def committed_after(self, seconds: float) -> None:
         self._histograms["outbox_commit_seconds"].observe(seconds)
+
+    def clock_synchronized(self, synchronized: bool) -> None:
+        self._gauges["clock_synchronized"].set(synchronized)
+
+    def clock_jumped(self) -> None:
+        self._counters["clock_jumps_total"].inc()
 
     def disk_free(self, free: int) -> None:
         self._gauges["disk_free_bytes"].set(free)

@@ -21,6 +21,7 @@ from support.receiver import Receiver
 from support.scene import Scene, visits
 from support.site import site, stream
 from support.wait import until
+from tocsin import clock
 from tocsin.app import OUTBOX_FILE, App
 from tocsin.config.load import loads, resolve_secrets
 from tocsin.deliver.event import OpenAlarm
@@ -101,6 +102,41 @@ def test_a_degradation_is_told_once_over_all_restarts_and_so_is_its_end(
             assert app._registry.get_sample_value("tocsin_detector_degraded") == 0
     assert (told["reason"], told["model"]) == ("provider", "blocks")
     assert [message.type for message in receiver.accepted] == ["detector.degraded", "detector.restored"]
+
+
+@pytest.mark.fault(54)
+def test_a_clock_that_nobody_keeps_right_is_told(
+    block_model: Path, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alarms are sent all the same, and each of them says so; a metric does, too."""
+    asked: list[bool] = []
+    monkeypatch.setattr(clock, "_state", lambda: asked.append(True) or 5)
+    with (
+        FakeCamera(Scene(blocks=visits((0, 600)))) as camera,
+        running(site(block_model, receiver, stream("yard", camera.url)), tmp_path) as app,
+    ):
+        app._look(time.monotonic())
+        assert app._registry.get_sample_value("tocsin_clock_synchronized") == 0
+        assert receiver.wait_for("alarm.raised").data["clock_synchronized"] is False
+        monkeypatch.setattr(clock, "_state", lambda: 0)
+        app._look(time.monotonic())
+        assert app._registry.get_sample_value("tocsin_clock_synchronized") == 1
+    assert asked
+
+
+@pytest.mark.fault(53)
+def test_a_clock_that_is_set_is_counted(
+    block_model: Path, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A day back and a day on are two jumps."""
+    with running(site(block_model, receiver, stream("yard", "/dev/video63")), tmp_path) as app:
+        real = time.time
+        app._look(time.monotonic())
+        for shift in (-86_400.0, 0.0):
+            monkeypatch.setattr(time, "time", lambda shift=shift: real() + shift)
+            app._look(time.monotonic())
+            app._look(time.monotonic())
+        assert app._registry.get_sample_value("tocsin_clock_jumps_total") == 2
 
 
 def test_a_part_that_fails_ends_the_daemon_with_its_sentence(

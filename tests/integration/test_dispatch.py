@@ -380,6 +380,35 @@ def test_failures_are_logged_when_they_change(tmp_path: Path, receiver: Receiver
     assert receiver.url not in str(logs)
 
 
+@pytest.mark.fault(53)
+@pytest.mark.parametrize("shift", [86_400.0, -86_400.0], ids=["a day on", "a day back"])
+def test_a_clock_that_is_set_brings_neither_storm_nor_stall(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, shift: float
+):
+    """Attempts keep their pace when the clock jumps, and after a restart into that time; nothing is given up."""
+    receiver.answer(503)
+    real, step = time.time, 0.3
+    steps = Schedule(steps=(step,), jitter=0)
+    with Post(tmp_path, to(receiver), schedule=steps, patience=0.1) as post:
+        post.commit(*(alarm_event(alarm_id=f"alarm_{n}") for n in range(8)))
+        until(lambda: len(receiver.requests) >= 6, LONG, "attempts before")
+        before = time.time()
+        monkeypatch.setattr(time, "time", lambda: real() + shift)
+        assert abs(time.time() - before) > 80_000, "the fault did not fire"
+        jumped = len(receiver.requests)
+        until(lambda: len(receiver.requests) >= jumped + 3, LONG, "attempts after")
+    stopped = time.monotonic()
+    with Post(tmp_path, to(receiver), schedule=steps, patience=0.1) as post:
+        seen = len(receiver.requests)
+        until(lambda: len(receiver.requests) >= seen + 3, LONG, "attempts after the restart")
+        assert receiver.requests[seen].at - stopped < step + 1.0 * SCALE
+        assert post.left() == 8
+        receiver.answer(204)
+        until(lambda: len(receiver.accepted) == 8, LONG, "all of them")
+    probes = sorted(message.at for message in receiver.requests[4:seen])
+    assert all(step <= later - earlier < step + 1.0 * SCALE for earlier, later in pairwise(probes))
+
+
 @pytest.mark.fault(39)
 def test_a_receiver_that_wants_no_more_is_paused_and_told_of(tmp_path: Path, receiver: Receiver):
     """A 410 leaves it one attempt an hour, throws nothing away, and is told once, also over a restart.

@@ -185,6 +185,8 @@ CALLS: list[tuple[str, tuple[Any, ...], str, tuple[str, ...], float]] = [
     ("outbox_degraded", (True,), "outbox_degraded", (), 1),
     ("outbox_failed", (clerk.Trouble.FULL,), "outbox_errors_total", ("full",), 1),
     ("committed_after", (0.004,), "outbox_commit_seconds_count", (), 1),
+    ("clock_synchronized", (True,), "clock_synchronized", (), 1),
+    ("clock_jumped", (), "clock_jumps_total", (), 1),
     ("disk_free", (4096,), "disk_free_bytes", (), 4096),
 ]
 
