@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from tocsin import __version__, assembly
 from tocsin.alarms import Alarms, Origin
 from tocsin.capture.supervisor import Supervisor
+from tocsin.carried import Carried
 from tocsin.check import state_dir_fault
 from tocsin.clock import Jumps, synchronized
 from tocsin.config.load import Config, Secrets, place, placed
@@ -182,8 +183,8 @@ class App:
         self._keeper.introduce()
         self._metrics.config_applied(time.time())
         self._alarms = self._open_alarms()
-        self._lights = Lights(self._outbox.commit, self._metrics)
-        self._scenes = Scenes(self._outbox.commit, self._metrics)
+        self._lights = Lights(self._carried.commit, self._metrics)
+        self._scenes = Scenes(self._carried.commit, self._metrics)
         self._start_road()
         if self._file is not None:
             self._start_reloader(self._file, files)
@@ -258,6 +259,7 @@ class App:
         """Go on from what an earlier life of the daemon told and did not clear."""
         told = self._outbox.standing().result()
         rules = {stream.name: stream.rules for stream in self._config.streams}
+        self._carried = Carried(told, rules, self._outbox.commit)
         paused = {one.subject for one in told if one.type is EventType.DELIVERY_PAUSED}
         self._paused = paused & {webhook.name for webhook in self._config.webhooks}
         for webhook in sorted(paused - self._paused):  # gone from the configuration
@@ -298,10 +300,9 @@ class App:
             sentence = "the stream stays down" if kind is EventType.STREAM_DOWN else "the stream is back"
             log.warning(sentence, stream=data.stream, reason=data.reason, lasted=round(data.lasted or 0.0))
             self._say(kind, data)
+        self._carried.turn(now, dict(self._analysed))
         brought = bringing(now, statuses)
-        brought -= self._degradations.without_results(
-            brought
-        )  # what fails is not too slow, and is said already
+        brought -= self._degradations.without_results(brought)  # what fails is said already, and not too slow
         for judged in self._rate_vigil.turn(now, self._analysed, brought):
             self._metrics.rule_deaf(judged.stream, judged.rule, judged.deaf)
             self._tell_deaf(judged)  # every time: it may have been deaf before a restart
@@ -331,7 +332,7 @@ class App:
 
     def _say(self, kind: EventType, data: Data) -> None:
         now = datetime.now(UTC)
-        self._outbox.commit(Change(events=(Event(new_id(now), kind, now, data),)))
+        self._carried.commit(Change(events=(Event(new_id(now), kind, now, data),)))
 
     def _healthy(self) -> Health:
         """Alive: no part is stuck."""

@@ -24,7 +24,7 @@ from support.wait import until
 from tocsin import clock
 from tocsin.app import OUTBOX_FILE, App
 from tocsin.config.load import loads, resolve_secrets
-from tocsin.deliver.event import OpenAlarm
+from tocsin.deliver.event import Event, EventType, OpenAlarm, StreamData, new_id
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
 from tocsin.detect import device
@@ -102,6 +102,33 @@ def test_a_degradation_is_told_once_over_all_restarts_and_so_is_its_end(
             assert app._registry.get_sample_value("tocsin_detector_degraded") == 0
     assert (told["reason"], told["model"]) == ("provider", "blocks")
     assert [message.type for message in receiver.accepted] == ["detector.degraded", "detector.restored"]
+
+
+def test_a_stream_that_was_down_before_a_restart_is_told_to_be_up(
+    block_model: Path, receiver: Receiver, tmp_path: Path
+) -> None:
+    """Once, with the whole time of the outage; what was wrong with its pictures waits for more of them."""
+    began = datetime.now(UTC) - timedelta(seconds=600)
+    (tmp_path / "state").mkdir()
+    outbox = Outbox(tmp_path / "state" / OUTBOX_FILE, {}, Notes())
+    outbox.start()
+    down = Event(new_id(began), EventType.STREAM_DOWN, began, StreamData("yard", "stall", 10.0))
+    covered = Event(new_id(began), EventType.STREAM_COVERED, began, StreamData("yard", "covered", 10.0))
+    outbox.commit(Change(events=(down, covered))).result(5)
+    outbox.stop(time.monotonic() + 5)
+    with FakeCamera(Scene(blocks=visits((500, 600)))) as camera:
+        config = site(block_model, receiver, stream("yard", camera.url), events=("stream.*",))
+        with running(config, tmp_path) as app:
+
+            def told() -> list[str]:
+                app._look(time.monotonic())
+                return [message.type for message in receiver.accepted]
+
+            until(told, 15.0, "the news")
+            assert receiver.accepted[0].data["lasted_seconds"] > 600
+            assert app._outbox.standing().result(5)[0].type is EventType.STREAM_COVERED
+            until(lambda: app._analysed["yard"] > 50, 15.0, "more pictures")
+            assert told() == ["stream.up"]
 
 
 @pytest.mark.fault(54)

@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
                 "app",
                 "alarms",
                 "assembly",
+                "carried",
                 "check",
                 "corrections",
                 "covered",
