@@ -238,15 +238,20 @@ class Clerk:
             self._do_write(job)
         else:
             self._changed = True
-            if self._standby is None:
-                if job.events and self._store is not None:
-                    self._observe.committed_after(time.monotonic() - began)
-                    self.durable = self._store.marks().number
-                job.future.set_result(result)
-            else:
+            if self._standby is not None and job.promised:
                 self._remember(job.future)
-            for wake, _ in self.listeners if job.events else ():
-                wake()
+            else:
+                job.future.set_result(result)
+            if job.events:
+                self._tell_of_events(time.monotonic() - began)
+
+    def _tell_of_events(self, seconds: float) -> None:
+        """Let the couriers know that there are new ones, which were written in so many seconds."""
+        if self._standby is None and self._store is not None:
+            self._observe.committed_after(seconds)
+            self.durable = self._store.marks().number
+        for wake, _ in self.listeners:
+            wake()
 
     def _remember(self, future: "Future[Any]") -> None:
         """Answer when the change is on the disk; beyond a bound at once, for the change goes on anyway."""

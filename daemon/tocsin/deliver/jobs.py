@@ -13,11 +13,15 @@ from tocsin.deliver.standby import Ledger
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something to do with the ledger, who waits for it, and the events that are lost if it cannot be done."""
+    """Something to do with the ledger, who waits for it, and the events that are lost if it cannot be done.
+
+    Where it is `promised`, who waits is answered when it is on the disk, else when it was done in memory.
+    """
 
     run: Callable[[Ledger], Any]
     future: "Future[Any]"
     events: tuple[Event, ...] = ()
+    promised: bool = False
 
 
 @dataclass(frozen=True, slots=True)

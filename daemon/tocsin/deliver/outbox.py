@@ -35,7 +35,7 @@ class Outbox:
     completes survives the death of the process and of the machine.
 
     When the disk refuses, changes go on in memory, can be read like all others, and are brought to the disk within
-    a second of its taking them again; their futures complete then. While the disk is merely slow changes wait for
+    a second of its taking them again; the futures of `commit` complete then. While the disk is merely slow changes wait for
     it, and beyond 1000 of them further ones are refused and counted. So is a change that the database itself cannot
     take, which is logged. A webhook's queue beyond `limits` loses repetitions and news of streams first, ends of
     alarms next and raises last.
@@ -113,7 +113,8 @@ class Outbox:
             return _failed(
                 OutboxError(f"{self._path}: expected a disk that takes changes, found {MAX_BACKLOG} waiting")
             )
-        return self._write(partial(self._clerk.apply, change, exclude), change.events)
+        run = partial(self._clerk.apply, change, exclude)
+        return self._submit(self._jobs.write, run, change.events, promised=True)
 
     def open_alarms(self) -> "Future[tuple[OpenAlarm, ...]]":
         """Return the alarms that were open when the last commit was made, the oldest first."""
@@ -180,11 +181,16 @@ class Outbox:
         return self._submit(self._jobs.read, run, ())
 
     def _submit(
-        self, hand: Callable[[Job], bool], run: Callable[[Ledger], T], events: tuple[Event, ...]
+        self,
+        hand: Callable[[Job], bool],
+        run: Callable[[Ledger], T],
+        events: tuple[Event, ...],
+        *,
+        promised: bool = False,
     ) -> "Future[T]":
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()  # who gives up waiting must not undo what is under way
-        if not hand(Job(run, future, events)):
+        if not hand(Job(run, future, events, promised)):
             return _failed(OutboxError(f"{self._path}: expected an outbox that runs, found it stopped"))
         return future
 
