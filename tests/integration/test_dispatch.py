@@ -128,6 +128,27 @@ def test_a_receiver_that_comes_back_gets_everything_in_order(tmp_path: Path, rec
     assert len({message.id for message in receiver.requests}) == len(receiver.requests)
 
 
+def test_a_long_queue_drains_at_the_receiver_s_pace(tmp_path: Path, receiver: Receiver):
+    """Everything arrives once, over a handful of connections, and no event costs a thread."""
+    receiver.down()
+    with Post(tmp_path, to(receiver)) as post:
+        for start in range(0, 1_000, 500):
+            post.commit(*(alarm_event(alarm_id=f"alarm_{start + n}") for n in range(500)))
+        until(lambda: Outcome.UNREACHABLE in post.outcomes(), LONG, "an attempt in vain")
+        receiver.up()
+        most = 0
+
+        def is_done() -> bool:
+            nonlocal most
+            most = max(most, threading.active_count())
+            return len(receiver.accepted) == 1_000
+
+        until(is_done, 60, "1,000 deliveries")
+        until(lambda: post.left() == 0, LONG, "an empty queue")
+    assert len({message.id for message in receiver.requests}) == len(receiver.requests) == 1_000
+    assert most < 20, "the daemon's two, the receiver's one for each connection, and the test's"
+
+
 def test_a_raise_that_fails_holds_back_its_end_and_nothing_else(tmp_path: Path, receiver: Receiver):
     """While one alarm's raise is refused, its end waits, and other alarms pass."""
     is_mended = threading.Event()

@@ -35,10 +35,10 @@ class Outbox:
     completes survives the death of the process and of the machine.
 
     When the disk refuses, changes go on in memory, can be read like all others, and are brought to the disk within
-    a second of its taking them again; the futures of `commit` complete then. While the disk is merely slow changes wait for
-    it, and beyond 1000 of them further ones are refused and counted. So is a change that the database itself cannot
-    take, which is logged. A webhook's queue beyond `limits` loses repetitions and news of streams first, ends of
-    alarms next and raises last.
+    a second of its taking them again; the futures of `commit` complete then. While the disk is merely slow changes
+    wait for it, and beyond 1000 of them further ones are refused and counted. So is a change that the database
+    itself cannot take, which is logged. A webhook's queue beyond `limits` loses repetitions and news of streams
+    first, ends of alarms next and raises last.
 
     `on_failure` is called once, from the outbox's thread, with a sentence, when that thread ends by an
     unexpected error; it must not call `stop`, which waits for the thread.
