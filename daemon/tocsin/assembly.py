@@ -150,7 +150,10 @@ def _webhook(settings: WebhookSettings, secrets: Secrets) -> Webhook:
     tls = tls_context(settings.ca_file, settings.cert_file, settings.key_file)
     access = Access(headers, settings.networks, tls)
     key = secrets.signing_keys.get(settings.name)
-    return Webhook(settings.name, settings.url, key, access=access, render=_render(settings))
+    previous = given.get("previous_secret")
+    return Webhook(
+        settings.name, settings.url, key, access=access, render=_render(settings), previous_secret=previous
+    )
 
 
 def _render(settings: WebhookSettings) -> Render:

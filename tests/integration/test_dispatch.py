@@ -390,6 +390,24 @@ def test_a_refused_signature_is_tried_again(tmp_path: Path):
         assert set(post.outcomes()) == {Outcome.DENIED}
 
 
+@pytest.mark.parametrize("known", ["old", "new"])
+def test_a_secret_is_changed_without_a_refusal(tmp_path: Path, known: str):
+    """While two secrets sign, a receiver that knows either accepts; with one alone the other is refused."""
+    old, new = "whsec_" + "B" * 40, SECRET
+    with Receiver(secret={"old": old, "new": new}[known]) as receiver:
+        both = Webhook("hook", receiver.url, new, previous_secret=old)
+        with Post(tmp_path, both) as post:
+            post.commit(alarm_event())
+            message = receiver.wait_for("alarm.raised")
+            assert len(message.headers["webhook-signature"].split()) == 2
+        assert receiver.refused == []
+        other = Webhook("hook", receiver.url, {"old": new, "new": old}[known])
+        with Post(tmp_path, other, patience=0.1) as post:
+            post.commit(alarm_event(alarm_id="b"))
+            until(lambda: receiver.refused, LONG, "a refusal")
+        assert old not in repr(both)
+
+
 def test_failures_are_logged_when_they_change(tmp_path: Path, receiver: Receiver):
     """A long outage is one line when it begins and one when it ends, and no line holds the address."""
     receiver.answer([503] * 6)

@@ -314,6 +314,18 @@ FAULTS = [
     ),
     pytest.param(
         "secret: {env: ROOM}",
+        'format: template\n    template: "{summary}"\n    previous_secret: {env: ROOM}',
+        "f:19: webhooks[0].previous_secret: expected this key beside secret, found it alone",
+        id="a secret before none",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        "secret: {env: ROOM}\n    previous_secret: hunter2",
+        "f:18: webhooks[0].previous_secret: expected whsec_ and base64 of 24 to 64 bytes, found no whsec_ in front",
+        id="an earlier secret that is none",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
         "secret: {env: ROOM}\n    username: u\n    password: {env: P}\n    token: {env: T}",
         "f:20: webhooks[0].token: expected one way to sign in, found username and token",
         id="two ways to sign in",

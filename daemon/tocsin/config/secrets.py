@@ -121,6 +121,6 @@ def _resolve(
 
 def _misuse(key: KeyPath, text: str) -> str | None:
     """Return why the text of the secret at this key of an entry cannot be used."""
-    if key == ("secret",):
+    if key in (("secret",), ("previous_secret",)):
         return signing_key_fault(text)
     return header_value_fault(text) if key == ("token",) or key[0] == "headers" else None

@@ -111,6 +111,10 @@ class WebhookSettings(Section):
         default=None,
         description=f"the shared secret that signs each delivery: {SIGNING_KEY}; format tocsin needs it",
     )
+    previous_secret: Secret | None = Field(
+        default=None,
+        description="the secret before it, which also signs until every receiver knows the new one",
+    )
     format: Literal["tocsin", "cloudevents", "alertmanager", "template"] = Field(
         default="tocsin", description="the shape of the body"
     )
@@ -141,7 +145,17 @@ class WebhookSettings(Section):
     )
 
     weighed: ClassVar[frozenset[str]] = frozenset(
-        {"url", "secret", "allow_insecure", "allow_networks", "headers", "username", "password", "token"}
+        {
+            "url",
+            "secret",
+            "previous_secret",
+            "allow_insecure",
+            "allow_networks",
+            "headers",
+            "username",
+            "password",
+            "token",
+        }
         | {"ca_file", "cert_file", "key_file", "format", "template", "events"}
     )
 
@@ -159,7 +173,12 @@ class WebhookSettings(Section):
 
     def secrets(self) -> Iterator[tuple[tuple[str, ...], Secret]]:
         """Yield each secret with its path in this section."""
-        given = {"secret": self.secret, "password": self.password, "token": self.token}
+        given = {
+            "secret": self.secret,
+            "previous_secret": self.previous_secret,
+            "password": self.password,
+            "token": self.token,
+        }
         yield from (((key,), secret) for key, secret in given.items() if secret is not None)
         for name, value in self.headers.items():
             # A text as it stands is none, unless its name says so: masking `north` would riddle the log.
@@ -170,8 +189,11 @@ class WebhookSettings(Section):
         secret = self.secret
         if secret is None and self.format == "tocsin":
             yield Fault(("secret",), "expected this key beside format: tocsin, found none")
-        if secret is not None and secret.kind == "inline" and (fault := signing_key_fault(secret.reference)):
-            yield Fault(("secret",), fault)
+        if secret is None and self.previous_secret is not None:
+            yield Fault(("previous_secret",), "expected this key beside secret, found it alone")
+        for key, each in (("secret", secret), ("previous_secret", self.previous_secret)):
+            if each is not None and each.kind == "inline" and (fault := signing_key_fault(each.reference)):
+                yield Fault((key,), fault)
         if self.changed("template") != (self.format == "template"):
             found = "none" if self.format == "template" else f"it with {self.format}"
             yield Fault(

@@ -63,7 +63,8 @@ class Attempt:
 class Webhook:
     """A receiver: where it is, the secret that signs what it gets, what else opens its door, the shape it reads.
 
-    Without a secret nothing is signed.
+    Without a secret nothing is signed. With a `previous_secret` each attempt carries a signature by either, the new
+    one first, so that a receiver may change over at any moment.
     """
 
     name: str
@@ -72,10 +73,12 @@ class Webhook:
     deadline: float = DEADLINE
     access: Access = field(default_factory=Access)
     render: Render = as_tocsin
+    previous_secret: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.secret is not None and (fault := signing_key_fault(self.secret)):
-            raise SecretError(f"webhooks.{self.name}.secret: {fault}")
+        for key, secret in (("secret", self.secret), ("previous_secret", self.previous_secret)):
+            if secret is not None and (fault := signing_key_fault(secret)):
+                raise SecretError(f"webhooks.{self.name}.{key}: {fault}")
 
     async def send(self, client: httpx2.AsyncClient, message: Message) -> Attempt:
         """Make one attempt; it ends within the deadline whatever the receiver does, and raises nothing."""
@@ -111,9 +114,10 @@ class Webhook:
             "tocsin-attempt": str(message.attempt),
             "tocsin-late-seconds": str(math.floor(late)),
         }
-        if self.secret is not None:
-            signer = standardwebhooks.Webhook(self.secret)
-            headers["webhook-signature"] = signer.sign(message.id, now, rendered.body.decode())
+        signers = [standardwebhooks.Webhook(key) for key in (self.secret, self.previous_secret) if key]
+        if signers:
+            text = rendered.body.decode()
+            headers["webhook-signature"] = " ".join(one.sign(message.id, now, text) for one in signers)
         if not message.durable:
             headers["tocsin-durable"] = "false"
         return headers
