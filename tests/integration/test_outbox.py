@@ -316,6 +316,7 @@ def test_what_the_disk_refuses_goes_on_from_memory(path: Path, notes: Notes, dis
         outbox.delivered(old.number, 1)
         outbox.delivered(in_memory[0].number, 1).result(WAIT)  # who notes an acceptance waits for no disk
         outbox.failed(in_memory[1].number, 2, Outcome.TIMEOUT, 60.0)
+        until(lambda: outbox.counts()[0].queued >= 2, 10, "a count of what is in memory")
         commit_while_full = outbox.commit(Change(closed=("x",)))
         disk.is_well = True
         for future in (*waiting, commit_while_full):

@@ -1,4 +1,4 @@
-"""The store against a list in memory: whatever happens, in whichever order, both hold the same."""
+"""The store, and what stands in for it, against a list in memory: whatever happens, both hold the same."""
 
 import shutil
 import tempfile
@@ -13,6 +13,7 @@ from support.events import alarm_event, open_alarm
 from tocsin.deliver.database import Marks
 from tocsin.deliver.event import EventType
 from tocsin.deliver.overflow import Limits
+from tocsin.deliver.standby import Ledger, Standby
 from tocsin.deliver.store import Change, Store, open_store
 
 HOOKS = {"all": ("alarm.*",), "raises": ("alarm.raised",)}
@@ -28,19 +29,27 @@ class Expected:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Commits, settles, postpones, sweeps and reopens; never more than one transaction at a time."""
+    """Commits, settles, postpones, sweeps and reopens; loses the disk for a while, or finds it empty after that."""
 
     def __init__(self) -> None:
         super().__init__()
         self.directory = Path(tempfile.mkdtemp(prefix="outbox-"))
         self.queue: list[Expected] = []
         self.alarms: set[str] = set()
+        self.bodies: dict[str, bytes] = {}
         self.store = self.open()
+        self.standby: Standby | None = None
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.standby or self.store
 
     def open(self) -> Store:
         return open_store(self.directory / "outbox.db", HOOKS, Limits(), Marks(), wall=0).store
 
     def teardown(self) -> None:
+        if self.standby is not None:
+            self.standby.close()
         self.store.close()
         shutil.rmtree(self.directory)
 
@@ -48,7 +57,7 @@ class StoreMachine(RuleBasedStateMachine):
     def commit(self, told: list[tuple[EventType, str]], opened: set[str], closed: set[str]) -> None:
         events = tuple(alarm_event(kind, alarm_id) for kind, alarm_id in told)
         alarms = tuple(open_alarm(alarm_id) for alarm_id in sorted(opened))
-        self.store.apply(Change(events=events, opened=alarms, closed=tuple(closed)), wall=0)
+        self.ledger.apply(Change(events=events, opened=alarms, closed=tuple(closed)), wall=0)
         for event in events:
             wanting = ["all", "raises"] if event.type is EventType.ALARM_RAISED else ["all"]
             self.queue += [Expected(event.id, webhook) for webhook in wanting]
@@ -58,7 +67,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data(), state=st.sampled_from(["delivered", "dead"]))
     def settle(self, data: st.DataObject, state: str) -> None:
         chosen = data.draw(st.sampled_from(self.queue))
-        self.store.settle(self.number_of(chosen), state, chosen.attempts + 1, state, wall=0)
+        self.ledger.settle(self.number_of(chosen), state, chosen.attempts + 1, state, wall=0)
         self.queue.remove(chosen)
 
     @precondition(lambda self: self.queue)
@@ -66,12 +75,33 @@ class StoreMachine(RuleBasedStateMachine):
     def postpone(self, data: st.DataObject) -> None:
         chosen = data.draw(st.sampled_from(self.queue))
         chosen.attempts += 1
-        self.store.postpone(self.number_of(chosen), chosen.attempts, "timeout", next_attempt=60, wait=60)
+        self.ledger.postpone(self.number_of(chosen), chosen.attempts, "timeout", next_attempt=60, wait=60)
 
+    @precondition(lambda self: self.standby is None)
+    @rule(is_full=st.booleans())
+    def lose_the_disk(self, is_full: bool) -> None:
+        """A full disk is read on by the same connection, one that failed is opened anew."""
+        self.standby = Standby(self.store, HOOKS)
+        if not is_full:
+            self.store.close()
+            self.store = self.standby.disk = self.open()
+
+    @precondition(lambda self: self.standby is not None)
+    @rule(twice=st.booleans())
+    def find_the_disk(self, twice: bool) -> None:
+        """All is made up, a second time when nobody knows whether the first took effect."""
+        assert self.standby is not None
+        for _ in range(1 + twice):
+            self.standby.bring_up(self.store)
+        self.standby.close()
+        self.standby = None
+
+    @precondition(lambda self: self.standby is None)
     @rule()
     def sweep_after_a_month(self) -> None:
         self.store.sweep(wall=30 * 86_400)
 
+    @precondition(lambda self: self.standby is None)
     @rule()
     def reopen(self) -> None:
         self.store.close()
@@ -80,15 +110,18 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def both_hold_the_same(self) -> None:
         for webhook in HOOKS:
-            found = [(each.event_id, each.attempts) for each in self.store.queued(webhook, 0, 1000)]
+            found = [(each.event_id, each.attempts) for each in self.ledger.queued(webhook, 0, 1000)]
             assert found == [(each.event_id, each.attempts) for each in self.queue if each.webhook == webhook]
-        assert all(self.store.body(each.event_id) for each in self.queue)
-        assert {known.alarm.alarm_id for known in self.store.open_alarms()} == self.alarms
+        for each in self.queue:
+            body = self.ledger.body(each.event_id)
+            assert body
+            assert self.bodies.setdefault(each.event_id, body) == body, "a body is frozen"
+        assert {known.alarm.alarm_id for known in self.ledger.open_alarms()} == self.alarms
 
     def number_of(self, wanted: Expected) -> int:
         (number,) = (
             each.number
-            for each in self.store.queued(wanted.webhook, 0, 1000)
+            for each in self.ledger.queued(wanted.webhook, 0, 1000)
             if each.event_id == wanted.event_id
         )
         return number

@@ -300,9 +300,7 @@ class Clerk:
             self._observe.queued(count.webhook, count.queued, count.oldest_age)
 
     def _count_and_sweep(self, now: float) -> None:
-        if self._store is None:
-            return
-        self.counts = self._store.counts(time.time())
+        self.counts = self._ledger().counts(time.time())
         for count in self.counts:
             if count.webhook in self._full and self._limits.have_room(count.queued, count.size, ROOM):
                 self._full.discard(count.webhook)
@@ -313,6 +311,7 @@ class Clerk:
         if self._standby is not None:
             self._standby.sweep(time.time())
             return
+        assert self._store is not None, "where there is no store, something stands in for it"
         self._ballast.lay()
         if lost := self._store.sweep(time.time()):
             self._observe.outbox_dropped(DropReason.DEAD_OVERFLOW, lost)

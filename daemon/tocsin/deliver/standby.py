@@ -1,12 +1,14 @@
 """What stands in for a disk that takes nothing: memory, from which the disk is brought up to date later."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from tocsin.deliver.event import OpenAlarm
 from tocsin.deliver.letters import Choice, Letter
 from tocsin.deliver.overflow import Dropped, Limits
-from tocsin.deliver.schedule import State
+from tocsin.deliver.queues import QueueCount
+from tocsin.deliver.schedule import Outcome, State
 from tocsin.deliver.standing import Standing, begun, over
 from tocsin.deliver.store import Arrears, Change, Delivery, Store, memory_store
 from tocsin.errors import OutboxError
@@ -33,6 +35,8 @@ class Ledger(Protocol):
     def queued(self, webhook: str, after: int, limit: int) -> tuple[Delivery, ...]: ...
 
     def body(self, event_id: str) -> bytes | None: ...
+
+    def counts(self, wall: float) -> tuple[QueueCount, ...]: ...
 
     def letters(self, state: State, choice: Choice, limit: int) -> tuple[Letter, ...]: ...
 
@@ -94,8 +98,10 @@ class Standby:
     def queued(self, webhook: str, after: int, limit: int) -> tuple[Delivery, ...]:
         found: tuple[Delivery, ...] = ()
         if after < self._last.get(webhook, 0):
-            there = self._readable().queued(webhook, after, limit)
-            found = tuple(each for each in there if each.number <= self.floor)
+            arrears = self._arrears
+            there = self._readable().queued(webhook, after, limit + len(arrears.settled))
+            old = (each for each in there if each.number <= self.floor and each.number not in arrears.settled)
+            found = tuple(_postponed(each, arrears.postponed.get(each.number)) for each in old)[:limit]
         return found + self._store.queued(webhook, max(after, self.floor), limit - len(found))
 
     def body(self, event_id: str) -> bytes | None:
@@ -116,6 +122,13 @@ class Standby:
             f"expected a disk on which {choice} ({state}) could be removed, found one that refuses"
         )
 
+    def counts(self, wall: float) -> tuple[QueueCount, ...]:
+        """Return the queues as `Store.counts` does; what the disk has not heard of may count there as waiting."""
+        here = self._store.counts(wall)
+        if self.disk is None:
+            return here
+        return tuple(map(_together, self.disk.counts(wall), here))
+
     def sweep(self, wall: float) -> None:
         """Forget what was settled long ago or is too much."""
         self._store.sweep(wall)
@@ -128,3 +141,23 @@ class Standby:
         if self.disk is None:
             raise OutboxError("outbox: expected a disk that can be read, found none")
         return self.disk
+
+
+def _together(disk: QueueCount, here: QueueCount) -> QueueCount:
+    return QueueCount(
+        disk.webhook,
+        disk.queued + here.queued,
+        disk.dead + here.dead,
+        max(disk.oldest_age, here.oldest_age),
+        disk.size + here.size,
+    )
+
+
+def _postponed(delivery: Delivery, failure: tuple[int, str, float, float] | None) -> Delivery:
+    """Return a delivery as it is after a failure that the disk has not heard of, if there was one."""
+    if failure is None:
+        return delivery
+    attempts, outcome, next_attempt, wait = failure
+    return replace(
+        delivery, attempts=attempts, outcome=Outcome(outcome), next_attempt=next_attempt, wait=wait
+    )
