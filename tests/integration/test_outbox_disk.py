@@ -1,18 +1,16 @@
 """The outbox on disks that are full, fail or take their time: real ones, and system calls that are made to fail."""
 
-import os
-import shutil
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from support.counterpart import need
+from support.disk import SmallDisk, small_disk
 from support.events import Notes, alarm_event
 from support.receiver import Receiver
 from support.wait import SCALE, until
@@ -28,37 +26,10 @@ HOOKS = {"hook": ("alarm.*", "outbox.*")}
 LONG = 10 * SCALE  # seconds in which everything here happens on a busy machine, too
 
 
-class SmallDisk:
-    """A file system of four megabytes."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._filling = path / "filling"
-
-    def fill(self) -> None:
-        """Leave no byte free."""
-        file = os.open(self._filling, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        with suppress(OSError):
-            while True:
-                os.write(file, b"\xff" * 4096)
-        os.close(file)
-        assert os.statvfs(self.path).f_bavail == 0
-
-    def clear(self) -> None:
-        self._filling.unlink()
-
-
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    need(lambda: os.geteuid() == 0 and shutil.which("mount") is not None, "run as root to mount a small disk")
-    path = tmp_path / "disk"
-    path.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tocsin-test", str(path)]
-    need(lambda: subprocess.run(command, capture_output=True).returncode == 0, "be allowed to mount a tmpfs")
-    try:
-        yield SmallDisk(path)
-    finally:
-        subprocess.run(["umount", "--lazy", str(path)], check=True, timeout=30)
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path / "disk", megabytes=4) as disk:
+        yield disk
 
 
 @pytest.fixture
@@ -71,12 +42,12 @@ def notes(monkeypatch: pytest.MonkeyPatch) -> Notes:
 
 
 @pytest.mark.fault(48)
-def test_a_full_disk_stops_no_alarm(small_disk: SmallDisk, notes: Notes, receiver: Receiver) -> None:
+def test_a_full_disk_stops_no_alarm(disk: SmallDisk, notes: Notes, receiver: Receiver) -> None:
     """Alarms are delivered from memory while the disk is full, and all is on the disk soon after there is room.
 
     Before that the space that was held back keeps them durable for a while.
     """
-    path = small_disk.path / "outbox.db"
+    path = disk.path / "outbox.db"
     ballast = path.with_name("outbox.db.ballast")
     outbox = Outbox(path, HOOKS, notes)
     webhook = Webhook("hook", receiver.url, receiver.secret)
@@ -85,7 +56,7 @@ def test_a_full_disk_stops_no_alarm(small_disk: SmallDisk, notes: Notes, receive
     dispatcher.start()
     try:
         until(ballast.exists, 5, "the ballast")
-        small_disk.fill()
+        disk.fill()
         sent = 0
 
         def alarm() -> None:
@@ -111,7 +82,7 @@ def test_a_full_disk_stops_no_alarm(small_disk: SmallDisk, notes: Notes, receive
         assert receiver.accepted[-1].headers["tocsin-durable"] == "false"
         assert "tocsin-durable" not in receiver.accepted[0].headers
         assert notes.free[-1] < 64 * 1024
-        small_disk.clear()
+        disk.clear()
         until(lambda: notes.degraded == [True, False], 30, "the disk to be used again")
         until(ballast.exists, 5, "the ballast")
         alarm()
@@ -129,15 +100,15 @@ def test_a_full_disk_stops_no_alarm(small_disk: SmallDisk, notes: Notes, receive
 
 
 @pytest.mark.fault(48)
-def test_a_daemon_starts_on_a_full_disk(small_disk: SmallDisk, notes: Notes) -> None:
+def test_a_daemon_starts_on_a_full_disk(disk: SmallDisk, notes: Notes) -> None:
     """The space that an earlier life held back lets the next one open its database and take alarms."""
-    path = small_disk.path / "outbox.db"
+    path = disk.path / "outbox.db"
     ballast = path.with_name("outbox.db.ballast")
     first = Outbox(path, HOOKS, notes)
     first.start()
     until(ballast.exists, 5, "the ballast")
     first.stop(time.monotonic() + LONG)
-    small_disk.fill()
+    disk.fill()
     second = Outbox(path, HOOKS, notes)
     second.start()
     try:
