@@ -81,7 +81,7 @@ class Outbox:
         """
         if not self._jobs.stop(deadline):
             return
-        self._thread.join(max(0.0, deadline - time.monotonic()) + 0.1)
+        self._thread.join(max(0.0, deadline - time.monotonic()) + 0.5)
         if self._thread.is_alive():
             raise OutboxError(
                 f"{self._path}: expected the outbox to stop in time, found it waiting for the disk"
