@@ -8,8 +8,10 @@ from typing import Protocol
 
 import structlog
 
+from tocsin.alarm.candidates import Candidate
 from tocsin.alarm.episode import Decision
-from tocsin.alarm.watch import Best, Finding, Watch
+from tocsin.alarm.moment import Moment
+from tocsin.alarm.watch import Finding, Watch
 from tocsin.clock import synchronized
 from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm, new_id
 from tocsin.deliver.store import Change
@@ -73,14 +75,16 @@ class Alarms:
 
     def analysed(self, frame: Frame, detections: Detections) -> None:
         """Show one analysed frame to every rule of its stream."""
+        moment = Moment(frame.at, frame.period, frame.silence)
         for watched in self._watched.get(frame.stream, ()):
-            finding = watched.watch.update(frame.at, frame.period, frame.silence, detections)
-            if finding.best is not None:
+            finding = watched.watch.update(moment, detections)
+            if finding.sighting:
                 self._observe.sighted(frame.stream, watched.rule)
+            if finding.best is not None:
                 self._remember(frame, finding, finding.best)
             self._tell(frame, finding, watched)
 
-    def _remember(self, frame: Frame, finding: Finding, best: Best) -> None:
+    def _remember(self, frame: Frame, finding: Finding, best: Candidate) -> None:
         """Keep what was last seen of an open alarm: that is what its next event tells."""
         known = self._open.get((finding.stream, finding.rule))
         if known is not None:
@@ -156,7 +160,7 @@ def monotonic_time(wall: datetime) -> float:
     return time.monotonic() - (datetime.now(UTC) - wall).total_seconds()
 
 
-def _seen(alarm: AlarmData, frame: Frame, best: Best) -> AlarmData:
+def _seen(alarm: AlarmData, frame: Frame, best: Candidate) -> AlarmData:
     view = frame.views[best.view]
     return replace(
         alarm,

@@ -38,7 +38,7 @@ def names(config: Config) -> Names:
 
 def score_floor(config: Config) -> float:
     """Return the lowest score that any rule asks for."""
-    return min((rule.min_score for rule in config.rules), default=NOBODY_ASKS)
+    return min((rule_from(rule).keeps for rule in config.rules), default=NOBODY_ASKS)
 
 
 def rules_by_stream(config: Config) -> dict[str, list[Rule]]:

@@ -1,14 +1,19 @@
 """An alarm is raised once, lasts while something is seen, and ends when it is no longer."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tocsin.alarm.confirm import Confirmation, interrupted
-from tocsin.alarm.episode import TRANSITIONS, Decision, Episode, Resumed, Signal, State
+from tocsin.alarm.candidates import Candidate
+from tocsin.alarm.confirm import interrupted
+from tocsin.alarm.episode import TRANSITIONS, Decision, Resumed, Signal, State
+from tocsin.alarm.judge import Judge, Judgement
+from tocsin.alarm.moment import Moment
+from tocsin.alarm.rule import Rule
 
 PERIOD = 0.5
 LETTERS = {
@@ -20,18 +25,31 @@ LETTERS = {
 }
 
 
-class Stream:
-    """Feeds an episode: one frame for each character, `x` for a sighting, every half second."""
+ENOUGH = Candidate("person", 0.75, (0.1, 0.1, 0.2, 0.4), None, (40.0, 80.0), 0)
+LESS = replace(ENOUGH, score=0.5)
+RULE = Rule(
+    "visit", ("person",), 0.75, hits=2, of=4, within=10.0, end_after=1.5, repeat_every=0.0, keep_score=0.5
+)
+FRAMES = {"x": [ENOUGH], "-": [LESS], ".": []}
 
-    def __init__(self, episode: Episode, at: float = 0.0) -> None:
-        self.episode = episode
+
+def show(judge: Judge, frame: str, at: float, period: float, silence: float) -> Judgement:
+    """Show one frame: `x` is a sighting, `-` scores enough to keep an alarm."""
+    return judge.update(Moment(at, period, silence), FRAMES[frame])
+
+
+class Stream:
+    """Feeds a judge: one frame for each character, every half second."""
+
+    def __init__(self, judge: Judge, at: float = 0.0) -> None:
+        self.judge = judge
         self.at = at
         self.silence = math.inf
 
     def play(self, frames: str) -> str:
         told = ""
         for frame in frames:
-            told += LETTERS[self.episode.update(frame == "x", self.at, PERIOD, self.silence)]
+            told += LETTERS[show(self.judge, frame, self.at, PERIOD, self.silence).decision]
             self.at += PERIOD
             self.silence = PERIOD
         return told
@@ -41,8 +59,8 @@ class Stream:
         self.silence = seconds + PERIOD
 
 
-def episode(end_after: float = 1.5, repeat_every: float = 0.0, resumed: Resumed | None = None) -> Episode:
-    return Episode(Confirmation(2, 4, 10.0), end_after, repeat_every, resumed)
+def judge(end_after: float = 1.5, repeat_every: float = 0.0, resumed: Resumed | None = None) -> Judge:
+    return Judge(replace(RULE, end_after=end_after, repeat_every=repeat_every), resumed)
 
 
 def test_table_is_total() -> None:
@@ -66,21 +84,25 @@ def test_table_is_total() -> None:
         pytest.param(1.5, 1.0, "xxxxxxx", ".Rhrhrh", id="it is repeated as often as asked"),
         pytest.param(1.5, 1.0, "xx...", ".RhrE", id="it is repeated while it lasts, seen or not"),
         pytest.param(1.0, 1.0, "xx..", ".RhE", id="an end that is due comes before a repeat"),
+        pytest.param(1.5, 0, "xx------...", ".RhhhhhhhhE", id="a score that keeps it keeps it"),
+        pytest.param(1.5, 0, "----", "....", id="but raises nothing"),
+        pytest.param(1.5, 0, "x-x", "..R", id="nor counts as one of the hits"),
+        pytest.param(1.5, 0, "xx...--", ".RhhE..", id="nor brings it back once it has ended"),
     ],
 )
 def test_life(end_after: float, repeat_every: float, frames: str, told: str) -> None:
     """What happens is told once, in the frame in which it happens."""
-    assert Stream(episode(end_after, repeat_every)).play(frames) == told
+    assert Stream(judge(end_after, repeat_every)).play(frames) == told
 
 
 def test_never_repeats() -> None:
     """With `repeat_every` 0 an alarm that lasts for an hour is told once."""
-    assert Stream(episode(repeat_every=0.0)).play("x" * 7200).count("r") == 0
+    assert Stream(judge(repeat_every=0.0)).play("x" * 7200).count("r") == 0
 
 
 def test_end_counts_only_observed_time() -> None:
     """An hour without frames brings an alarm no nearer to its end."""
-    stream = Stream(episode(end_after=1.5))
+    stream = Stream(judge(end_after=1.5))
     assert stream.play("xx..") == ".Rhh"
     stream.fall_silent(3600)
     assert stream.play("...") == "hE.", "the frame after the silence adds nothing"
@@ -88,7 +110,7 @@ def test_end_counts_only_observed_time() -> None:
 
 def test_short_silence_is_observed() -> None:
     """A silence that is shorter than five periods counts as looking."""
-    stream = Stream(episode(end_after=2.0))
+    stream = Stream(judge(end_after=2.0))
     stream.play("xx")
     stream.fall_silent(1.5)
     assert stream.play(".") == "E"
@@ -96,7 +118,7 @@ def test_short_silence_is_observed() -> None:
 
 def test_overload_is_not_looking() -> None:
     """Where frames come but are not analysed for a minute, no more than five periods of it are observed."""
-    stream = Stream(episode(end_after=3.0))
+    stream = Stream(judge(end_after=3.0))
     stream.play("xx")
     stream.at += 60
     assert stream.play("..") == "hE"
@@ -104,7 +126,7 @@ def test_overload_is_not_looking() -> None:
 
 def test_no_raise_across_a_gap() -> None:
     """Two sightings with silence between them raise nothing."""
-    stream = Stream(episode())
+    stream = Stream(judge())
     stream.play("x")
     stream.fall_silent(9)
     assert stream.play("x") == "."
@@ -113,7 +135,7 @@ def test_no_raise_across_a_gap() -> None:
 
 def test_gap_keeps_an_alarm() -> None:
     """After a silence an open alarm goes on and is not raised again."""
-    stream = Stream(episode())
+    stream = Stream(judge())
     stream.play("xx")
     stream.fall_silent(60)
     assert stream.play("xxx") == "hhh"
@@ -121,7 +143,7 @@ def test_gap_keeps_an_alarm() -> None:
 
 def test_one_repeat_after_a_gap() -> None:
     """However many repeats a silence swallowed, one is sent after it."""
-    stream = Stream(episode(repeat_every=5.0))
+    stream = Stream(judge(repeat_every=5.0))
     stream.play("xx")
     stream.fall_silent(3600)
     assert stream.play("xxxx") == "rhhh"
@@ -129,29 +151,25 @@ def test_one_repeat_after_a_gap() -> None:
 
 def test_first_seen() -> None:
     """The first sighting is known from the raise to the end, and forgotten after it."""
-    watched = episode()
+    watched = judge()
     stream = Stream(watched, at=100.0)
-    stream.play(".x")
-    assert watched.first_seen is None
-    stream.play("xxxx...")
-    assert watched.first_seen == 100.5
-    assert watched.state is State.QUIET
     stream.play(".")
-    assert watched.first_seen is None
+    told = [show(watched, frame, 100.5 + n / 2, 0.5, 0.5).first_seen for n, frame in enumerate("xxxx....")]
+    assert told == [None, *[100.5] * 6, None]
+    assert watched.state is State.QUIET
 
 
 def test_resumed_alarm_is_not_raised_twice() -> None:
     """An alarm that was open before a restart goes on without being raised, and ends as any other."""
-    resumed = episode(resumed=Resumed(first_seen=-50.0, told=-50.0))
+    resumed = judge(resumed=Resumed(first_seen=-50.0, told=-50.0))
     assert resumed.state is State.ACTIVE
     assert Stream(resumed).play("xxxx...xx") == "hhhhhhE.R"
 
 
 def test_resumed_alarm_keeps_its_first_sighting() -> None:
     """It was first seen before the restart."""
-    resumed = episode(resumed=Resumed(first_seen=-50.0, told=-50.0))
-    Stream(resumed).play("x")
-    assert resumed.first_seen == -50.0
+    resumed = judge(resumed=Resumed(first_seen=-50.0, told=-50.0))
+    assert show(resumed, "x", 0.0, PERIOD, math.inf).first_seen == -50.0
 
 
 @pytest.mark.parametrize(
@@ -166,28 +184,28 @@ def test_resumed_alarm_keeps_its_first_sighting() -> None:
 def test_resumed_repeat(told_before: float, frames: str, told: str) -> None:
     """The repeat of a resumed alarm is due when it would have been."""
     resumed = Resumed(first_seen=-20.0, told=1000.0 - told_before)
-    assert Stream(episode(repeat_every=10.0, resumed=resumed), at=1000.0).play(frames) == told
+    assert Stream(judge(repeat_every=10.0, resumed=resumed), at=1000.0).play(frames) == told
 
 
 def test_time_that_starts_afresh_still_repeats() -> None:
     """A resumed alarm without a usable time is repeated after one whole interval."""
     resumed = Resumed(first_seen=0.0, told=math.nan)
-    assert Stream(episode(repeat_every=2.0, resumed=resumed), at=1000.0).play("xxxxx") == "hhhhr"
+    assert Stream(judge(repeat_every=2.0, resumed=resumed), at=1000.0).play("xxxxx") == "hhhhr"
 
 
 @pytest.mark.parametrize("at", [math.nan, math.inf, -math.inf])
 def test_frame_without_time(at: float) -> None:
     """A frame without a finite time neither raises, repeats nor ends."""
-    stream = Stream(episode(end_after=1.0, repeat_every=1.0))
+    stream = Stream(judge(end_after=1.0, repeat_every=1.0))
     stream.play("xx.")
-    assert stream.episode.update(False, at, PERIOD, PERIOD) is Decision.HELD
+    assert show(stream.judge, ".", at, PERIOD, PERIOD).decision is Decision.HELD
     assert stream.play(".") == "E"
-    assert stream.episode.update(True, at, PERIOD, PERIOD) is Decision.QUIET
+    assert show(stream.judge, "x", at, PERIOD, PERIOD).decision is Decision.QUIET
 
 
 def test_jump_back_keeps_the_age() -> None:
     """When time jumps back a day, the next repeat is one frame late, and neither a day late nor early."""
-    stream = Stream(episode(repeat_every=2.0))
+    stream = Stream(judge(repeat_every=2.0))
     assert stream.play("xxx") == ".Rh"
     stream.at -= 86400
     assert stream.play("xxxx") == "hhhr"
@@ -195,10 +213,13 @@ def test_jump_back_keeps_the_age() -> None:
 
 def test_jump_forward_ends_nothing() -> None:
     """When time jumps forward a day, it counts as no more than five periods of looking."""
-    stream = Stream(episode(end_after=10.0))
+    stream = Stream(judge(end_after=10.0))
     stream.play("xx")
     stream.at += 86400
     assert stream.play("..") == "hh"
+
+
+SEEN = st.sampled_from(".-x")
 
 
 class Life(RuleBasedStateMachine):
@@ -220,90 +241,95 @@ class Life(RuleBasedStateMachine):
         self.told = math.nan
         self.looked = 0.0  # without a sighting, as far as the longest reading of "observed" goes
         self.shown: list[tuple[bool, float]] = []  # since the last gap, restart or end
-        self.episode = Episode(Confirmation(self.hits, self.of, within), end_after, repeat_every)
+        self.judge = Judge(self.asked())
 
-    @rule(seen=st.booleans(), step=st.floats(0.01, 0.9))
-    def frame(self, seen: bool, step: float) -> None:
+    def asked(self) -> Rule:
+        return Rule(
+            *("visit", ("person",), 0.75, self.hits, self.of, self.within, self.end_after, self.repeat_every),
+            keep_score=0.5,
+        )
+
+    @rule(frame=SEEN, step=st.floats(0.01, 0.9))
+    def frame(self, frame: str, step: float) -> None:
         self.at += step
-        self.feed(seen, self.at, step, step)
+        self.feed(frame, self.at, step, step)
 
-    @rule(seen=st.booleans(), silence=st.floats(1.01, 1e6) | st.just(math.inf))
-    def frame_after_a_gap(self, seen: bool, silence: float) -> None:
+    @rule(frame=SEEN, silence=st.floats(1.01, 1e6) | st.just(math.inf))
+    def frame_after_a_gap(self, frame: str, silence: float) -> None:
         self.at += min(silence, 1e6)
-        self.feed(seen, self.at, silence, 0.0)
+        self.feed(frame, self.at, silence, 0.0)
 
-    @rule(seen=st.booleans(), jump=st.sampled_from([-86400.0, -0.5, 86400.0]))
-    def clock_jumps(self, seen: bool, jump: float) -> None:
+    @rule(frame=SEEN, jump=st.sampled_from([-86400.0, -0.5, 86400.0]))
+    def clock_jumps(self, frame: str, jump: float) -> None:
         self.at += jump
         if not self.fresh:
             self.told += min(jump, 0.0)
         if jump < 0:
             self.shown.clear()
-        self.feed(seen, self.at, 0.1, min(max(jump, 0.0), 1.0))
+        self.feed(frame, self.at, 0.1, min(max(jump, 0.0), 1.0))
 
-    @rule(seen=st.booleans(), at=st.sampled_from([math.nan, math.inf]))
-    def frame_without_time(self, seen: bool, at: float) -> None:
-        before = self.episode.state
-        assert self.episode.update(seen, at, 0.1, 0.1) in (Decision.QUIET, Decision.HELD)
-        assert self.episode.state is before
+    @rule(frame=SEEN, at=st.sampled_from([math.nan, math.inf]))
+    def frame_without_time(self, frame: str, at: float) -> None:
+        before = self.judge.state
+        assert show(self.judge, frame, at, 0.1, 0.1).decision in (Decision.QUIET, Decision.HELD)
+        assert self.judge.state is before
 
     @rule()
     def restart(self) -> None:
         resumed = Resumed(first_seen=self.at, told=self.told) if self.open else None
-        self.episode = Episode(
-            Confirmation(self.hits, self.of, self.within), self.end_after, self.repeat_every, resumed
-        )
+        self.judge = Judge(self.asked(), resumed)
         self.shown.clear()
         self.looked = 0.0
         self.fresh = True
 
-    def feed(self, seen: bool, at: float, silence: float, looked: float) -> None:
-        decision = self.episode.update(seen, at, 0.1, silence)
+    def feed(self, frame: str, at: float, silence: float, looked: float) -> None:
+        judged = show(self.judge, frame, at, 0.1, silence)
+        seen, kept = frame == "x", frame != "."
         if interrupted(silence, 0.1):
             self.shown.clear()
         self.shown.append((seen, at))
-        self.looked = 0.0 if seen or self.fresh else self.looked + looked
+        self.looked = 0.0 if kept or self.fresh else self.looked + looked
         self.told = min(self.told, at) if self.fresh and self.open else self.told
         self.fresh = False
-        match decision:
+        match judged.decision:
             case Decision.RAISED:
-                self.check_raised(seen, at)
+                self.check_raised(seen, at, judged.first_seen)
             case Decision.QUIET:
                 assert not self.open, "an alarm vanished without an end"
                 assert not seen or self.count(at) < self.hits, "the k-th sighting raised nothing"
             case Decision.HELD:
                 assert self.open, "held an alarm that was never raised"
-                assert seen or self.looked < self.end_after + 1e-6, "looked long enough and did not end"
+                assert kept or self.looked < self.end_after + 1e-6, "looked long enough and did not end"
             case Decision.REPEATED:
                 assert self.open, "repeated an alarm that was never raised"
                 assert at - self.told >= self.repeat_every > 0, "repeated too early"
                 self.told = at
             case Decision.ENDED:
-                self.check_ended(seen)
+                self.check_ended(kept)
         if self.open and self.repeat_every > 0:
             assert at - self.told < self.repeat_every, "a repeat that was due was not sent"
 
     def count(self, at: float) -> int:
         return sum(seen and at - then <= self.within + 1e-6 for seen, then in self.shown[-self.of :])
 
-    def check_raised(self, seen: bool, at: float) -> None:
+    def check_raised(self, seen: bool, at: float, first_seen: float | None) -> None:
         assert not self.open, "raised twice without an end between"
         assert seen
         assert self.count(at) == self.hits, "raised by another than the k-th sighting"
-        assert self.episode.first_seen in [then for seen, then in self.shown if seen]
+        assert first_seen in [then for seen, then in self.shown if seen]
         self.open, self.told = True, at
 
-    def check_ended(self, seen: bool) -> None:
+    def check_ended(self, kept: bool) -> None:
         assert self.open, "ended an alarm that was never raised"
-        assert not seen, "ended in a sighting"
+        assert not kept, "ended in a sighting"
         assert self.looked >= self.end_after - 1e-6, "ended although it was not looked for long enough"
         self.open = False
         self.shown.clear()
 
     @invariant()
     def agrees(self) -> None:
-        if hasattr(self, "episode"):
-            assert (self.episode.state is State.ACTIVE) is self.open
+        if hasattr(self, "judge"):
+            assert (self.judge.state is State.ACTIVE) is self.open
 
 
 Life.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.alarm.episode import Decision, Resumed
+from tocsin.alarm.moment import Moment
 from tocsin.alarm.settings import RuleSettings
 from tocsin.alarm.watch import Finding, Rule, Watch, rule_from
 from tocsin.alarm.zone import Zones
@@ -41,7 +42,7 @@ def found(*objects: Object) -> Detections:
 
 
 def look(asked: Rule, *objects: Object) -> Finding:
-    return Watch("entrance", asked, ZONES, LABELS).update(1.0, 0.1, 0.1, found(*objects))
+    return Watch("entrance", asked, ZONES, LABELS).update(Moment(1.0, 0.1, 0.1), found(*objects))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,9 @@ def test_life() -> None:
     watch = Watch("entrance", rule(hits=2), ZONES, LABELS)
     person, nobody = found(("person", 0.9, LEFT)), found()
     shown = [nobody, person, person, person, nobody, nobody, nobody]
-    told = [watch.update(number / 2, 0.5, 0.5, each).decision.value for number, each in enumerate(shown)]
+    told = [
+        watch.update(Moment(number / 2, 0.5, 0.5), each).decision.value for number, each in enumerate(shown)
+    ]
     assert told == ["quiet", "quiet", "raised", "held", "held", "ended", "quiet"]
 
 
@@ -111,7 +114,7 @@ def test_resumed() -> None:
     """A watch that resumes an alarm is active at once and does not raise it again."""
     watch = Watch("entrance", rule(), ZONES, LABELS, Resumed(first_seen=-9.0, told=-9.0))
     assert watch.active
-    finding = watch.update(1.0, 0.1, math.inf, found(("person", 0.9, LEFT)))
+    finding = watch.update(Moment(1.0, 0.1, math.inf), found(("person", 0.9, LEFT)))
     assert (finding.decision, finding.first_seen) == (Decision.HELD, -9.0)
 
 
@@ -158,15 +161,15 @@ def test_any_numbers(objects: list[Object]) -> None:
 def test_a_model_with_other_labels_is_understood_from_its_first_frame() -> None:
     """The classes of a rule are found by name in the labels that detections carry; what was counted stays."""
     watch = Watch("entrance", rule(hits=2), ZONES, LABELS)
-    assert watch.update(1.0, 0.1, 0.1, found(("knife", 0.8, LEFT))).decision is Decision.QUIET
+    assert watch.update(Moment(1.0, 0.1, 0.1), found(("knife", 0.8, LEFT))).decision is Decision.QUIET
     others = ("dog", "knife", "tree", "person")
     car = replace(found(("car", 0.8, LEFT)), labels=others)  # index 1, which is the knife of these labels
-    raised = watch.update(1.1, 0.1, 0.1, car)
+    raised = watch.update(Moment(1.1, 0.1, 0.1), car)
     assert raised.decision is Decision.RAISED
     assert raised.best is not None
     assert raised.best.class_name == "knife"
     dog = replace(found(("person", 0.8, LEFT)), labels=others)
-    assert watch.update(1.2, 0.1, 0.1, dog).best is None
-    back = watch.update(1.3, 0.1, 0.1, found(("person", 0.8, LEFT)))
+    assert watch.update(Moment(1.2, 0.1, 0.1), dog).best is None
+    back = watch.update(Moment(1.3, 0.1, 0.1), found(("person", 0.8, LEFT)))
     assert back.best is not None
     assert watch.active

@@ -1,6 +1,7 @@
 """What is committed and counted when a rule finds something."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -42,8 +43,8 @@ def ledger() -> Ledger:
     return Ledger()
 
 
-def _alarms(ledger: Ledger, resumed: tuple[object, ...] = ()) -> Alarms:
-    watch = Watch("yard", RULE, Zones({}), LABELS)
+def _alarms(ledger: Ledger, resumed: tuple[object, ...] = (), rule: Rule = RULE) -> Alarms:
+    watch = Watch("yard", rule, Zones({}), LABELS)
     watched = {"yard": [Watched(watch, "visit", "warning")]}
     origin = Origin("a-model", "sha256:0", test=True)
     return Alarms(watched, resumed, ledger.changes.append, ledger, origin)  # type: ignore[arg-type]
@@ -105,6 +106,21 @@ def test_an_event_tells_what_was_last_seen(ledger: Ledger) -> None:
     assert payload["severity"] == "warning"
     assert payload["test"] is True
     assert payload["confirmed_by"] == {"hits": 2, "of": 3}
+
+
+def test_what_keeps_an_alarm_is_told_and_no_sighting(ledger: Ledger) -> None:
+    """Between `keep_score` and `min_score` an alarm lives on, and its end tells the score that was last seen."""
+    alarms = _alarms(ledger, rule=replace(RULE, keep_score=0.3))
+    for tenth in range(2):
+        alarms.analysed(_frame(tenth / 10), _seen(0.6))
+    for tenth in range(2, 9):
+        alarms.analysed(_frame(tenth / 10), _seen(0.4))
+    assert len(alarms.open()) == 1
+    for tenth in range(9, 15):
+        alarms.analysed(_frame(tenth / 10), _nothing())
+    assert alarms.open() == []
+    assert ledger.counts == {"sighted": 2, "raised person": 1}
+    assert ledger.changes[-1].events[0].data.payload()["score"] == pytest.approx(0.4)
 
 
 def test_open_alarms_are_known_until_they_end(ledger: Ledger) -> None:

@@ -262,6 +262,12 @@ FAULTS = [
         id="5 of 4",
     ),
     pytest.param(
+        "zones: [door]",
+        "keep_score: 0.6",
+        "f:13: rules[0].keep_score: expected at most min_score, which is 0.5, found 0.6",
+        id="a score that keeps and does not raise",
+    ),
+    pytest.param(
         "within: 3s",
         "within: 500ms",
         "f:12: rules[0].confirm: expected 5 hits to fit within 0.5s, "

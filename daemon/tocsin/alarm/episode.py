@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tocsin.alarm.confirm import Confirmation, interrupted, patience
+from tocsin.alarm.confirm import interrupted, patience
 
 
 class State(StrEnum):
@@ -60,19 +60,11 @@ class Resumed:
 class Episode:
     """The alarm of one rule on one stream, over and over: for one thread.
 
-    A stream that is down brings no frames and so changes nothing: the alarm stays active. After an end the
-    window starts empty: a sighting counts for one alarm only.
+    A stream that is down brings no frames and so changes nothing: the alarm stays active.
     """
 
-    def __init__(
-        self,
-        confirmation: Confirmation,
-        end_after: float,
-        repeat_every: float,
-        resumed: Resumed | None = None,
-    ) -> None:
+    def __init__(self, end_after: float, repeat_every: float, resumed: Resumed | None = None) -> None:
         """`end_after` and `repeat_every` in seconds; a `repeat_every` of 0 never repeats."""
-        self._confirmation = confirmation
         self._end_after = end_after
         self._repeat_every = repeat_every
         self._state = State.QUIET if resumed is None else State.ACTIVE
@@ -90,17 +82,17 @@ class Episode:
         """The time of the first sighting that led to the alarm that is open or has ended in this frame."""
         return self._first_seen
 
-    def update(self, seen: bool, at: float, period: float, silence: float) -> Decision:
+    def update(self, seen: bool, since: float | None, at: float, period: float, silence: float) -> Decision:
         """Count one analysed frame and return what it means.
 
-        A frame without a finite time changes nothing but what a silence before it does to the window. Where
-        time jumps back the age of the alarm stands still; where it jumps forward at most one repeat is due.
+        `seen` says whether it holds what keeps an alarm alive, and `since`, where the frame confirms an alarm, the
+        time of the first sighting that did. A frame without a finite time changes nothing. Where time jumps back
+        the age of the alarm stands still; where it jumps forward at most one repeat is due.
         """
-        confirmed = self._confirmation.update(seen, at, period, silence)
         if not math.isfinite(at):
-            return self._enter(Signal.NOTHING, at)
+            return self._enter(Signal.NOTHING, None, at)
         self._look(seen, at, period, silence)
-        return self._enter(self._signal(seen, confirmed, at), at)
+        return self._enter(self._signal(seen, since is not None, at), since, at)
 
     def _look(self, seen: bool, at: float, period: float, silence: float) -> None:
         """Add the time observed since the last frame: none over a silence, never more than the patience."""
@@ -122,19 +114,17 @@ class Episode:
             return Signal.DUE
         return Signal.CONFIRMED if confirmed else Signal.NOTHING
 
-    def _enter(self, signal: Signal, at: float) -> Decision:
+    def _enter(self, signal: Signal, since: float | None, at: float) -> Decision:
         """The one place where the state changes."""
         self._state, decision = TRANSITIONS[self._state, signal]
         match decision:
             case Decision.RAISED:
-                self._first_seen = self._confirmation.first_seen
+                self._first_seen = since
                 self._told = at
             case Decision.REPEATED:
                 self._told = at
-            case Decision.ENDED:
-                self._confirmation.clear()
             case Decision.QUIET:
                 self._first_seen = None
-            case Decision.HELD:
+            case Decision.HELD | Decision.ENDED:
                 pass
         return decision

@@ -68,6 +68,12 @@ class RuleSettings(Section):
     min_score: float = Field(
         default=0.5, ge=0, le=1, description="the least score of a detection that counts"
     )
+    keep_score: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="the least score that keeps an open alarm alive; min_score by default",
+    )
     confirm: ConfirmSettings = ConfirmSettings()
     end_after: Duration = Field(
         default=10.0, description="the alarm ends after so long of looking without seeing it"
@@ -82,3 +88,12 @@ class RuleSettings(Section):
     severity: Literal["critical", "warning", "info"] = Field(
         default="critical", description="passed on in events; changes nothing else"
     )
+
+    weighed: ClassVar[frozenset[str]] = frozenset({"min_score", "keep_score"})
+
+    def conflicts(self) -> Iterator[Fault]:
+        if self.keep_score is not None and self.keep_score > self.min_score:
+            yield Fault(
+                ("keep_score",),
+                f"expected at most min_score, which is {self.min_score:g}, found {self.keep_score:g}",
+            )

@@ -14,8 +14,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.alarm.confirm import Confirmation, patience
-from tocsin.alarm.episode import Decision, Episode
+from tocsin.alarm.candidates import Sieve
+from tocsin.alarm.confirm import patience
+from tocsin.alarm.episode import Decision
+from tocsin.alarm.judge import Judge
+from tocsin.alarm.moment import Moment
 from tocsin.alarm.watch import Rule, Watch
 from tocsin.alarm.zone import Zones
 from tocsin.evaluate.look import Lane
@@ -127,9 +130,7 @@ class Patrol:
         known = classes if judged is None else classes & judged
         self._known = np.array(sorted(known), np.int64)
         self._sweep = sweep
-        self._posts = {
-            lane: _Post(self._watch(), self._watch(), self._watch(THRESHOLDS[0]), rule) for lane in lanes
-        }
+        self._posts = {lane: _Post(self._watch(), self._watch(), self._lowest(), rule) for lane in lanes}
         self._appearances = _Appearances(rule.end_after)
         self._last: float | None = None
 
@@ -147,12 +148,13 @@ class Patrol:
         self, at: float, silence: float, shown: Shown | None, seen: Mapping[Lane, Detections]
     ) -> None:
         """Show one analysed frame; `silence` as the frame's. `shown` is None where nobody can say what is there."""
+        moment = Moment(at, self._period, silence)
         for lane, detections in seen.items():
             post = self._posts[lane]
-            if post.live.update(at, self._period, silence, detections).decision is Decision.RAISED:
+            if post.live.update(moment, detections).decision is Decision.RAISED:
                 post.guarded.raised += 1
         if shown is not None and self.judges:
-            self._judge(at, silence, shown, seen)
+            self._judge(moment, shown, seen)
 
     def finish(self) -> dict[Lane, Guarded]:
         """Return what came of it; the recording is over."""
@@ -160,10 +162,11 @@ class Patrol:
             self._close(gone)
         return {lane: post.guarded for lane, post in self._posts.items()}
 
-    def _judge(self, at: float, silence: float, shown: Shown, seen: Mapping[Lane, Detections]) -> None:
-        elapsed = self._period if self._last is None else at - self._last
-        silence = max(silence, 0.0 if self._last is None else elapsed)
-        self._last = at
+    def _judge(self, moment: Moment, shown: Shown, seen: Mapping[Lane, Detections]) -> None:
+        elapsed = self._period if self._last is None else moment.at - self._last
+        silence = max(moment.silence, 0.0 if self._last is None else elapsed)
+        moment = replace(moment, silence=silence)
+        self._last = moment.at
         ours = np.isin(shown.classes, self._classes)
         keys = np.where(ours & ~shown.ignored, self._keys(shown), _NOBODY)
         for lane, detections in seen.items():
@@ -172,32 +175,31 @@ class Patrol:
             owner = _owners(detections.boxes, shown.boxes[ours], shown.ignored[ours])
             for number, key in self._appearances.open.items():
                 mine = np.isin(owner, np.flatnonzero(keys[ours] == key))
-                self._follow(post, number, at, silence, _part(detections, mine))
+                self._follow(post, number, moment, _part(detections, mine))
             false = (owner < 0) & np.isin(detections.classes, self._known)
-            self._suspect(post, at, silence, _part(detections, false))
+            self._suspect(post, moment, _part(detections, false))
 
-    def _follow(self, post: "_Post", number: int, at: float, silence: float, mine: Detections) -> None:
+    def _follow(self, post: "_Post", number: int, moment: Moment, mine: Detections) -> None:
         """Show a scene's watch what was seen of its object."""
         if number not in post.scenes:
             post.scenes[number] = _Following(self._watch())
         following = post.scenes[number]
-        finding = following.watch.update(at, self._period, silence, mine)
+        finding = following.watch.update(moment, mine)
         if finding.sighting and following.sighted is None:
-            following.sighted = at
+            following.sighted = moment.at
         if finding.decision is Decision.RAISED and following.raised is None:
-            following.raised = at
+            following.raised = moment.at
 
-    def _suspect(self, post: "_Post", at: float, silence: float, false: Detections) -> None:
+    def _suspect(self, post: "_Post", moment: Moment, false: Detections) -> None:
         """Show what lies on no object to the rule as it is, and to one for each threshold."""
-        if post.false.update(at, self._period, silence, false).decision is Decision.RAISED:
+        if post.false.update(moment, false).decision is Decision.RAISED:
             post.guarded.false += 1
         if not self._sweep:
             return
-        best = post.lowest.update(at, self._period, silence, false).best
-        score = -1.0 if best is None else best.score
-        for index, episode in enumerate(post.sweep):
-            enough = score >= _THRESHOLDS[index]
-            if episode.update(enough, at, self._period, silence) is Decision.RAISED:
+        found = post.lowest.pick(false)
+        for index, (keeps, judge) in enumerate(post.sweep):
+            kept = [one for one in found if one.score >= keeps]
+            if judge.update(moment, kept).decision is Decision.RAISED:
                 post.guarded.sweep[index] += 1
 
     def _present(self, shown: Shown) -> dict[int, None]:
@@ -217,13 +219,16 @@ class Patrol:
             sighted, raised = (None, None) if following is None else (following.sighted, following.raised)
             post.guarded.scenes.append(Scene(self._recording, self.rule.name, gone.begun, sighted, raised))
 
-    def _watch(self, min_score: float | None = None) -> Watch:
-        rule = self.rule if min_score is None else replace(self.rule, min_score=min_score)
-        return Watch(self._recording, rule, self._zones, self._labels)
+    def _watch(self) -> Watch:
+        return Watch(self._recording, self.rule, self._zones, self._labels)
+
+    def _lowest(self) -> Sieve:
+        """What picks all that a rule at any of the thresholds would."""
+        rule = replace(self.rule, keep_score=min(self.rule.keeps, THRESHOLDS[0]))
+        return Sieve(self._recording, rule, self._zones, self._labels)
 
 
 _NOBODY = -2
-_THRESHOLDS = np.array(THRESHOLDS, np.float32).astype(float).tolist()  # as float32, which a score is
 
 
 class _Following:
@@ -238,14 +243,13 @@ class _Following:
 class _Post:
     """One lane's watches of one rule."""
 
-    def __init__(self, live: Watch, false: Watch, lowest: Watch, rule: Rule) -> None:
+    def __init__(self, live: Watch, false: Watch, lowest: Sieve, rule: Rule) -> None:
         self.live = live
         self.false = false
         self.lowest = lowest
-        self.sweep = [
-            Episode(Confirmation(rule.hits, rule.of, rule.within), rule.end_after, rule.repeat_every)
-            for _ in THRESHOLDS
-        ]
+        rules = [replace(rule, min_score=threshold) for threshold in THRESHOLDS]
+        # as float32, which a score is
+        self.sweep = [(float(np.float32(one.keeps)), Judge(one)) for one in rules]
         self.scenes: dict[int, _Following] = {}
         self.guarded = Guarded()
 

@@ -172,7 +172,7 @@ def _views(request: Request, setup: Setup, detector: Detector) -> Kind:
 
 
 def _detector(request: Request, setup: Setup) -> Detector:
-    asked = [request.score, *(rule.min_score for rule in setup.rules or ())]
+    asked = [request.score, *(rule.keeps for rule in setup.rules or ())]
     floor = min(THRESHOLDS) if request.plot is not None or request.target is not None else min(asked)
     detector = open_detector(request.model or setup.model, request.device, "auto", floor)
     detector.warm()

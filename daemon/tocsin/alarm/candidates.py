@@ -1,0 +1,90 @@
+"""Which detections of a frame a rule is about."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tocsin.alarm.rule import Rule
+from tocsin.alarm.zone import Zones
+from tocsin.errors import ConfigError
+from tocsin.frame import Box, Detections
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A detection that is of a rule's classes, in its zones, and scored enough to keep its alarm alive.
+
+    `box` is relative to the frame, `zone` the first of the rule's zones that it stands in (None where the
+    rule names none), `pixels` its width and height as the detector saw it, `view` the index of its view.
+    """
+
+    class_name: str
+    score: float
+    box: Box
+    zone: str | None
+    pixels: tuple[float, float]
+    view: int
+
+
+class Sieve:
+    """Picks the candidates of one rule on one stream; keeps nothing from frame to frame."""
+
+    def __init__(self, stream: str, rule: Rule, zones: Zones, labels: tuple[str, ...]) -> None:
+        """Raise ConfigError for a class that is not in `labels`, the model's in order, or an unknown zone.
+
+        Detections may come with other labels later, when the model was exchanged: they are read by their own.
+        """
+        unknown = [("class of the model", name) for name in rule.classes if name not in labels]
+        unknown += [(f"zone of stream {stream}", name) for name in rule.zones if name not in zones.names]
+        if unknown:
+            raise ConfigError(
+                *(f"rule {rule.name}: expected a {what}, found {name}" for what, name in unknown)
+            )
+        self._rule = rule
+        self._zones = zones
+        self._labels: tuple[str, ...] = ()
+        self._classes = np.array([], dtype=np.int64)
+
+    def pick(self, detections: Detections) -> list[Candidate]:
+        """Return the candidates among the detections of a frame, the highest score first."""
+        chosen = np.flatnonzero(self._asked_for(detections))
+        if not len(chosen):
+            return []
+        zone = self._standing(detections.boxes[chosen])
+        chosen, zone = chosen[zone >= 0], zone[zone >= 0]
+        order = np.argsort(-detections.scores[chosen], kind="stable")
+        return [self._candidate(detections, int(chosen[one]), int(zone[one])) for one in order]
+
+    def _asked_for(self, detections: Detections) -> NDArray[np.bool_]:
+        # compared as float32, which a score is, so that 0.7 reported is not below 0.7 asked for
+        enough = detections.scores >= np.float32(self._rule.keeps)
+        finite = np.isfinite(detections.scores) & np.isfinite(detections.boxes).all(axis=1)
+        return np.isin(detections.classes, self._wanted(detections.labels)) & enough & finite
+
+    def _standing(self, boxes: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the index of each box's zone in the rule, -1 for none; 0 where the rule names none."""
+        if not self._rule.zones:
+            return np.zeros(len(boxes), dtype=np.int64)
+        return self._zones.inside(boxes, self._rule.zones)
+
+    def _candidate(self, detections: Detections, index: int, zone: int) -> Candidate:
+        x1, y1, x2, y2 = (float(edge) for edge in detections.boxes[index])
+        width, height = (float(length) for length in detections.pixels[index])
+        return Candidate(
+            class_name=detections.labels[detections.classes[index]],
+            score=float(detections.scores[index]),
+            box=(x1, y1, x2, y2),
+            zone=self._rule.zones[zone] if self._rule.zones else None,
+            pixels=(width, height),
+            view=int(detections.views[index]),
+        )
+
+    def _wanted(self, labels: tuple[str, ...]) -> NDArray[np.int64]:
+        """Return the index of each of the rule's classes in the labels; kept for as long as these are the same."""
+        if labels is not self._labels:
+            self._labels = labels
+            self._classes = np.array(
+                [labels.index(name) for name in self._rule.classes if name in labels], dtype=np.int64
+            )
+        return self._classes

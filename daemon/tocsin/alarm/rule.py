@@ -1,0 +1,47 @@
+"""What a rule asks for; pure, and without the library that reads the configuration."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tocsin.alarm.settings import RuleSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which detections matter and how they are confirmed; times in seconds.
+
+    No `zones` means anywhere. A `repeat_every` of 0 raises once only. A `keep_score` of None is `min_score`.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    min_score: float
+    hits: int
+    of: int
+    within: float
+    end_after: float
+    repeat_every: float
+    zones: tuple[str, ...] = ()
+    keep_score: float | None = None
+
+    @property
+    def keeps(self) -> float:
+        """The score that keeps an open alarm alive; never above `min_score`."""
+        return self.min_score if self.keep_score is None else min(self.keep_score, self.min_score)
+
+
+def rule_from(settings: "RuleSettings") -> Rule:
+    """Return the rule that the configuration describes."""
+    return Rule(
+        name=settings.name,
+        classes=settings.classes,
+        min_score=settings.min_score,
+        hits=settings.confirm.hits,
+        of=settings.confirm.of,
+        within=settings.confirm.within,
+        end_after=settings.end_after,
+        repeat_every=settings.repeat_every,
+        zones=settings.zones,
+        keep_score=settings.keep_score,
+    )
