@@ -98,7 +98,7 @@ class Alarms:
                 self._repeat(frame, finding)
             case Decision.ENDED:
                 self._end(frame, finding)
-            case Decision.QUIET | Decision.HELD:
+            case Decision.QUIET | Decision.WITHHELD | Decision.HELD:
                 pass
 
     def _raise(self, frame: Frame, finding: Finding, watched: Watched) -> None:

@@ -18,6 +18,7 @@ from tocsin.alarm.rule import Rule
 PERIOD = 0.5
 LETTERS = {
     Decision.QUIET: ".",
+    Decision.WITHHELD: "w",
     Decision.RAISED: "R",
     Decision.HELD: "h",
     Decision.REPEATED: "r",
@@ -222,6 +223,30 @@ def test_jump_forward_ends_nothing() -> None:
 SEEN = st.sampled_from(".-x")
 
 
+@pytest.mark.parametrize(
+    ("cooldown", "frames", "told"),
+    [
+        pytest.param(
+            2.0, "xx...xxxxx", ".RhhE.wwRh", id="an alarm too soon after the last is withheld, not lost"
+        ),
+        pytest.param(2.0, "xx...xx...", ".RhhE.w...", id="what is gone when it is over raises nothing"),
+        pytest.param(2.0, "xx...x.x.x", ".RhhE..w.R", id="and what comes in time is counted from before"),
+        pytest.param(0.5, "xx...xx", ".RhhE.R", id="a short one withholds nothing"),
+    ],
+)
+def test_cooldown(cooldown: float, frames: str, told: str) -> None:
+    """After an end no alarm is raised for so long, and then without one frame of delay."""
+    assert Stream(Judge(replace(RULE, cooldown=cooldown))).play(frames) == told
+
+
+def test_jump_back_makes_no_cooldown_longer() -> None:
+    """When time jumps back a day, the cooldown is one frame longer, and not a day."""
+    stream = Stream(Judge(replace(RULE, cooldown=3.0)))
+    assert stream.play("xx...") == ".RhhE"
+    stream.at -= 86400
+    assert stream.play("xxxxxxxx") == ".wwwwwRh"
+
+
 class Life(RuleBasedStateMachine):
     """Any stream of frames, silences, broken times and restarts, beside a plain account of what was shown."""
 
@@ -231,8 +256,13 @@ class Life(RuleBasedStateMachine):
         within=st.floats(0.1, 5),
         end_after=st.floats(0, 5),
         repeat_every=st.sampled_from([0.0, 0.5, 3.0]),
+        cooldown=st.sampled_from([0.0, 0.0, 2.0]),
     )
-    def begin(self, hits: int, more: int, within: float, end_after: float, repeat_every: float) -> None:
+    def begin(
+        self, hits: int, more: int, within: float, end_after: float, repeat_every: float, cooldown: float
+    ) -> None:
+        self.cooldown, self.ended = cooldown, -math.inf
+        self.withheld = False  # since the last end: then more than `hits` may have been counted
         self.hits, self.of, self.within = hits, hits + more, within
         self.end_after, self.repeat_every = end_after, repeat_every
         self.at = 1000.0
@@ -247,6 +277,7 @@ class Life(RuleBasedStateMachine):
         return Rule(
             *("visit", ("person",), 0.75, self.hits, self.of, self.within, self.end_after, self.repeat_every),
             keep_score=0.5,
+            cooldown=self.cooldown,
         )
 
     @rule(frame=SEEN, step=st.floats(0.01, 0.9))
@@ -264,6 +295,7 @@ class Life(RuleBasedStateMachine):
         self.at += jump
         if not self.fresh:
             self.told += min(jump, 0.0)
+            self.ended += min(jump, 0.0)
         if jump < 0:
             self.shown.clear()
         self.feed(frame, self.at, 0.1, min(max(jump, 0.0), 1.0))
@@ -279,6 +311,8 @@ class Life(RuleBasedStateMachine):
         resumed = Resumed(first_seen=self.at, told=self.told) if self.open else None
         self.judge = Judge(self.asked(), resumed)
         self.shown.clear()
+        self.ended = -math.inf
+        self.withheld = False
         self.looked = 0.0
         self.fresh = True
 
@@ -297,6 +331,12 @@ class Life(RuleBasedStateMachine):
             case Decision.QUIET:
                 assert not self.open, "an alarm vanished without an end"
                 assert not seen or self.count(at) < self.hits, "the k-th sighting raised nothing"
+            case Decision.WITHHELD:
+                assert not self.open, "withheld an alarm that is open"
+                assert seen
+                assert self.count(at) >= self.hits, "withheld what was never confirmed"
+                assert at - self.ended < self.cooldown, "withheld without a reason"
+                self.withheld = True
             case Decision.HELD:
                 assert self.open, "held an alarm that was never raised"
                 assert kept or self.looked < self.end_after + 1e-6, "looked long enough and did not end"
@@ -306,6 +346,7 @@ class Life(RuleBasedStateMachine):
                 self.told = at
             case Decision.ENDED:
                 self.check_ended(kept)
+                self.ended = at
         if self.open and self.repeat_every > 0:
             assert at - self.told < self.repeat_every, "a repeat that was due was not sent"
 
@@ -315,7 +356,11 @@ class Life(RuleBasedStateMachine):
     def check_raised(self, seen: bool, at: float, first_seen: float | None) -> None:
         assert not self.open, "raised twice without an end between"
         assert seen
-        assert self.count(at) == self.hits, "raised by another than the k-th sighting"
+        assert at - self.ended >= self.cooldown, "raised too soon after an end"
+        assert self.count(at) == self.hits or (self.withheld and self.count(at) > self.hits), (
+            "raised by another than the k-th sighting"
+        )
+        self.withheld = False
         assert first_seen in [then for seen, then in self.shown if seen]
         self.open, self.told = True, at
 

@@ -139,9 +139,13 @@ def test_rule_from_configuration() -> None:
             "end_after": "7s",
             "repeat_every": "1m",
             "zones": ("door",),
+            "keep_score": 0.125,
+            "cooldown": "30s",
         }
     )
-    assert rule_from(section) == Rule("blade", ("knife",), 0.25, 3, 4, 2.0, 7.0, 60.0, ("door",))
+    assert rule_from(section) == Rule(
+        *("blade", ("knife",), 0.25, 3, 4, 2.0, 7.0, 60.0, ("door",)), keep_score=0.125, cooldown=30.0
+    )
 
 
 NUMBERS = st.floats(width=32)

@@ -18,6 +18,7 @@ class Decision(StrEnum):
     """What one frame means for the alarm: the word in logs and events."""
 
     QUIET = "quiet"  # there is no alarm
+    WITHHELD = "withheld"  # confirmed, and not raised yet
     RAISED = "raised"
     HELD = "held"  # the alarm lasts, and there is nothing new to say
     REPEATED = "repeated"
@@ -28,6 +29,7 @@ class Signal(StrEnum):
     """What one frame brings."""
 
     CONFIRMED = "confirmed"
+    EARLY = "early"  # confirmed, less than `cooldown` after the last alarm
     EXPIRED = "expired"  # looked for `end_after` without seeing it
     DUE = "due"  # last told `repeat_every` ago
     NOTHING = "nothing"
@@ -35,10 +37,12 @@ class Signal(StrEnum):
 
 TRANSITIONS: dict[tuple[State, Signal], tuple[State, Decision]] = {
     (State.QUIET, Signal.CONFIRMED): (State.ACTIVE, Decision.RAISED),
+    (State.QUIET, Signal.EARLY): (State.QUIET, Decision.WITHHELD),
     (State.QUIET, Signal.EXPIRED): (State.QUIET, Decision.QUIET),
     (State.QUIET, Signal.DUE): (State.QUIET, Decision.QUIET),
     (State.QUIET, Signal.NOTHING): (State.QUIET, Decision.QUIET),
     (State.ACTIVE, Signal.CONFIRMED): (State.ACTIVE, Decision.HELD),
+    (State.ACTIVE, Signal.EARLY): (State.ACTIVE, Decision.HELD),
     (State.ACTIVE, Signal.EXPIRED): (State.QUIET, Decision.ENDED),
     (State.ACTIVE, Signal.DUE): (State.ACTIVE, Decision.REPEATED),
     (State.ACTIVE, Signal.NOTHING): (State.ACTIVE, Decision.HELD),
@@ -63,13 +67,17 @@ class Episode:
     A stream that is down brings no frames and so changes nothing: the alarm stays active.
     """
 
-    def __init__(self, end_after: float, repeat_every: float, resumed: Resumed | None = None) -> None:
-        """`end_after` and `repeat_every` in seconds; a `repeat_every` of 0 never repeats."""
+    def __init__(
+        self, end_after: float, repeat_every: float, cooldown: float = 0.0, resumed: Resumed | None = None
+    ) -> None:
+        """All in seconds; a `repeat_every` of 0 never repeats, a `cooldown` of 0 withholds nothing."""
+        self._cooldown = cooldown
         self._end_after = end_after
         self._repeat_every = repeat_every
         self._state = State.QUIET if resumed is None else State.ACTIVE
         self._first_seen = None if resumed is None else resumed.first_seen
         self._told = math.nan if resumed is None else resumed.told
+        self._ended = -math.inf
         self._last: float | None = None
         self._unseen = 0.0
 
@@ -87,7 +95,7 @@ class Episode:
 
         `seen` says whether it holds what keeps an alarm alive, and `since`, where the frame confirms an alarm, the
         time of the first sighting that did. A frame without a finite time changes nothing. Where time jumps back
-        the age of the alarm stands still; where it jumps forward at most one repeat is due.
+        the age of the alarm, or of its end, stands still; where it jumps forward at most one repeat is due.
         """
         if not math.isfinite(at):
             return self._enter(Signal.NOTHING, None, at)
@@ -99,6 +107,7 @@ class Episode:
         elapsed = 0.0 if self._last is None else at - self._last
         if elapsed < 0:
             self._told += elapsed
+            self._ended += elapsed
         if self._last is None and not self._told <= at:
             self._told = at
         self._last = at
@@ -112,7 +121,9 @@ class Episode:
             return Signal.EXPIRED
         if self._state is State.ACTIVE and 0 < self._repeat_every <= at - self._told:
             return Signal.DUE
-        return Signal.CONFIRMED if confirmed else Signal.NOTHING
+        if not confirmed:
+            return Signal.NOTHING
+        return Signal.EARLY if at - self._ended < self._cooldown else Signal.CONFIRMED
 
     def _enter(self, signal: Signal, since: float | None, at: float) -> Decision:
         """The one place where the state changes."""
@@ -123,8 +134,10 @@ class Episode:
                 self._told = at
             case Decision.REPEATED:
                 self._told = at
-            case Decision.QUIET:
+            case Decision.ENDED:
+                self._ended = at
+            case Decision.QUIET | Decision.WITHHELD:
                 self._first_seen = None
-            case Decision.HELD | Decision.ENDED:
+            case Decision.HELD:
                 pass
         return decision

@@ -33,7 +33,7 @@ class Judge:
     def __init__(self, rule: Rule, resumed: Resumed | None = None) -> None:
         self._enough = float(np.float32(rule.min_score))  # as float32, which a score is
         self._window = Confirmation(rule.hits, rule.of, rule.within)
-        self._episode = Episode(rule.end_after, rule.repeat_every, resumed)
+        self._episode = Episode(rule.end_after, rule.repeat_every, rule.cooldown, resumed)
 
     @property
     def state(self) -> State:

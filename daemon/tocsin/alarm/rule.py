@@ -24,6 +24,7 @@ class Rule:
     repeat_every: float
     zones: tuple[str, ...] = ()
     keep_score: float | None = None
+    cooldown: float = 0.0
 
     @property
     def keeps(self) -> float:
@@ -44,4 +45,5 @@ def rule_from(settings: "RuleSettings") -> Rule:
         repeat_every=settings.repeat_every,
         zones=settings.zones,
         keep_score=settings.keep_score,
+        cooldown=settings.cooldown,
     )

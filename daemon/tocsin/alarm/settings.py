@@ -81,6 +81,10 @@ class RuleSettings(Section):
     repeat_every: Duration = Field(
         default=300.0, description="remind while the alarm lasts; 0 raises it once only"
     )
+    cooldown: Duration = Field(
+        default=0.0,
+        description="no further alarm for so long after one has ended; what is still there then raises it",
+    )
     zones: tuple[Name, ...] = Field(
         default=(),
         description="zones in which the middle of a box's lower edge must lie; none means anywhere",
