@@ -116,6 +116,11 @@ def zones_seen(config: Config, stream: StreamSettings) -> list[ZoneSettings]:
     return [zone for zone in stream.zones if zone.name in named]
 
 
+def zones_of(stream: StreamSettings) -> Zones:
+    """Return the zones and masks of a stream."""
+    return Zones({zone.name: zone.polygon for zone in stream.zones}, stream.masks)
+
+
 def policy(stream: StreamSettings) -> Policy:
     """Return how the stream's light is treated."""
     return Policy(mode=Mode(stream.light.mode), brighter_than=stream.light.brighter_than)
@@ -177,7 +182,7 @@ def watched(
     rules = rules_by_stream(config)
     watches: dict[str, list[Watched]] = {}
     for stream in config.streams:
-        zones = Zones({zone.name: zone.polygon for zone in stream.zones})
+        zones = zones_of(stream)
         watches[stream.name] = [
             Watched(
                 Watch(

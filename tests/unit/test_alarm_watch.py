@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,6 +84,47 @@ def test_qualifying(
         assert (finding.best.view, finding.best.zone) == best
 
 
+FAR, NEAR, FLAT = (0.5, 0.5, 0.525, 0.55), (0.1, 0.1, 0.6, 0.9), (0.2, 0.7, 0.8, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("asked", "box", "counts"),
+    [
+        pytest.param({"exclude": ("yard",)}, LEFT, True, id="beside an excluded zone"),
+        pytest.param({"exclude": ("yard",)}, RIGHT, False, id="in an excluded zone"),
+        pytest.param(
+            {"zones": ("door",), "exclude": ("yard",)}, (0.25, 0, 0.75, 1), False, id="on the border of both"
+        ),
+        pytest.param({"min_area": 0.002}, FAR, False, id="too small"),
+        pytest.param({"min_area": 0.001}, FAR, True, id="small"),
+        pytest.param({"max_area": 0.25}, NEAR, False, id="too large"),
+        pytest.param({"max_area": 0.5}, NEAR, True, id="large"),
+        pytest.param({"max_aspect": 2.0}, FLAT, False, id="too flat: 24 times as wide as tall in this frame"),
+        pytest.param({"max_aspect": 25.0}, FLAT, True, id="flat"),
+        pytest.param({"min_aspect": 1.1}, FAR, False, id="too tall: as wide as tall in a frame of 2 by 1"),
+        pytest.param({"min_aspect": 0.9, "max_aspect": 1.1}, FAR, True, id="in pixels it is a square"),
+        pytest.param(
+            {"min_area": 0.2}, (-3.0, 0.5, 0.5, 0.6), False, id="what lies beyond the frame has no area"
+        ),
+        pytest.param({}, (0.5, 0.5, 0.5, 0.5), True, id="without limits a box without an area counts"),
+        pytest.param({}, (-0.1, -0.1, 1.1, 1.1), True, id="and so does one that fills the frame"),
+    ],
+)
+def test_limits(asked: dict[str, Any], box: tuple[float, float, float, float], counts: bool) -> None:
+    """Where a box lies, how large it is and of which aspect decide whether it counts."""
+    watch = Watch("entrance", replace(rule(), **asked), ZONES, LABELS)
+    assert watch.update(Moment(1.0, 0.1, 0.1, shape=2.0), found(("person", 0.9, box))).sighting is counts
+
+
+def test_masks_hold_for_every_rule() -> None:
+    """What lies in a mask by half counts for no rule, whatever its zones."""
+    zones = Zones({"all": ((0, 0), (1, 0), (1, 1), (0, 1))}, [((0, 0), (0.5, 0), (0.5, 1), (0, 1))])
+    for asked in (rule(), rule(("all",))):
+        watch = Watch("entrance", asked, zones, LABELS)
+        assert not watch.update(Moment(1.0, 0.1, 0.1), found(("person", 0.9, (0.2, 0.2, 0.75, 0.4)))).sighting
+        assert watch.update(Moment(1.1, 0.1, 0.1), found(("person", 0.9, (0.4, 0.2, 0.75, 0.4)))).sighting
+
+
 def test_finding() -> None:
     """A finding tells everything that an event needs, in plain numbers."""
     finding = look(rule(("yard",)), ("person", 0.75, RIGHT))
@@ -120,11 +162,13 @@ def test_resumed() -> None:
 
 def test_unknown_names() -> None:
     """A class that the model does not have and a zone that the stream does not have are both named."""
+    asked = replace(rule(zones=("door", "attic"), classes=("person", "gnu")), exclude=("moat",))
     with pytest.raises(ConfigError) as caught:
-        Watch("entrance", rule(zones=("door", "attic"), classes=("person", "gnu")), ZONES, LABELS)
+        Watch("entrance", asked, ZONES, LABELS)
     assert caught.value.faults == (
         "rule intruder: expected a class of the model, found gnu",
         "rule intruder: expected a zone of stream entrance, found attic",
+        "rule intruder: expected a zone of stream entrance, found moat",
     )
 
 
@@ -141,10 +185,22 @@ def test_rule_from_configuration() -> None:
             "zones": ("door",),
             "keep_score": 0.125,
             "cooldown": "30s",
+            "exclude": ("yard",),
+            "min_area": 0.01,
+            "max_area": 0.5,
+            "min_aspect": 0.25,
+            "max_aspect": 4.0,
         }
     )
     assert rule_from(section) == Rule(
-        *("blade", ("knife",), 0.25, 3, 4, 2.0, 7.0, 60.0, ("door",)), keep_score=0.125, cooldown=30.0
+        *("blade", ("knife",), 0.25, 3, 4, 2.0, 7.0, 60.0, ("door",)),
+        keep_score=0.125,
+        cooldown=30.0,
+        exclude=("yard",),
+        min_area=0.01,
+        max_area=0.5,
+        min_aspect=0.25,
+        max_aspect=4.0,
     )
 
 

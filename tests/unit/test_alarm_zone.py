@@ -1,5 +1,7 @@
 """An object is in the zone in which it stands."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -72,3 +74,25 @@ def test_rectangle_equals_comparison(points: list[tuple[float, float]]) -> None:
     x, y = np.clip(boxes[:, 0], 0, 1), np.clip(boxes[:, 3], 0, 1)
     expected = np.where((x <= 0.5) & (y >= 0.25), 0, -1)
     np.testing.assert_array_equal(ZONES.inside(boxes, ("left",)), expected)
+
+
+LEFT_HALF, TOP_RIGHT = [(0, 0), (0.5, 0), (0.5, 1), (0, 1)], [(0.5, 0), (1, 0), (1, 0.5), (0.5, 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("box", "masked"),
+    [
+        pytest.param((0.1, 0.1, 0.4, 0.4), True, id="inside"),
+        pytest.param((0.25, 0.6, 0.75, 0.8), True, id="by half"),
+        pytest.param((0.26, 0.6, 0.76, 0.8), False, id="by less than half"),
+        pytest.param((0.4, 0.1, 0.9, 0.4), True, id="by two masks together"),
+        pytest.param((0.4, 0.6, 3.0, 0.8), False, id="only what the frame shows of it is weighed"),
+        pytest.param((0.2, 0.6, 3.0, 0.8), False, id="to the frame's edge"),
+        pytest.param((-3.0, 0.6, 0.9, 0.8), True, id="on either side"),
+        pytest.param((math.nan, 0, 0.1, 0.1), False, id="no number"),
+    ],
+)
+def test_masks(box: tuple[float, float, float, float], masked: bool) -> None:
+    """A box is masked when masks hide half of it or more."""
+    assert Zones({}, [LEFT_HALF, TOP_RIGHT]).masked(np.array([box], np.float32)).tolist() == [masked]
+    assert not Zones({}).masked(np.array([box], np.float32)).any()

@@ -268,6 +268,30 @@ FAULTS = [
         id="a score that keeps and does not raise",
     ),
     pytest.param(
+        "zones: [door]",
+        "exclude: [dor]",
+        "f:13: rules[0].exclude[0]: expected a zone of stream yard, found dor (did you mean door?)",
+        id="an excluded zone that the stream has not",
+    ),
+    pytest.param(
+        "zones: [door]",
+        "zones: [door]\n    exclude: [door]",
+        "f:14: rules[0].exclude[0]: expected a zone that zones does not name, found door",
+        id="a zone both asked for and excluded",
+    ),
+    pytest.param(
+        "zones: [door]",
+        "min_area: 0.5\n    max_area: 0.25",
+        "f:13: rules[0].min_area: expected at most max_area, which is 0.25, found 0.5",
+        id="no area at all",
+    ),
+    pytest.param(
+        "rules: [intruder]",
+        "masks: [[[0, 0], [1, 0]]]\n    rules: [intruder]",
+        "f:8: streams[0].masks[0]: expected three or more points, found 2",
+        id="a mask that is a line",
+    ),
+    pytest.param(
         "within: 3s",
         "within: 500ms",
         "f:12: rules[0].confirm: expected 5 hits to fit within 0.5s, "

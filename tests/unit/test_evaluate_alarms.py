@@ -1,6 +1,8 @@
 """The daemon's rules watch a recording: how late alarms come, which are false, what a threshold would change."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ RULE = Rule("visit", ("block",), min_score=0.5, hits=3, of=5, within=1.0, end_af
 LANE = Lane("as-recorded", "off")
 OTHER = Lane("as-recorded", "guided")
 EVERYWHERE = Zones({})
+SHAPE = 4 / 3
 SHIFTED: Box = (CELL[0] + 0.06, CELL[1], CELL[2] + 0.06, CELL[3])
 """Half beside CELL: no match at an IoU of 0.5, but the same object."""
 
@@ -52,9 +55,9 @@ class Walk:
         """So many seconds of the same."""
         for _ in range(round(seconds * 10)):
             if there is not None:
-                self.patrol.label(self.at, there)
+                self.patrol.label(self.at, there, SHAPE)
             sights = {LANE: found} if isinstance(found, Detections) else found
-            self.patrol.analyse(self.at, 0.1, there, sights)
+            self.patrol.analyse(self.at, 0.1, SHAPE, there, sights)
             self.at = round(self.at + 0.1, 3)
         return self
 
@@ -213,3 +216,12 @@ def test_a_rule_for_a_class_that_the_model_lacks_is_refused() -> None:
     """With the sentence that the daemon has for it."""
     with pytest.raises(ConfigError, match="rule visit: expected a class of the model, found knife"):
         Walk(Rule("visit", ("knife",), 0.5, 3, 5, 1.0, 1.0, 0.0))
+
+
+@pytest.mark.parametrize("asked", [{"exclude": ("all",)}, {"max_area": 1e-4}], ids=["excluded", "too large"])
+def test_what_is_none_of_the_rule_s_concern_is_no_scene(asked: dict[str, Any]) -> None:
+    """An object that a rule's zones and limits leave out is not counted as missed."""
+    zones = Zones({"all": ((0, 0), (1, 0), (1, 1), (0, 1))})
+    guarded = Walk(replace(RULE, **asked), zones).go(1, shown(CELL), seen(CELL)).end()
+    assert (guarded.scenes, guarded.raised, guarded.false) == ([], 0, 0)
+    assert Walk(RULE, zones).go(1, shown(CELL), seen(CELL)).end().raised == 1

@@ -10,10 +10,13 @@ from tocsin.alarm.zone import Zones
 from tocsin.errors import ConfigError
 from tocsin.frame import Box, Detections
 
+NO_ASPECT = 100.0
+"""The aspect at which `max_aspect` limits nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A detection that is of a rule's classes, in its zones, and scored enough to keep its alarm alive.
+    """A detection that is of a rule's classes, in its zones and limits, and scored enough to keep its alarm alive.
 
     `box` is relative to the frame, `zone` the first of the rule's zones that it stands in (None where the
     rule names none), `pixels` its width and height as the detector saw it, `view` the index of its view.
@@ -36,7 +39,8 @@ class Sieve:
         Detections may come with other labels later, when the model was exchanged: they are read by their own.
         """
         unknown = [("class of the model", name) for name in rule.classes if name not in labels]
-        unknown += [(f"zone of stream {stream}", name) for name in rule.zones if name not in zones.names]
+        named = (*rule.zones, *rule.exclude)
+        unknown += [(f"zone of stream {stream}", name) for name in named if name not in zones.names]
         if unknown:
             raise ConfigError(
                 *(f"rule {rule.name}: expected a {what}, found {name}" for what, name in unknown)
@@ -46,15 +50,31 @@ class Sieve:
         self._labels: tuple[str, ...] = ()
         self._classes = np.array([], dtype=np.int64)
 
-    def pick(self, detections: Detections) -> list[Candidate]:
-        """Return the candidates among the detections of a frame, the highest score first."""
+    def pick(self, detections: Detections, shape: float) -> list[Candidate]:
+        """Return the candidates among the detections of a frame of that shape, the highest score first."""
         chosen = np.flatnonzero(self._asked_for(detections))
         if not len(chosen):
             return []
-        zone = self._standing(detections.boxes[chosen])
+        zone = self.fitting(detections.boxes[chosen], shape)
         chosen, zone = chosen[zone >= 0], zone[zone >= 0]
         order = np.argsort(-detections.scores[chosen], kind="stable")
         return [self._candidate(detections, int(chosen[one]), int(zone[one])) for one in order]
+
+    def fitting(self, boxes: NDArray[np.float32], shape: float) -> NDArray[np.int64]:
+        """Return which of the rule's zones each box stands in, by its place in the rule; 0 where it names none.
+
+        That is -1 for a box that is none of the rule's concern by where it is, how large, or of which aspect. A box
+        on the border of an excluded zone is in it. [K, 4] to [K], for a frame of that shape.
+        """
+        standing = (
+            self._zones.inside(boxes, self._rule.zones)
+            if self._rule.zones
+            else np.zeros(len(boxes), np.int64)
+        )
+        wrong = ~self._sized(boxes, shape) | self._zones.masked(boxes)
+        if self._rule.exclude:
+            wrong |= self._zones.inside(boxes, self._rule.exclude) >= 0
+        return np.where(wrong, -1, standing)
 
     def _asked_for(self, detections: Detections) -> NDArray[np.bool_]:
         # compared as float32, which a score is, so that 0.7 reported is not below 0.7 asked for
@@ -62,11 +82,15 @@ class Sieve:
         finite = np.isfinite(detections.scores) & np.isfinite(detections.boxes).all(axis=1)
         return np.isin(detections.classes, self._wanted(detections.labels)) & enough & finite
 
-    def _standing(self, boxes: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return the index of each box's zone in the rule, -1 for none; 0 where the rule names none."""
-        if not self._rule.zones:
-            return np.zeros(len(boxes), dtype=np.int64)
-        return self._zones.inside(boxes, self._rule.zones)
+    def _sized(self, boxes: NDArray[np.float32], shape: float) -> NDArray[np.bool_]:
+        """Return whether each box, as far as the frame shows it, keeps within the rule's limits."""
+        rule, edges = self._rule, np.clip(boxes.astype(np.float64), 0.0, 1.0)
+        width, height = edges[:, 2] - edges[:, 0], edges[:, 3] - edges[:, 1]
+        area, broad = width * height, width * shape
+        tall = (rule.min_aspect * height <= broad) & (broad <= rule.max_aspect * height)
+        # a limit that is at its end is none: rounding must not cost the box that fills the frame
+        free = rule.min_aspect <= 0 and rule.max_aspect >= NO_ASPECT
+        return (area >= rule.min_area) & (area <= rule.max_area) & (tall | free)
 
     def _candidate(self, detections: Detections, index: int, zone: int) -> Candidate:
         x1, y1, x2, y2 = (float(edge) for edge in detections.boxes[index])

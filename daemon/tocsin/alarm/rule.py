@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 class Rule:
     """Which detections matter and how they are confirmed; times in seconds.
 
-    No `zones` means anywhere. A `repeat_every` of 0 raises once only. A `keep_score` of None is `min_score`.
+    No `zones` means anywhere. A `repeat_every` of 0 raises once only. A `keep_score` of None is `min_score`. Areas
+    are shares of the frame's, and the aspect is a box's width as a multiple of its height.
     """
 
     name: str
@@ -25,6 +26,11 @@ class Rule:
     zones: tuple[str, ...] = ()
     keep_score: float | None = None
     cooldown: float = 0.0
+    exclude: tuple[str, ...] = ()
+    min_area: float = 0.0
+    max_area: float = 1.0
+    min_aspect: float = 0.0
+    max_aspect: float = 100.0
 
     @property
     def keeps(self) -> float:
@@ -46,4 +52,9 @@ def rule_from(settings: "RuleSettings") -> Rule:
         zones=settings.zones,
         keep_score=settings.keep_score,
         cooldown=settings.cooldown,
+        exclude=settings.exclude,
+        min_area=settings.min_area,
+        max_area=settings.max_area,
+        min_aspect=settings.min_aspect,
+        max_aspect=settings.max_aspect,
     )

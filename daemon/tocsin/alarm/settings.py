@@ -89,11 +89,28 @@ class RuleSettings(Section):
         default=(),
         description="zones in which the middle of a box's lower edge must lie; none means anywhere",
     )
+    exclude: tuple[Name, ...] = Field(
+        default=(), description="zones in which it must not lie; none by default"
+    )
+    min_area: float = Field(
+        default=0.0, ge=0, le=1, description="the least area of a box, as a share of the frame"
+    )
+    max_area: float = Field(
+        default=1.0, ge=0, le=1, description="the largest area of a box, as a share of the frame"
+    )
+    min_aspect: float = Field(
+        default=0.0, ge=0, le=100, description="the least width of a box as a multiple of its height"
+    )
+    max_aspect: float = Field(
+        default=100.0, ge=0, le=100, description="the largest width of a box as a multiple of its height"
+    )
     severity: Literal["critical", "warning", "info"] = Field(
         default="critical", description="passed on in events; changes nothing else"
     )
 
-    weighed: ClassVar[frozenset[str]] = frozenset({"min_score", "keep_score"})
+    weighed: ClassVar[frozenset[str]] = frozenset(
+        {"min_score", "keep_score", "zones", "exclude", "min_area", "max_area", "min_aspect", "max_aspect"}
+    )
 
     def conflicts(self) -> Iterator[Fault]:
         if self.keep_score is not None and self.keep_score > self.min_score:
@@ -101,3 +118,10 @@ class RuleSettings(Section):
                 ("keep_score",),
                 f"expected at most min_score, which is {self.min_score:g}, found {self.keep_score:g}",
             )
+        for low, high in (("min_area", "max_area"), ("min_aspect", "max_aspect")):
+            if getattr(self, low) > getattr(self, high):
+                found = f"found {getattr(self, low):g}"
+                yield Fault((low,), f"expected at most {high}, which is {getattr(self, high):g}, {found}")
+        for number, name in enumerate(self.exclude):
+            if name in self.zones:
+                yield Fault(("exclude", number), f"expected a zone that zones does not name, found {name}")

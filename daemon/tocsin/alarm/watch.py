@@ -53,7 +53,7 @@ class Watch:
 
     def update(self, moment: Moment, detections: Detections) -> Finding:
         """Count one analysed frame."""
-        judged = self._judge.update(moment, self._sieve.pick(detections))
+        judged = self._judge.update(moment, self._sieve.pick(detections, moment.shape))
         return Finding(
             stream=self._stream,
             rule=self._rule.name,

@@ -10,15 +10,18 @@ Point = tuple[float, float]
 
 
 class Zones:
-    """The zones of one stream: named polygons in coordinates relative to the frame.
+    """The zones and masks of one stream: polygons in coordinates relative to the frame.
 
     The point of a box that counts is the middle of its lower edge: where a person or a vehicle touches the
     ground, wherever the camera looks down from. A point on the border of a zone counts as inside.
     """
 
-    def __init__(self, polygons: Mapping[str, Sequence[Point]]) -> None:
-        """`polygons` are valid: three or more points, no side that touches or crosses another."""
+    def __init__(
+        self, polygons: Mapping[str, Sequence[Point]], masks: Sequence[Sequence[Point]] = ()
+    ) -> None:
+        """All polygons are valid: three or more points, no side that touches or crosses another."""
         self._polygons = {name: _prepared(points) for name, points in polygons.items()}
+        self._masks = shapely.union_all([_prepared(points) for points in masks])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -40,6 +43,19 @@ class Zones:
             here = shapely.intersects_xy(self._polygons[names[index]], feet[:, 0], feet[:, 1])
             found[usable & here] = index
         return found
+
+    def masked(self, boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return for each box whether half or more of what the frame shows of it lies in masks: [K].
+
+        `boxes` as for `inside`; one with a number that is not finite is not masked.
+        """
+        hidden = np.zeros(len(boxes), dtype=np.bool_)
+        if self._masks.is_empty:
+            return hidden
+        for index in np.flatnonzero(np.isfinite(boxes).all(axis=1)):
+            shown = shapely.box(*np.clip(boxes[index].astype(np.float64), 0.0, 1.0))
+            hidden[index] = 2 * shapely.area(shapely.intersection(shown, self._masks)) >= shown.area
+        return hidden
 
 
 def _prepared(points: Sequence[Point]) -> shapely.Polygon:

@@ -164,12 +164,14 @@ def _rules_of(stream: Entry[StreamSettings], known: tuple[str, ...]) -> Iterator
 
 
 def _zones_of(rule: Entry[RuleSettings], users: list[Entry[StreamSettings]]) -> Iterator[Fault]:
-    for number, name in enumerate(rule.settings.zones):
+    named = [("zones", *one) for one in enumerate(rule.settings.zones)]
+    named += [("exclude", *one) for one in enumerate(rule.settings.exclude)]
+    for key, number, name in named:
         for stream in users:
             zones = tuple(zone.name for zone in stream.settings.zones)
             if name not in zones and stream.sound("zones"):
                 yield Fault(
-                    (*rule.path, "zones", number),
+                    (*rule.path, key, number),
                     f"expected a zone of stream {stream.settings.name}, found {name}{meant(name, zones)}",
                 )
 

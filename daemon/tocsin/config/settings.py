@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
-from tocsin.alarm.settings import RuleSettings, ZoneSettings
+from tocsin.alarm.settings import Polygon, RuleSettings, ZoneSettings
 from tocsin.capture.settings import SourceSettings
 from tocsin.deliver.settings import WebhookSettings
 from tocsin.detect.settings import DetectorSettings
@@ -26,6 +26,9 @@ class StreamSettings(SourceSettings):
     light: LightSettings = LightSettings()
     zones: tuple[ZoneSettings, ...] = Field(
         default=(), description="parts of this stream's picture; rules name them"
+    )
+    masks: tuple[Polygon, ...] = Field(
+        default=(), description="polygons; what lies in them by half or more of its box counts for no rule"
     )
     rules: tuple[Name, ...] = Field(default=(), description="the rules that watch this stream")
 

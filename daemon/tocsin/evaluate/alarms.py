@@ -130,7 +130,10 @@ class Patrol:
         known = classes if judged is None else classes & judged
         self._known = np.array(sorted(known), np.int64)
         self._sweep = sweep
-        self._posts = {lane: _Post(self._watch(), self._watch(), self._lowest(), rule) for lane in lanes}
+        # picks all that the rule at any of the thresholds would
+        lowest = replace(rule, keep_score=min(rule.keeps, THRESHOLDS[0]))
+        self._sieve = Sieve(recording, lowest, zones, labels)
+        self._posts = {lane: _Post(self._watch(), self._watch(), rule) for lane in lanes}
         self._appearances = _Appearances(rule.end_after)
         self._last: float | None = None
 
@@ -139,16 +142,17 @@ class Patrol:
         """Whether the labels know any class of the rule, so that true alarms can be told from false ones."""
         return len(self._known) > 0
 
-    def label(self, at: float, shown: Shown) -> None:
-        """Note which objects are visible in a picture, whether or not it is analysed."""
-        for gone in self._appearances.update(at, self._present(shown)):
+    def label(self, at: float, shown: Shown, shape: float) -> None:
+        """Note which objects are visible in a picture of that shape, whether or not it is analysed."""
+        for gone in self._appearances.update(at, self._present(shown, shape)):
             self._close(gone)
 
     def analyse(
-        self, at: float, silence: float, shown: Shown | None, seen: Mapping[Lane, Detections]
+        self, at: float, silence: float, shape: float, shown: Shown | None, seen: Mapping[Lane, Detections]
     ) -> None:
-        """Show one analysed frame; `silence` as the frame's. `shown` is None where nobody can say what is there."""
-        moment = Moment(at, self._period, silence)
+        """Show one analysed frame of that shape; `silence` as the frame's. `shown` is None where nobody can say
+        what is there."""
+        moment = Moment(at, self._period, silence, shape)
         for lane, detections in seen.items():
             post = self._posts[lane]
             if post.live.update(moment, detections).decision is Decision.RAISED:
@@ -196,17 +200,16 @@ class Patrol:
             post.guarded.false += 1
         if not self._sweep:
             return
-        found = post.lowest.pick(false)
+        found = self._sieve.pick(false, moment.shape)
         for index, (keeps, judge) in enumerate(post.sweep):
             kept = [one for one in found if one.score >= keeps]
             if judge.update(moment, kept).decision is Decision.RAISED:
                 post.guarded.sweep[index] += 1
 
-    def _present(self, shown: Shown) -> dict[int, None]:
-        """Return the keys of the objects that the rule should see: of its classes, standing in its zones."""
+    def _present(self, shown: Shown, shape: float) -> dict[int, None]:
+        """Return the keys of the objects that the rule should see: of its classes, in its zones and limits."""
         wanted = np.isin(shown.classes, self._known) & ~shown.ignored
-        if self.rule.zones:
-            wanted &= self._zones.inside(shown.boxes.astype(np.float32), self.rule.zones) >= 0
+        wanted &= self._sieve.fitting(shown.boxes.astype(np.float32), shape) >= 0
         return dict.fromkeys(self._keys(shown)[wanted].tolist())
 
     def _keys(self, shown: Shown) -> NDArray[np.int64]:
@@ -221,11 +224,6 @@ class Patrol:
 
     def _watch(self) -> Watch:
         return Watch(self._recording, self.rule, self._zones, self._labels)
-
-    def _lowest(self) -> Sieve:
-        """What picks all that a rule at any of the thresholds would."""
-        rule = replace(self.rule, keep_score=min(self.rule.keeps, THRESHOLDS[0]))
-        return Sieve(self._recording, rule, self._zones, self._labels)
 
 
 _NOBODY = -2
@@ -243,10 +241,9 @@ class _Following:
 class _Post:
     """One lane's watches of one rule."""
 
-    def __init__(self, live: Watch, false: Watch, lowest: Sieve, rule: Rule) -> None:
+    def __init__(self, live: Watch, false: Watch, rule: Rule) -> None:
         self.live = live
         self.false = false
-        self.lowest = lowest
         rules = [replace(rule, min_score=threshold) for threshold in THRESHOLDS]
         # as float32, which a score is
         self.sweep = [(float(np.float32(one.keeps)), Judge(one)) for one in rules]

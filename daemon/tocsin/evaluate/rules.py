@@ -7,7 +7,7 @@ from pathlib import Path
 from tocsin.alarm.settings import ConfirmSettings, RuleSettings
 from tocsin.alarm.watch import Rule, rule_from
 from tocsin.alarm.zone import Zones
-from tocsin.assembly import Input, policy, views, whole
+from tocsin.assembly import Input, policy, views, whole, zones_of
 from tocsin.config.load import StreamSettings, load
 from tocsin.detect.settings import DetectorSettings
 from tocsin.errors import InputError
@@ -57,7 +57,7 @@ def setup_from(path: Path, stream: str | None) -> Setup:
     known = {rule.name: rule_from(rule) for rule in config.rules}
     return Setup(
         rules=tuple(known[name] for name in found.rules),
-        zones=Zones({zone.name: zone.polygon for zone in found.zones}),
+        zones=zones_of(found),
         policy=policy(found),
         max_fps=found.max_fps,
         model=config.detector.model,

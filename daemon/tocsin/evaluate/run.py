@@ -228,7 +228,7 @@ class _Walk:
         if due:
             self._count_changes(picture.at, look)
         if due and self._patrols:
-            self._watch(picture.at, look)
+            self._watch(picture.at, _shape(picture), look)
         if scored and labelled is not None:
             self._score(picture, labelled, look)
 
@@ -251,16 +251,16 @@ class _Walk:
         if labelled is not None:
             self._shown = picture.at, _shown(labelled, picture)
             for patrol in self._patrols:
-                patrol.label(*self._shown)
+                patrol.label(*self._shown, _shape(picture))
 
-    def _watch(self, at: float, look: Look) -> None:
+    def _watch(self, at: float, shape: float, look: Look) -> None:
         shown: Shown | None = NOTHING_SHOWN if self._footage.negative else None
         if self._shown is not None and at - self._shown[0] <= LABELS_LAST:
             shown = self._shown[1]
         silence = self._silence.taken()
         seen = {lane: sight.detections for lane, sight in look.sights.items()}
         for patrol in self._patrols:
-            patrol.analyse(at, silence, shown, seen)
+            patrol.analyse(at, silence, shape, shown, seen)
 
     def _count_changes(self, at: float, look: Look) -> None:
         if self._last is not None and not self._recording.still:
@@ -332,6 +332,10 @@ def _shown(labelled: Labelled, picture: Picture) -> Shown:
     truth = labelled.truth
     size = labelled.width or picture.frame.width, labelled.height or picture.frame.height
     return Shown(truth.boxes / np.array(size * 2, np.float64), truth.classes, truth.crowd, truth.tracks)
+
+
+def _shape(picture: Picture) -> float:
+    return picture.frame.width / picture.frame.height
 
 
 def _only(truth: Truth, classes: NDArray[np.int64]) -> Truth:
