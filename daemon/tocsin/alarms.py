@@ -75,7 +75,8 @@ class Alarms:
 
     def analysed(self, frame: Frame, detections: Detections) -> None:
         """Show one analysed frame to every rule of its stream."""
-        moment = Moment(frame.at, frame.period, frame.silence, frame.width / frame.height)
+        shape, wall = frame.width / frame.height, wall_time(frame.at)
+        moment = Moment(frame.at, frame.period, frame.silence, shape, wall)
         for watched in self._watched.get(frame.stream, ()):
             finding = watched.watch.update(moment, detections)
             if finding.sighting:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import settings
@@ -11,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tocsin.alarm.candidates import Candidate
 from tocsin.alarm.confirm import interrupted
 from tocsin.alarm.episode import TRANSITIONS, Decision, Resumed, Signal, State
+from tocsin.alarm.hours import WEEK, Hours, Span
 from tocsin.alarm.judge import Judge, Judgement
 from tocsin.alarm.moment import Moment
 from tocsin.alarm.rule import Rule
@@ -245,6 +247,22 @@ def test_jump_back_makes_no_cooldown_longer() -> None:
     assert stream.play("xx...") == ".RhhE"
     stream.at -= 86400
     assert stream.play("xxxxxxxx") == ".wwwwwRh"
+
+
+def test_schedule() -> None:
+    """Off duty nothing is counted and nothing raised; an open alarm lives on; what is seen later counts anew."""
+    minute = Hours("UTC", (Span(WEEK, 60, 61),))
+    judge = Judge(replace(RULE, schedule=minute))
+    began = datetime(2026, 11, 21, 0, 59, 57, tzinfo=UTC)
+    told = ""
+    for number, frame in enumerate("xxxxxxx" + "x" * 130 + "....xxx"):
+        wall = began + timedelta(seconds=number / 2)
+        told += LETTERS[judge.update(Moment(number / 2, 0.5, 0.5, 1.0, wall), FRAMES[frame]).decision]
+    assert told == "......" + ".R" + "h" * 129 + "hhE." + "...", "1:00 is the seventh frame"
+    assert LETTERS[judge.update(Moment(999.0, 0.5, 0.5), FRAMES["x"]).decision] == "."
+    assert LETTERS[judge.update(Moment(999.5, 0.5, 0.5), FRAMES["x"]).decision] == "R", (
+        "no wall clock: on duty"
+    )
 
 
 class Life(RuleBasedStateMachine):

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.alarm.episode import Decision, Resumed
+from tocsin.alarm.hours import Day, Hours, Span
 from tocsin.alarm.moment import Moment
 from tocsin.alarm.settings import RuleSettings
 from tocsin.alarm.watch import Finding, Rule, Watch, rule_from
@@ -190,6 +191,10 @@ def test_rule_from_configuration() -> None:
             "max_area": 0.5,
             "min_aspect": 0.25,
             "max_aspect": 4.0,
+            "schedule": {
+                "time_zone": "UTC",
+                "times": ({"days": ("tue",), "start": "18:30", "end": "07:00"},),
+            },
         }
     )
     assert rule_from(section) == Rule(
@@ -201,6 +206,7 @@ def test_rule_from_configuration() -> None:
         max_area=0.5,
         min_aspect=0.25,
         max_aspect=4.0,
+        schedule=Hours("UTC", (Span((Day.TUE,), 1110, 420),)),
     )
 
 

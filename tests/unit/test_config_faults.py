@@ -292,6 +292,44 @@ FAULTS = [
         id="a mask that is a line",
     ),
     pytest.param(
+        "zones: [door]",
+        'schedule: {time_zone: Europe/Madird, times: [{start: "18:00", end: "07:00"}]}',
+        "f:13: rules[0].schedule.time_zone: "
+        "expected the name of a time zone, such as Europe/Madrid or UTC, found Europe/Madird",
+        id="no time zone",
+    ),
+    pytest.param(
+        "zones: [door]",
+        'schedule: {time_zone: Europe, times: [{start: "18:00", end: "07:00"}]}',
+        "f:13: rules[0].schedule.time_zone: "
+        "expected the name of a time zone, such as Europe/Madrid or UTC, found Europe",
+        id="a part of the world",
+    ),
+    pytest.param(
+        "zones: [door]",
+        'schedule: {time_zone: UTC, times: [{start: "18:60", end: "07:00"}]}',
+        "f:13: rules[0].schedule.times[0].start: expected a time of day from 00:00 to 24:00, found 18:60",
+        id="no time of day",
+    ),
+    pytest.param(
+        "zones: [door]",
+        "schedule: {time_zone: UTC, times: [{start: 1800, end: 07:00}]}",
+        "f:13: rules[0].schedule.times[0].start: expected a time of day from 00:00 to 24:00, found the number 1800",
+        id="a number for a time",
+    ),
+    pytest.param(
+        "zones: [door]",
+        'schedule: {time_zone: UTC, times: [{start: "18:00", end: "18:00"}]}',
+        "f:13: rules[0].schedule.times[0].start: expected a time before 24:00 and other than end, found 18:00",
+        id="no time at all",
+    ),
+    pytest.param(
+        "zones: [door]",
+        "schedule: {time_zone: UTC, times: []}",
+        "f:13: rules[0].schedule.times: expected 1 or more items, found 0",
+        id="never on duty",
+    ),
+    pytest.param(
         "within: 3s",
         "within: 500ms",
         "f:12: rules[0].confirm: expected 5 hits to fit within 0.5s, "

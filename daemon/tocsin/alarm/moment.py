@@ -1,16 +1,19 @@
 """What rules have to know of an analysed frame beside what was found in it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
     """One analysed frame; `at`, `period` and `silence` are the frame's, in seconds.
 
-    `shape` is the frame's width as a multiple of its height.
+    `shape` is the frame's width as a multiple of its height, `wall` its time on the wall clock, None where nobody
+    knows it.
     """
 
     at: float
     period: float
     silence: float
     shape: float = 1.0
+    wall: datetime | None = None

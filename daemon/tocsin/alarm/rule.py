@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tocsin.alarm.hours import Hours
+
 if TYPE_CHECKING:
     from tocsin.alarm.settings import RuleSettings
 
@@ -12,7 +14,8 @@ class Rule:
     """Which detections matter and how they are confirmed; times in seconds.
 
     No `zones` means anywhere. A `repeat_every` of 0 raises once only. A `keep_score` of None is `min_score`. Areas
-    are shares of the frame's, and the aspect is a box's width as a multiple of its height.
+    are shares of the frame's, and the aspect is a box's width as a multiple of its height. Without a `schedule` a
+    rule is always on duty.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Rule:
     max_area: float = 1.0
     min_aspect: float = 0.0
     max_aspect: float = 100.0
+    schedule: Hours | None = None
 
     @property
     def keeps(self) -> float:
@@ -57,4 +61,5 @@ def rule_from(settings: "RuleSettings") -> Rule:
         max_area=settings.max_area,
         min_aspect=settings.min_aspect,
         max_aspect=settings.max_aspect,
+        schedule=None if settings.schedule is None else settings.schedule.hours(),
     )

@@ -1,13 +1,16 @@
 """What the configuration says about zones and rules."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import shapely
 from pydantic import AfterValidator, Field
 
 from tocsin.alarm.confirm import deaf
-from tocsin.fields import Duration, Name, Section, expected
+from tocsin.alarm.hours import Day, Hours, Span
+from tocsin.fields import Duration, Name, Section, expected, text_of
 from tocsin.yamlfile import Fault
 
 Point = tuple[float, float]
@@ -60,6 +63,58 @@ class ConfirmSettings(Section):
         return (self.hits - 1) / max_fps
 
 
+def _check_time(value: str) -> str:
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]|24:00", value, re.ASCII):
+        raise expected(_TIME)
+    return value
+
+
+_TIME = "a time of day from 00:00 to 24:00"
+TimeOfDay = Annotated[str, AfterValidator(_check_time), text_of(_TIME)]
+
+
+def _check_time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of the database is an OSError
+        raise expected("the name of a time zone, such as Europe/Madrid or UTC") from None
+    return name
+
+
+class SpanSettings(Section):
+    """`rules[].schedule.times[]`: from `start` to `end` on some days, by the clock on the wall."""
+
+    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = Field(
+        default=("mon", "tue", "wed", "thu", "fri", "sat", "sun"),
+        min_length=1,
+        description="the days on which it starts",
+    )
+    start: TimeOfDay = Field(description="the first minute, such as 18:00")
+    end: TimeOfDay = Field(description="the first minute after it; not after start means on the next day")
+
+    weighed: ClassVar[frozenset[str]] = frozenset({"start", "end"})
+
+    def conflicts(self) -> Iterator[Fault]:
+        if self.start in (self.end, "24:00"):
+            yield Fault(("start",), f"expected a time before 24:00 and other than end, found {self.start}")
+
+    def span(self) -> Span:
+        start, end = (60 * int(time[:2]) + int(time[3:]) for time in (self.start, self.end))
+        return Span(tuple(Day(day) for day in self.days), start, end)
+
+
+class ScheduleSettings(Section):
+    """`rules[].schedule`: when the rule is on duty."""
+
+    time_zone: Annotated[str, AfterValidator(_check_time_zone)] = Field(
+        description="the place whose clock counts, by its name in the time zone database"
+    )
+    times: tuple[SpanSettings, ...] = Field(min_length=1, description="when the rule is on duty")
+
+    def hours(self) -> Hours:
+        return Hours(self.time_zone, tuple(one.span() for one in self.times))
+
+
 class RuleSettings(Section):
     """`rules[]`."""
 
@@ -103,6 +158,9 @@ class RuleSettings(Section):
     )
     max_aspect: float = Field(
         default=100.0, ge=0, le=100, description="the largest width of a box as a multiple of its height"
+    )
+    schedule: ScheduleSettings | None = Field(
+        default=None, description="when alarms may be raised; always by default"
     )
     severity: Literal["critical", "warning", "info"] = Field(
         default="critical", description="passed on in events; changes nothing else"

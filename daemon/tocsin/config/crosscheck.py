@@ -129,6 +129,9 @@ def _conflicts(entry: Entry[S]) -> Iterator[Fault]:
         value = getattr(section, key)
         if isinstance(value, Section):
             yield from _conflicts(Entry((*path, key), value))
+        for number, item in enumerate(value if isinstance(value, tuple) else ()):
+            if isinstance(item, Section):
+                yield from _conflicts(Entry((*path, key, number), item))
 
 
 def _names(content: Any, path: KeyPath) -> dict[KeyPath, str]:
