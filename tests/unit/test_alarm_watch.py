@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tocsin.alarm.episode import Decision, Resumed
 from tocsin.alarm.hours import Day, Hours, Span
 from tocsin.alarm.moment import Moment
+from tocsin.alarm.rule import Per
 from tocsin.alarm.settings import RuleSettings
 from tocsin.alarm.watch import Finding, Rule, Watch, rule_from
 from tocsin.alarm.zone import Zones
@@ -180,7 +181,7 @@ def test_rule_from_configuration() -> None:
             "name": "blade",
             "classes": ("knife",),
             "min_score": 0.25,
-            "confirm": {"hits": 3, "of": 4, "within": "2s"},
+            "confirm": {"hits": 3, "of": 4, "within": "2s", "per": "object"},
             "end_after": "7s",
             "repeat_every": "1m",
             "zones": ("door",),
@@ -206,6 +207,7 @@ def test_rule_from_configuration() -> None:
         max_area=0.5,
         min_aspect=0.25,
         max_aspect=4.0,
+        per=Per.OBJECT,
         schedule=Hours("UTC", (Span((Day.TUE,), 1110, 420),)),
     )
 

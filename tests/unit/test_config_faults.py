@@ -57,7 +57,7 @@ FAULTS = [
     pytest.param(
         "hits: 5, of",
         "xyz: 5, of",
-        "f:12: rules[0].confirm.xyz: unknown key (known here: hits, of, within)",
+        "f:12: rules[0].confirm.xyz: unknown key (known here: hits, of, per, within)",
         id="a key that is like none",
     ),
     pytest.param(

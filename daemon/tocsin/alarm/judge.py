@@ -1,5 +1,6 @@
 """What the candidates of one frame after the other mean for the alarm of one rule on one stream."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,8 @@ from tocsin.alarm.candidates import Candidate
 from tocsin.alarm.confirm import Confirmation
 from tocsin.alarm.episode import Decision, Episode, Resumed, State
 from tocsin.alarm.moment import Moment
-from tocsin.alarm.rule import Rule
+from tocsin.alarm.rule import Per, Rule
+from tocsin.alarm.things import Things
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +19,9 @@ class Judgement:
     """What one frame means for one rule.
 
     `best` is the candidate that speaks for the frame: the highest score of a sighting, and while an alarm is open
-    of whatever keeps it alive; None otherwise, as in every frame that ends an alarm. `first_seen` is the time of
-    the first of the sightings that raised the alarm; None where there is no alarm. What a rule off duty sees keeps
-    its alarm alive, and is no sighting.
+    of whatever keeps it alive; None otherwise, as in every frame that ends an alarm. In the frame that raises an
+    alarm per object it is that object. `first_seen` is the time of the first of the sightings that raised the
+    alarm; None where there is no alarm. What a rule off duty sees keeps its alarm alive, and is no sighting.
     """
 
     decision: Decision
@@ -28,13 +30,23 @@ class Judgement:
     first_seen: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Confirmed:
+    """What a frame confirms, and the time of the first sighting of it."""
+
+    by: Candidate
+    since: float
+
+
 class Judge:
     """Judges the frames of one stream by one rule; for one thread."""
 
     def __init__(self, rule: Rule, resumed: Resumed | None = None) -> None:
         self._schedule = rule.schedule
         self._enough = float(np.float32(rule.min_score))  # as float32, which a score is
+        self._per = rule.per
         self._window = Confirmation(rule.hits, rule.of, rule.within)
+        self._things = Things(rule)
         self._episode = Episode(rule.end_after, rule.repeat_every, rule.cooldown, resumed)
 
     @property
@@ -43,15 +55,53 @@ class Judge:
 
     def update(self, moment: Moment, candidates: Sequence[Candidate]) -> Judgement:
         """Count one analysed frame; the candidates are those that score enough to keep an alarm, best first."""
-        at, period, silence = moment.at, moment.period, moment.silence
-        sighting = bool(candidates) and candidates[0].score >= self._enough and self._on_duty(moment)
-        confirmed = self._window.update(sighting, at, period, silence)
-        since = self._window.first_seen if confirmed else None
-        decision = self._episode.update(bool(candidates), since, at, period, silence)
+        seen = [one for one in candidates if one.score >= self._enough] if self._on_duty(moment) else []
+        confirmed = (
+            self._of_things(moment, candidates, seen)
+            if self._per is Per.OBJECT
+            else self._of_frame(moment, seen)
+        )
+        since = None if confirmed is None else confirmed.since
+        decision = self._episode.update(bool(candidates), since, moment.at, moment.period, moment.silence)
         if decision is Decision.ENDED:
-            self._window.clear()
-        speaks = sighting or (bool(candidates) and self.state is State.ACTIVE)
-        return Judgement(decision, sighting, candidates[0] if speaks else None, self._episode.first_seen)
+            self._forget()
+        speaking = candidates if self.state is State.ACTIVE else seen
+        best = speaking[0] if speaking else None
+        if decision is Decision.RAISED:
+            assert confirmed is not None, "an alarm is raised by what is confirmed"
+            best = confirmed.by
+        return Judgement(decision, bool(seen), best, self._episode.first_seen)
 
     def _on_duty(self, moment: Moment) -> bool:
         return self._schedule is None or moment.wall is None or self._schedule.on_duty(moment.wall)
+
+    def _of_frame(self, moment: Moment, seen: Sequence[Candidate]) -> _Confirmed | None:
+        """Count the sightings of whatever there is."""
+        confirmed = self._window.update(bool(seen), moment.at, moment.period, moment.silence)
+        return _Confirmed(seen[0], _first(self._window)) if confirmed else None
+
+    def _of_things(
+        self, moment: Moment, candidates: Sequence[Candidate], seen: Sequence[Candidate]
+    ) -> _Confirmed | None:
+        """Count the sightings of each thing by itself; of those that are confirmed the best score speaks."""
+        if math.isfinite(moment.at):
+            self._things.follow(moment, candidates)
+        found: _Confirmed | None = None
+        for thing in self._things.known:
+            one = thing.candidate
+            hit = one is not None and one in seen
+            confirmed = thing.window.update(hit, moment.at, moment.period, moment.silence)
+            if one is not None and confirmed and (found is None or one.score > found.by.score):
+                found = _Confirmed(one, _first(thing.window))
+        return found
+
+    def _forget(self) -> None:
+        """Let the next alarm be confirmed anew: a sighting counts for one alarm only."""
+        self._window.clear()
+        for thing in self._things.known:
+            thing.window.clear()
+
+
+def _first(window: Confirmation) -> float:
+    assert window.first_seen is not None, "what is confirmed was seen"
+    return window.first_seen

@@ -1,12 +1,20 @@
 """What a rule asks for; pure, and without the library that reads the configuration."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tocsin.alarm.hours import Hours
 
 if TYPE_CHECKING:
     from tocsin.alarm.settings import RuleSettings
+
+
+class Per(StrEnum):
+    """What the sightings that confirm an alarm must have in common."""
+
+    FRAME = "frame"  # nothing: whatever is seen in a frame counts
+    OBJECT = "object"  # they are of the same thing
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,7 @@ class Rule:
     min_aspect: float = 0.0
     max_aspect: float = 100.0
     schedule: Hours | None = None
+    per: Per = Per.FRAME
 
     @property
     def keeps(self) -> float:
@@ -51,6 +60,7 @@ def rule_from(settings: "RuleSettings") -> Rule:
         hits=settings.confirm.hits,
         of=settings.confirm.of,
         within=settings.confirm.within,
+        per=Per(settings.confirm.per),
         end_after=settings.end_after,
         repeat_every=settings.repeat_every,
         zones=settings.zones,

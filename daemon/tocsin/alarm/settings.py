@@ -48,6 +48,11 @@ class ConfirmSettings(Section):
     of: int = Field(default=10, ge=1, le=1000, description="out of so many of the last analysed frames")
     within: Duration = Field(default=3.0, description="the hits count only when they lie within this time")
 
+    per: Literal["frame", "object"] = Field(
+        default="frame",
+        description="whether whatever a frame shows counts, or the hits must be of the same object",
+    )
+
     weighed: ClassVar[frozenset[str]] = frozenset({"hits", "of"})
 
     def conflicts(self) -> Iterator[Fault]:
