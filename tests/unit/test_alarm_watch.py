@@ -187,6 +187,7 @@ def test_rule_from_configuration() -> None:
             "zones": ("door",),
             "keep_score": 0.125,
             "cooldown": "30s",
+            "stationary": {"after": "1m"},
             "exclude": ("yard",),
             "min_area": 0.01,
             "max_area": 0.5,
@@ -208,6 +209,7 @@ def test_rule_from_configuration() -> None:
         min_aspect=0.25,
         max_aspect=4.0,
         per=Per.OBJECT,
+        still_after=60.0,
         schedule=Hours("UTC", (Span((Day.TUE,), 1110, 420),)),
     )
 

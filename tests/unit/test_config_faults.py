@@ -330,6 +330,12 @@ FAULTS = [
         id="never on duty",
     ),
     pytest.param(
+        "zones: [door]",
+        "stationary: {after: 0}",
+        "f:13: rules[0].stationary.after: expected a duration of 1s or more, found 0",
+        id="what stands still at once",
+    ),
+    pytest.param(
         "within: 3s",
         "within: 500ms",
         "f:12: rules[0].confirm: expected 5 hits to fit within 0.5s, "

@@ -10,6 +10,7 @@ from tocsin.alarm.candidates import Candidate
 from tocsin.alarm.confirm import Confirmation
 from tocsin.alarm.episode import Decision, Episode, Resumed, State
 from tocsin.alarm.moment import Moment
+from tocsin.alarm.places import Places
 from tocsin.alarm.rule import Per, Rule
 from tocsin.alarm.things import Things
 
@@ -47,6 +48,7 @@ class Judge:
         self._per = rule.per
         self._window = Confirmation(rule.hits, rule.of, rule.within)
         self._things = Things(rule)
+        self._places = None if rule.still_after is None else Places(rule.still_after)
         self._episode = Episode(rule.end_after, rule.repeat_every, rule.cooldown, resumed)
 
     @property
@@ -55,12 +57,12 @@ class Judge:
 
     def update(self, moment: Moment, candidates: Sequence[Candidate]) -> Judgement:
         """Count one analysed frame; the candidates are those that score enough to keep an alarm, best first."""
+        if math.isfinite(moment.at) and (self._places is not None or self._per is Per.OBJECT):
+            self._things.follow(moment, candidates)
+        candidates = self._moving(moment, candidates)
         seen = [one for one in candidates if one.score >= self._enough] if self._on_duty(moment) else []
-        confirmed = (
-            self._of_things(moment, candidates, seen)
-            if self._per is Per.OBJECT
-            else self._of_frame(moment, seen)
-        )
+        count = self._of_things if self._per is Per.OBJECT else self._of_frame
+        confirmed = count(moment, seen)
         since = None if confirmed is None else confirmed.since
         decision = self._episode.update(bool(candidates), since, moment.at, moment.period, moment.silence)
         if decision is Decision.ENDED:
@@ -72,6 +74,17 @@ class Judge:
             best = confirmed.by
         return Judgement(decision, bool(seen), best, self._episode.first_seen)
 
+    def _moving(self, moment: Moment, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        """Return the candidates that are of nothing that stands still.
+
+        What stands still is learned only while an alarm is open: nothing keeps still that was not reported.
+        """
+        if self._places is None:
+            return candidates
+        if self.state is State.ACTIVE and math.isfinite(moment.at):
+            self._places.learn(self._things.known, moment.at)
+        return [one for one in candidates if not self._places.holds(one.box, moment.at)]
+
     def _on_duty(self, moment: Moment) -> bool:
         return self._schedule is None or moment.wall is None or self._schedule.on_duty(moment.wall)
 
@@ -80,12 +93,8 @@ class Judge:
         confirmed = self._window.update(bool(seen), moment.at, moment.period, moment.silence)
         return _Confirmed(seen[0], _first(self._window)) if confirmed else None
 
-    def _of_things(
-        self, moment: Moment, candidates: Sequence[Candidate], seen: Sequence[Candidate]
-    ) -> _Confirmed | None:
+    def _of_things(self, moment: Moment, seen: Sequence[Candidate]) -> _Confirmed | None:
         """Count the sightings of each thing by itself; of those that are confirmed the best score speaks."""
-        if math.isfinite(moment.at):
-            self._things.follow(moment, candidates)
         found: _Confirmed | None = None
         for thing in self._things.known:
             one = thing.candidate

@@ -120,6 +120,20 @@ class ScheduleSettings(Section):
         return Hours(self.time_zone, tuple(one.span() for one in self.times))
 
 
+def _check_after(seconds: float) -> float:
+    if seconds < 1.0:
+        raise expected("a duration of 1s or more")
+    return seconds
+
+
+class StationarySettings(Section):
+    """`rules[].stationary`: things that never move keep still once they were reported."""
+
+    after: Annotated[Duration, AfterValidator(_check_after)] = Field(
+        default=300.0, description="what has been in one place for so long stands still"
+    )
+
+
 class RuleSettings(Section):
     """`rules[]`."""
 
@@ -163,6 +177,10 @@ class RuleSettings(Section):
     )
     max_aspect: float = Field(
         default=100.0, ge=0, le=100, description="the largest width of a box as a multiple of its height"
+    )
+    stationary: StationarySettings | None = Field(
+        default=None,
+        description="what stands still raises an alarm once and counts again when it moves; off by default",
     )
     schedule: ScheduleSettings | None = Field(
         default=None, description="when alarms may be raised; always by default"

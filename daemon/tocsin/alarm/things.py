@@ -30,24 +30,34 @@ _GROWTH = 4.0
 """How many times larger its box may have become: half of a person behind a car, or the arms that are spread."""
 
 _FORGOTTEN = 5.0
-"""Seconds after which a thing is forgotten that is not seen and has no sighting that counts."""
+"""Seconds, or frame periods, after which a thing is forgotten that is not seen and has no sighting that counts."""
 
-MOST = 50
+STAYS = 0.5
+"""What overlaps its place by so much has not moved: boxes tremble."""
+
+MOST = 32
 """Things that are followed, and candidates of a frame that are looked at: the best. More is a crowd."""
 
 
 @dataclass(slots=True)
 class Thing:
-    """Something that was seen at `box` last, at the time `at`; `candidate` is how it is seen in this frame."""
+    """Something that was seen at `box` last, at the time `at`; `candidate` is how it is seen in this frame.
+
+    It has not moved from its `place`, a box too, `since` then.
+    """
 
     box: Box
     at: float
     window: Confirmation
-    candidate: Candidate | None = None
+    candidate: Candidate | None
+    place: Box
+    since: float
 
     def seen(self, candidate: Candidate, at: float) -> None:
-        """Take a candidate for this thing."""
+        """Take a candidate for this thing; a step off its place begins another."""
         self.box, self.at, self.candidate = candidate.box, at, candidate
+        if overlap(self.place, self.box) < STAYS or at < self.since:
+            self.place, self.since = self.box, at
 
 
 class Things:
@@ -62,7 +72,7 @@ class Things:
 
         The candidates best first; `moment.at` is finite.
         """
-        self.known = [thing for thing in self.known if not _forgotten(thing, moment.at)]
+        self.known = [thing for thing in self.known if not _forgotten(thing, moment)]
         left = dict(enumerate(_distinct(candidates[:MOST])))
         waiting = dict(enumerate(self.known))
         for thing in self.known:
@@ -73,7 +83,7 @@ class Things:
         rule = self._rule
         for candidate in list(left.values())[: MOST - len(self.known)]:
             window = Confirmation(rule.hits, rule.of, rule.within)
-            self.known.append(Thing(candidate.box, moment.at, window, candidate))
+            self.known.append(Thing(candidate.box, moment.at, window, candidate, candidate.box, moment.at))
 
     def _pairs(
         self, moment: Moment, candidates: Mapping[int, Candidate]
@@ -128,5 +138,6 @@ def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
     return chosen
 
 
-def _forgotten(thing: Thing, now: float) -> bool:
-    return thing.window.count == 0 and not 0 <= now - thing.at <= _FORGOTTEN
+def _forgotten(thing: Thing, moment: Moment) -> bool:
+    unseen = moment.at - thing.at
+    return thing.window.count == 0 and not 0 <= unseen <= max(_FORGOTTEN, _FORGOTTEN * moment.period)
