@@ -54,6 +54,11 @@ def unknown_classes(config: Config, labels: Sequence[str]) -> list[str]:
         for number, rule in enumerate(config.rules)
         for unknown in check_classes(labels, rule.classes)
     ]
+    faults += [
+        Fault(("rules", number, "near"), str(unknown))
+        for number, rule in enumerate(config.rules)
+        for unknown in check_classes(labels, () if rule.near is None else (rule.near,))
+    ]
     return messages(config, faults)
 
 

@@ -138,6 +138,9 @@ def _unknown_classes(parts: Parts, labels: tuple[str, ...]) -> Iterator[Fault]:
             classes = rule.settings.classes
             for unknown in check_classes(labels, classes):
                 yield Fault((*rule.path, "classes", classes.index(unknown.name)), str(unknown))
+        if rule.settings.near is not None:
+            for unknown in check_classes(labels, (rule.settings.near,)):
+                yield Fault((*rule.path, "near"), str(unknown))
 
 
 def _state_faults(parts: Parts) -> Iterator[Fault]:

@@ -118,6 +118,50 @@ def test_limits(asked: dict[str, Any], box: tuple[float, float, float, float], c
     assert watch.update(Moment(1.0, 0.1, 0.1, shape=2.0), found(("person", 0.9, box))).sighting is counts
 
 
+@pytest.mark.parametrize(
+    ("knife", "others", "counts"),
+    [
+        pytest.param((0.4, 0.4, 0.42, 0.45), [], False, id="nobody is there"),
+        pytest.param(
+            (0.4, 0.4, 0.42, 0.45), [("person", 0.9, (0.3, 0.3, 0.5, 0.9))], True, id="in a person's box"
+        ),
+        pytest.param(
+            (0.58, 0.4, 0.6, 0.45), [("person", 0.9, (0.3, 0.3, 0.4, 0.9))], False, id="two widths beside"
+        ),
+        pytest.param(
+            (0.47, 0.4, 0.49, 0.45), [("person", 0.9, (0.3, 0.3, 0.4, 0.9))], True, id="at arm's length"
+        ),
+        pytest.param(
+            (0.21, 0.4, 0.23, 0.45), [("person", 0.9, (0.3, 0.3, 0.4, 0.9))], True, id="in the left hand"
+        ),
+        pytest.param(
+            (0.34, 0.1, 0.36, 0.15), [("person", 0.9, (0.3, 0.3, 0.4, 0.9))], True, id="above the head"
+        ),
+        pytest.param(
+            (0.34, 0.0, 0.36, 0.15), [("person", 0.9, (0.3, 0.3, 0.4, 0.9))], False, id="far above it"
+        ),
+        pytest.param(
+            (0.4, 0.4, 0.42, 0.45), [("person", 0.6, (0.3, 0.3, 0.5, 0.9))], False, id="a doubtful person"
+        ),
+        pytest.param(
+            (0.4, 0.4, 0.42, 0.45), [("car", 0.9, (0.3, 0.3, 0.5, 0.9))], False, id="a car is no company"
+        ),
+        pytest.param(
+            (0.4, 0.4, 0.42, 0.45),
+            [("person", 0.9, (math.nan, 0.3, 0.5, 0.9))],
+            False,
+            id="a box that is none",
+        ),
+    ],
+)
+def test_near(knife: tuple[float, float, float, float], others: list[Object], counts: bool) -> None:
+    """Only what is close to something of the other class counts; in a frame twice as wide as tall."""
+    watch = Watch("entrance", replace(rule(classes=("knife",)), near="person"), ZONES, LABELS)
+    finding = watch.update(Moment(1.0, 0.1, 0.1, shape=2.0), found(("knife", 0.9, knife), *others))
+    assert finding.sighting is counts
+    assert finding.best is None or finding.best.class_name == "knife"
+
+
 def test_masks_hold_for_every_rule() -> None:
     """What lies in a mask by half counts for no rule, whatever its zones."""
     zones = Zones({"all": ((0, 0), (1, 0), (1, 1), (0, 1))}, [((0, 0), (0.5, 0), (0.5, 1), (0, 1))])
@@ -164,11 +208,12 @@ def test_resumed() -> None:
 
 def test_unknown_names() -> None:
     """A class that the model does not have and a zone that the stream does not have are both named."""
-    asked = replace(rule(zones=("door", "attic"), classes=("person", "gnu")), exclude=("moat",))
+    asked = replace(rule(zones=("door", "attic"), classes=("person", "gnu")), exclude=("moat",), near="yak")
     with pytest.raises(ConfigError) as caught:
         Watch("entrance", asked, ZONES, LABELS)
     assert caught.value.faults == (
         "rule intruder: expected a class of the model, found gnu",
+        "rule intruder: expected a class of the model, found yak",
         "rule intruder: expected a zone of stream entrance, found attic",
         "rule intruder: expected a zone of stream entrance, found moat",
     )
@@ -188,6 +233,7 @@ def test_rule_from_configuration() -> None:
             "keep_score": 0.125,
             "cooldown": "30s",
             "stationary": {"after": "1m"},
+            "near": "person",
             "exclude": ("yard",),
             "min_area": 0.01,
             "max_area": 0.5,
@@ -210,6 +256,7 @@ def test_rule_from_configuration() -> None:
         max_aspect=4.0,
         per=Per.OBJECT,
         still_after=60.0,
+        near="person",
         schedule=Hours("UTC", (Span((Day.TUE,), 1110, 420),)),
     )
 

@@ -95,13 +95,14 @@ def test_nothing_hides_anything(file: Path, monkeypatch: pytest.MonkeyPatch) -> 
         file,
         ("device: cpu", "device: cpuu"),
         ("/dev/video0,", "/dev/video0, max_fps: -1,"),
-        ("[person]", "[dog, persn], min_score: 2"),
+        ("[person]", "[dog, persn], near: bycicle, min_score: 2"),
     )
     found = faults(file)
     assert [fault.split(": ")[:2] for fault in found] == [
         ["f:1", "detector.device"],
         ["f:3", "streams[0].max_fps"],
         ["f:5", "rules[0].classes[1]"],
+        ["f:5", "rules[0].near"],
         ["f:5", "rules[0].min_score"],
         ["f:7", "webhooks[0].secret"],
         ["f:8", "state_dir"],

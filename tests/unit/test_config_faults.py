@@ -336,6 +336,12 @@ FAULTS = [
         id="what stands still at once",
     ),
     pytest.param(
+        "zones: [door]",
+        "near: person",
+        "f:13: rules[0].near: expected a class that classes does not name, found person",
+        id="near itself",
+    ),
+    pytest.param(
         "within: 3s",
         "within: 500ms",
         "f:12: rules[0].confirm: expected 5 hits to fit within 0.5s, "

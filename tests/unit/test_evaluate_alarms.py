@@ -225,3 +225,14 @@ def test_what_is_none_of_the_rule_s_concern_is_no_scene(asked: dict[str, Any]) -
     guarded = Walk(replace(RULE, **asked), zones).go(1, shown(CELL), seen(CELL)).end()
     assert (guarded.scenes, guarded.raised, guarded.false) == ([], 0, 0)
     assert Walk(RULE, zones).go(1, shown(CELL), seen(CELL)).end().raised == 1
+
+
+def test_company_is_seen_with_every_object() -> None:
+    """A rule that asks for something close by gets to see it in scenes and beside them; alone nothing counts."""
+    rule = replace(RULE, near="other")
+    together = replace(seen(CELL, SHIFTED), classes=np.array([0, 1]))
+    assert Walk(rule).go(1, shown(CELL), seen(CELL)).end().scenes == [Scene("yard", "visit", 0.0, None, None)]
+    (scene,) = Walk(rule).go(1, shown(CELL), together).end().scenes
+    assert scene.raised == pytest.approx(0.2)
+    assert Walk(rule).go(1, NOTHING_SHOWN, together).end().false == 1
+    assert Walk(rule).go(1, NOTHING_SHOWN, seen(CELL)).end().false == 0

@@ -38,9 +38,10 @@ class Sieve:
 
         Detections may come with other labels later, when the model was exchanged: they are read by their own.
         """
-        unknown = [("class of the model", name) for name in rule.classes if name not in labels]
-        named = (*rule.zones, *rule.exclude)
-        unknown += [(f"zone of stream {stream}", name) for name in named if name not in zones.names]
+        named = rule.classes if rule.near is None else (*rule.classes, rule.near)
+        unknown = [("class of the model", name) for name in named if name not in labels]
+        parts = (*rule.zones, *rule.exclude)
+        unknown += [(f"zone of stream {stream}", name) for name in parts if name not in zones.names]
         if unknown:
             raise ConfigError(
                 *(f"rule {rule.name}: expected a {what}, found {name}" for what, name in unknown)
@@ -56,7 +57,8 @@ class Sieve:
         if not len(chosen):
             return []
         zone = self.fitting(detections.boxes[chosen], shape)
-        chosen, zone = chosen[zone >= 0], zone[zone >= 0]
+        fits = (zone >= 0) & self._accompanied(detections, chosen, shape)
+        chosen, zone = chosen[fits], zone[fits]
         order = np.argsort(-detections.scores[chosen], kind="stable")
         return [self._candidate(detections, int(chosen[one]), int(zone[one])) for one in order]
 
@@ -81,6 +83,24 @@ class Sieve:
         enough = detections.scores >= np.float32(self._rule.keeps)
         finite = np.isfinite(detections.scores) & np.isfinite(detections.boxes).all(axis=1)
         return np.isin(detections.classes, self._wanted(detections.labels)) & enough & finite
+
+    def _accompanied(
+        self, detections: Detections, chosen: NDArray[np.int64], shape: float
+    ) -> NDArray[np.bool_]:
+        """Return whether each chosen box has its middle in a box of `near`, or no further off than that is wide."""
+        if self._rule.near is None or self._rule.near not in detections.labels:
+            return np.full(len(chosen), self._rule.near is None)
+        of = detections.classes == detections.labels.index(self._rule.near)
+        of &= detections.scores >= np.float32(self._rule.min_score)
+        others = detections.boxes[of & np.isfinite(detections.boxes).all(axis=1)].astype(np.float64)
+        boxes = detections.boxes[chosen].astype(np.float64)
+        across, down = (boxes[:, :1] + boxes[:, 2:3]) / 2, (boxes[:, 1:2] + boxes[:, 3:]) / 2
+        wide = others[:, 2] - others[:, 0]
+        tall = wide * shape  # the same length, as a share of the frame's height
+        beside = (across >= others[:, 0] - wide) & (across <= others[:, 2] + wide)
+        level = (down >= others[:, 1] - tall) & (down <= others[:, 3] + tall)
+        close: NDArray[np.bool_] = (beside & level).any(axis=1)
+        return close
 
     def _sized(self, boxes: NDArray[np.float32], shape: float) -> NDArray[np.bool_]:
         """Return whether each box, as far as the frame shows it, keeps within the rule's limits."""

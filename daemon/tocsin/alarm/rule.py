@@ -23,7 +23,8 @@ class Rule:
 
     No `zones` means anywhere. A `repeat_every` of 0 raises once only. A `keep_score` of None is `min_score`. Areas
     are shares of the frame's, and the aspect is a box's width as a multiple of its height. Without a `schedule` a
-    rule is always on duty. With a `still_after` of None nothing is ever taken to stand still.
+    rule is always on duty. With a `still_after` of None nothing is ever taken to stand still. `near`
+    is a further class of which something must be close by.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Rule:
     schedule: Hours | None = None
     per: Per = Per.FRAME
     still_after: float | None = None
+    near: str | None = None
 
     @property
     def keeps(self) -> float:
@@ -63,6 +65,7 @@ def rule_from(settings: "RuleSettings") -> Rule:
         within=settings.confirm.within,
         per=Per(settings.confirm.per),
         still_after=None if settings.stationary is None else settings.stationary.after,
+        near=settings.near,
         end_after=settings.end_after,
         repeat_every=settings.repeat_every,
         zones=settings.zones,

@@ -178,6 +178,10 @@ class RuleSettings(Section):
     max_aspect: float = Field(
         default=100.0, ge=0, le=100, description="the largest width of a box as a multiple of its height"
     )
+    near: str | None = Field(
+        default=None,
+        description="a further class of the model of which something must be close by; none by default",
+    )
     stationary: StationarySettings | None = Field(
         default=None,
         description="what stands still raises an alarm once and counts again when it moves; off by default",
@@ -190,10 +194,23 @@ class RuleSettings(Section):
     )
 
     weighed: ClassVar[frozenset[str]] = frozenset(
-        {"min_score", "keep_score", "zones", "exclude", "min_area", "max_area", "min_aspect", "max_aspect"}
+        {
+            "classes",
+            "near",
+            "min_score",
+            "keep_score",
+            "zones",
+            "exclude",
+            "min_area",
+            "max_area",
+            "min_aspect",
+            "max_aspect",
+        }
     )
 
     def conflicts(self) -> Iterator[Fault]:
+        if self.near in self.classes:
+            yield Fault(("near",), f"expected a class that classes does not name, found {self.near}")
         if self.keep_score is not None and self.keep_score > self.min_score:
             yield Fault(
                 ("keep_score",),

@@ -100,10 +100,9 @@ def overlap(one: Box, other: Box) -> float:
     """Return the intersection over union of two boxes; 0 for boxes without an area."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
-    return both / (_area(one) + _area(other) - both)
+    both = max(width, 0.0) * max(height, 0.0)
+    either = _area(one) + _area(other) - both
+    return both / either if both > 0 and either > 0 else 0.0
 
 
 def _area(box: Box) -> float:

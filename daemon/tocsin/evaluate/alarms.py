@@ -127,6 +127,7 @@ class Patrol:
         self._period = period
         classes = {labels.index(name) for name in rule.classes if name in labels}
         self._classes = np.array(sorted(classes), np.int64)
+        self._near = -1 if rule.near is None or rule.near not in labels else labels.index(rule.near)
         known = classes if judged is None else classes & judged
         self._known = np.array(sorted(known), np.int64)
         self._sweep = sweep
@@ -176,12 +177,13 @@ class Patrol:
         for lane, detections in seen.items():
             post = self._posts[lane]
             post.guarded.hours += min(elapsed, patience(self._period)) / 3600
+            beside = detections.classes == self._near  # belongs to no object, and to all that it is close to
             owner = _owners(detections.boxes, shown.boxes[ours], shown.ignored[ours])
             for number, key in self._appearances.open.items():
                 mine = np.isin(owner, np.flatnonzero(keys[ours] == key))
-                self._follow(post, number, moment, _part(detections, mine))
+                self._follow(post, number, moment, _part(detections, mine | beside))
             false = (owner < 0) & np.isin(detections.classes, self._known)
-            self._suspect(post, moment, _part(detections, false))
+            self._suspect(post, moment, _part(detections, false | beside))
 
     def _follow(self, post: "_Post", number: int, moment: Moment, mine: Detections) -> None:
         """Show a scene's watch what was seen of its object."""
