@@ -1,5 +1,6 @@
 """From analysed frames to committed events: what every rule makes of a frame, and what is said about it."""
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +14,9 @@ from tocsin.alarm.episode import Decision
 from tocsin.alarm.moment import Moment
 from tocsin.alarm.watch import Finding, Watch
 from tocsin.clock import synchronized
-from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm, new_id
+from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm, Verdict, new_id
 from tocsin.deliver.store import Change
+from tocsin.errors import ControlError
 from tocsin.frame import Detections, Frame
 
 log = structlog.get_logger(__name__)
@@ -47,7 +49,7 @@ class Origin:
 
 
 class Alarms:
-    """The engine's sink; used by the engine's thread alone, but for `open` and `origin`.
+    """The engine's sink; used by the engine's thread alone, but for `open`, `judge` and `origin`.
 
     `commit` hands a change to the outbox and returns at once. `origin` is what alarms tell that are raised from now
     on; it may be replaced, whole, at any time.
@@ -65,6 +67,9 @@ class Alarms:
         self._commit = commit
         self._observe = observe
         self.origin = origin
+        # Guards the watches and the open alarms. The engine's thread holds it for as long as the rules take for one
+        # frame, whoever brings a verdict for a moment.
+        self._turn = threading.Lock()
         self._open = {(alarm.alarm.stream, alarm.alarm.rule): alarm for alarm in resumed}
         for stream, rule in self._open:
             observe.alarms_active(stream, rule, 1)
@@ -73,8 +78,32 @@ class Alarms:
         """Return the alarms that were raised and have not ended; from any thread."""
         return list(self._open.values())
 
+    def judge(self, alarm_id: str, verdict: Verdict) -> AlarmData:
+        """Take a person's verdict on an open alarm, tell it and return the alarm; from any thread.
+
+        Raises ControlError where no such alarm is open.
+        """
+        with self._turn:
+            place = next((key for key, one in self._open.items() if one.alarm.alarm_id == alarm_id), None)
+            if place is None:
+                raise ControlError(f"expected the id of an alarm that is open, found {alarm_id}")
+            known = self._open[place]
+            known = replace(known, alarm=replace(known.alarm, verdict=verdict))
+            self._open[place] = known
+            for watched in self._watched.get(known.alarm.stream, ()):
+                if watched.rule == known.alarm.rule:
+                    watched.watch.judged()
+            event = _event(EventType.ALARM_VERDICT, datetime.now(UTC), known.alarm)
+            self._commit(Change(events=(event,), updated=(known,)))
+            _log("a verdict on an alarm", known.alarm)
+            return known.alarm
+
     def analysed(self, frame: Frame, detections: Detections) -> None:
         """Show one analysed frame to every rule of its stream."""
+        with self._turn:
+            self._show(frame, detections)
+
+    def _show(self, frame: Frame, detections: Detections) -> None:
         shape, wall = frame.width / frame.height, wall_time(frame.at)
         moment = Moment(frame.at, frame.period, frame.silence, shape, wall)
         for watched in self._watched.get(frame.stream, ()):
@@ -191,4 +220,5 @@ def _log(sentence: str, alarm: AlarmData) -> None:
         score=round(alarm.score, 2),
         zone=alarm.zone,
         alarm_id=alarm.alarm_id,
+        verdict=alarm.verdict,
     )

@@ -3,11 +3,12 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event as Flag
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -25,6 +26,7 @@ from tocsin.deliver.dispatch import Dispatcher
 from tocsin.deliver.event import Data, Event, EventType, OpenAlarm, PauseData, new_id
 from tocsin.deliver.formats import as_alert
 from tocsin.deliver.keepalive import KeepAlive
+from tocsin.deliver.event import Data, Event, EventType, OpenAlarm, Verdict, new_id
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
 from tocsin.desk import Desk
@@ -32,7 +34,7 @@ from tocsin.detect.detector import Detector
 from tocsin.detect.engine import Engine
 from tocsin.detect.keeper import COMPILING, Keeper
 from tocsin.detect.stamp import Stamp, stamp
-from tocsin.errors import ConfigError, Degradation, StartError
+from tocsin.errors import ConfigError, ControlError, Degradation, StartError
 from tocsin.frame import Detections, Frame
 from tocsin.http import Endpoint, Health, PartHealth
 from tocsin.lifecycle import Lifecycle, Pulses
@@ -191,6 +193,7 @@ class App:
         socket = Path(self._config.state_dir) / CONTROL_SOCKET
         desk = Desk(self._outbox, self._dispatcher.hurry, [webhook.name for webhook in self._config.webhooks])
         handlers = {"status": lambda _: self.report().as_json(), **desk.handlers()}
+        handlers = {"status": lambda _: self.report().as_json(), "verdict": self._verdict}
         self._lifecycle.start("control", ControlServer(socket, handlers))
         for name, moved in (
             ("outbox", self._outbox.pulse),
@@ -289,6 +292,13 @@ class App:
         covered = self._scenes.analysed(frame, self._lights.impaired(frame.stream))
         self._lights.analysed(frame, covered)
         self._alarms.analysed(frame, detections)
+
+    def _verdict(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Take a verdict from the control socket; called by a thread of its server. Raises ControlError."""
+        word = request.get("verdict")
+        if word not in set(Verdict):
+            raise ControlError(f"expected a verdict among {', '.join(Verdict)}, found another")
+        return dict(self._alarms.judge(str(request.get("alarm_id")), Verdict(word)).payload())
 
     def _fail(self, why: str) -> None:
         self._failure = why

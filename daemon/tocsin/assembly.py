@@ -204,4 +204,5 @@ def watched(
 def _resumed(known: OpenAlarm | None) -> Resumed | None:
     if known is None:
         return None
-    return Resumed(monotonic_time(known.alarm.first_seen), monotonic_time(known.reported))
+    judged = known.alarm.verdict is not None
+    return Resumed(monotonic_time(known.alarm.first_seen), monotonic_time(known.reported), judged)

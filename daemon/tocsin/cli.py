@@ -22,6 +22,7 @@ from rich.table import Table
 
 from tocsin import __version__
 from tocsin.augment.command import augment
+from tocsin.deliver.event import Verdict
 from tocsin.errors import ConfigError, InputError, ModelError, StartError, TocsinError
 from tocsin.evaluate.command import Explained, evaluate
 from tocsin.footage.options import INTERRUPTED
@@ -332,6 +333,25 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
         _show_status(Console(width=wide, highlight=False, markup=False, emoji=False), answer)
 
 
+@commands.command()
+def verdict(
+    alarm_id: Annotated[str, typer.Argument(metavar="ALARM", help="The alarm's id: see tocsin status.")],
+    word: Annotated[Verdict, typer.Argument(metavar="VERDICT", help=f"{', '.join(Verdict)}.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Say what an open alarm was; one that is latched may then end.
+
+    Example: tocsin verdict alarm_019a... confirmed --config /etc/tocsin/tocsin.yaml
+    """
+    from tocsin.app import CONTROL_SOCKET
+    from tocsin.config.load import load
+    from tocsin.control import request
+
+    path = Path(load(config).state_dir) / CONTROL_SOCKET
+    alarm = request(path, "verdict", alarm_id=alarm_id, verdict=word.value)
+    print(f"{alarm['alarm_id']}: {alarm['verdict']} ({alarm['rule']} on {alarm['stream']})")
+
+
 @webhooks.command("test")
 def try_webhook(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The webhook's name in the configuration.")],
@@ -439,6 +459,8 @@ _STATUS_TABLES = {
         "score": "score",
         "zone": "zone",
         "opened": "since",
+        "verdict": "verdict",
+        "alarm_id": "id",
     },
     "queues": {
         "webhook": "webhook",

@@ -1,5 +1,7 @@
 """The daemon as a process: what happens before a camera is what arrives at a receiver, on time and once."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from support.receiver import Receiver
 from support.rtspserver import RtspServer
 from support.scene import Scene, visits
 from support.site import site, stream
-from support.wait import until
+from support.wait import SCALE, until
 
 pytestmark = pytest.mark.acceptance
 
@@ -205,3 +207,33 @@ def test_people_at_a_gate_raise_alarms_through_real_counterparts(
                 assert message.data["class"] == "person"
                 assert message.data["zone"] == "gate"
                 assert message.data["model"] == "nanodet-coco-416"
+
+
+def test_a_latched_alarm_ends_with_a_verdict(block_model: Path, receiver: Receiver, tmp_path: Path) -> None:
+    """Also one that was open over a restart; the verdict is told before the end, and stands in it."""
+    config = site(block_model, receiver, stream("yard", ""), latch=True)
+    with FakeCamera(Scene(blocks=visits((0, 600)))) as camera:
+        config["streams"][0]["source"] = camera.url
+        with Daemon(config, tmp_path) as daemon:
+            alarm_id = receiver.wait_for("alarm.raised").data["alarm_id"]
+            assert daemon.terminate() == 0
+            camera.show(Scene())
+            daemon.start()
+            daemon.wait_metric("tocsin_frames_analysed_total", at_least=20, stream="yard")  # two seconds
+            assert daemon.metric("tocsin_alarms_active", stream="yard", rule="visit") == 1
+            wrong = _say(daemon, "alarm_0", "confirmed")
+            assert (wrong.returncode, wrong.stdout) == (75, "")
+            assert "expected the id of an alarm that is open" in wrong.stderr
+            assert _say(daemon, alarm_id, "perhaps").returncode == 2
+            said = _say(daemon, alarm_id, "confirmed")
+            assert said.stdout == f"{alarm_id}: confirmed (visit on yard)\n", said.stderr
+            ended = receiver.wait_for("alarm.ended")
+            assert (ended.data["alarm_id"], ended.data["verdict"]) == (alarm_id, "confirmed")
+            kinds = [message.type for message in receiver.accepted]
+            assert kinds == ["alarm.raised", "alarm.verdict", "alarm.ended"]
+
+
+def _say(daemon: Daemon, alarm_id: str, verdict: str) -> subprocess.CompletedProcess[str]:
+    """What `tocsin verdict` answers."""
+    command = ["-m", "tocsin", "verdict", alarm_id, verdict, "--config", str(daemon.config_file)]
+    return subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=30 * SCALE)

@@ -190,7 +190,19 @@ def test_the_version_is_told() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "demo", "check", "schema", "status", "webhook test", "evaluate", "light", "augment", "probe"],
+    [
+        "run",
+        "demo",
+        "check",
+        "schema",
+        "status",
+        "verdict",
+        "webhook test",
+        "evaluate",
+        "light",
+        "augment",
+        "probe",
+    ],
 )
 def test_every_command_has_help_with_an_example(command: str) -> None:
     """`--help` shows how to type it."""

@@ -225,6 +225,36 @@ def test_jump_forward_ends_nothing() -> None:
 SEEN = st.sampled_from(".-x")
 
 
+def test_latch() -> None:
+    """A latched alarm is repeated and does not end before a verdict, and then when it is not seen."""
+    latched = Judge(replace(RULE, latch=True, repeat_every=2.0))
+    stream = Stream(latched)
+    assert stream.play("xx.........") == ".Rhhhrhhhrh"
+    latched.judged()
+    assert stream.play("...") == "E.."
+    assert stream.play("xx") == ".R"
+    latched.judged()
+    assert stream.play("xxxxxx...") == "hhhhhhhhE", "with a verdict on it, it lasts for as long as it is seen"
+    assert stream.play("xx.....") == ".Rhhhrh", "the next is latched again"
+
+
+def test_a_verdict_stops_the_repeats() -> None:
+    """Whoever gave it knows; the next alarm is repeated again."""
+    heard = Judge(replace(RULE, repeat_every=1.0))
+    stream = Stream(heard)
+    assert stream.play("xxxx") == ".Rhr"
+    heard.judged()
+    assert stream.play("xxxx...") == "hhhhhhE"
+    assert stream.play("xxxx") == ".Rhr"
+
+
+@pytest.mark.parametrize(("judged", "told"), [(False, "hhhhh"), (True, "hhhE.")])
+def test_latch_over_a_restart(judged: bool, told: str) -> None:
+    """A latched alarm is so after a restart, unless somebody had given a verdict."""
+    resumed = Resumed(first_seen=-9.0, told=-9.0, judged=judged)
+    assert Stream(Judge(replace(RULE, latch=True), resumed)).play(".....") == told
+
+
 @pytest.mark.parametrize(
     ("cooldown", "frames", "told"),
     [
@@ -275,10 +305,19 @@ class Life(RuleBasedStateMachine):
         end_after=st.floats(0, 5),
         repeat_every=st.sampled_from([0.0, 0.5, 3.0]),
         cooldown=st.sampled_from([0.0, 0.0, 2.0]),
+        latch=st.booleans(),
     )
     def begin(
-        self, hits: int, more: int, within: float, end_after: float, repeat_every: float, cooldown: float
+        self,
+        hits: int,
+        more: int,
+        within: float,
+        end_after: float,
+        repeat_every: float,
+        cooldown: float,
+        latch: bool,
     ) -> None:
+        self.latch, self.judged = latch, False
         self.cooldown, self.ended = cooldown, -math.inf
         self.withheld = False  # since the last end: then more than `hits` may have been counted
         self.hits, self.of, self.within = hits, hits + more, within
@@ -296,6 +335,7 @@ class Life(RuleBasedStateMachine):
             *("visit", ("person",), 0.75, self.hits, self.of, self.within, self.end_after, self.repeat_every),
             keep_score=0.5,
             cooldown=self.cooldown,
+            latch=self.latch,
         )
 
     @rule(frame=SEEN, step=st.floats(0.01, 0.9))
@@ -325,8 +365,13 @@ class Life(RuleBasedStateMachine):
         assert self.judge.state is before
 
     @rule()
+    def verdict(self) -> None:
+        self.judge.judged()
+        self.judged = True
+
+    @rule()
     def restart(self) -> None:
-        resumed = Resumed(first_seen=self.at, told=self.told) if self.open else None
+        resumed = Resumed(first_seen=self.at, told=self.told, judged=self.judged) if self.open else None
         self.judge = Judge(self.asked(), resumed)
         self.shown.clear()
         self.ended = -math.inf
@@ -357,15 +402,18 @@ class Life(RuleBasedStateMachine):
                 self.withheld = True
             case Decision.HELD:
                 assert self.open, "held an alarm that was never raised"
-                assert kept or self.looked < self.end_after + 1e-6, "looked long enough and did not end"
+                assert kept or (self.latch and not self.judged) or self.looked < self.end_after + 1e-6, (
+                    "looked long enough and did not end"
+                )
             case Decision.REPEATED:
                 assert self.open, "repeated an alarm that was never raised"
                 assert at - self.told >= self.repeat_every > 0, "repeated too early"
+                assert not self.judged, "repeated after a verdict"
                 self.told = at
             case Decision.ENDED:
                 self.check_ended(kept)
                 self.ended = at
-        if self.open and self.repeat_every > 0:
+        if self.open and self.repeat_every > 0 and not self.judged:
             assert at - self.told < self.repeat_every, "a repeat that was due was not sent"
 
     def count(self, at: float) -> int:
@@ -380,11 +428,12 @@ class Life(RuleBasedStateMachine):
         )
         self.withheld = False
         assert first_seen in [then for seen, then in self.shown if seen]
-        self.open, self.told = True, at
+        self.open, self.told, self.judged = True, at, False
 
     def check_ended(self, kept: bool) -> None:
         assert self.open, "ended an alarm that was never raised"
         assert not kept, "ended in a sighting"
+        assert self.judged or not self.latch, "ended without a verdict"
         assert self.looked >= self.end_after - 1e-6, "ended although it was not looked for long enough"
         self.open = False
         self.shown.clear()

@@ -234,6 +234,7 @@ def test_rule_from_configuration() -> None:
             "cooldown": "30s",
             "stationary": {"after": "1m"},
             "near": "person",
+            "latch": True,
             "exclude": ("yard",),
             "min_area": 0.01,
             "max_area": 0.5,
@@ -257,6 +258,7 @@ def test_rule_from_configuration() -> None:
         per=Per.OBJECT,
         still_after=60.0,
         near="person",
+        latch=True,
         schedule=Hours("UTC", (Span((Day.TUE,), 1110, 420),)),
     )
 

@@ -11,8 +11,9 @@ from support.pictures import grey, view
 from tocsin.alarm.watch import Rule, Watch
 from tocsin.alarm.zone import Zones
 from tocsin.alarms import Alarms, Origin, Watched, monotonic_time, wall_time
-from tocsin.deliver.event import EventType
+from tocsin.deliver.event import EventType, Verdict
 from tocsin.deliver.store import Change
+from tocsin.errors import ControlError
 from tocsin.frame import Detections, Frame
 
 LABELS = ("person", "dog")
@@ -134,6 +135,26 @@ def test_open_alarms_are_known_until_they_end(ledger: Ledger) -> None:
     resumed = Ledger()
     assert _alarms(resumed, (known,)).open() == [known]
     assert resumed.active == {("yard", "visit"): 1}
+
+
+def test_a_verdict_is_told_kept_and_releases_a_latched_alarm(ledger: Ledger) -> None:
+    """It is an event of the alarm, stands in all that follow, and lets the alarm end."""
+    alarms = _alarms(ledger, rule=replace(RULE, latch=True, repeat_every=0.0))
+    for tenth in range(30):
+        alarms.analysed(_frame(tenth / 10), _seen(0.9) if tenth < 2 else _nothing())
+    (known,) = alarms.open()
+    with pytest.raises(ControlError, match=r"^expected the id of an alarm that is open, found alarm_x$"):
+        alarms.judge("alarm_x", Verdict.REJECTED)
+    assert alarms.judge(known.alarm.alarm_id, Verdict.ACKNOWLEDGED).verdict is Verdict.ACKNOWLEDGED
+    told = ledger.changes[-1]
+    assert told.events[0].type is EventType.ALARM_VERDICT
+    assert told.updated[0].alarm.verdict is Verdict.ACKNOWLEDGED
+    alarms.analysed(_frame(3.0), _nothing())
+    ended = ledger.changes[-1].events[0]
+    assert (ended.type, ended.data.payload()["verdict"]) == (EventType.ALARM_ENDED, "acknowledged")
+    assert alarms.open() == []
+    with pytest.raises(ControlError):
+        alarms.judge(known.alarm.alarm_id, Verdict.REJECTED)
 
 
 def test_a_frame_of_a_stream_without_rules_changes_nothing(ledger: Ledger) -> None:

@@ -18,6 +18,7 @@ from tocsin.deliver.event import (
     ImpairmentData,
     StreamData,
     TrialData,
+    Verdict,
     make_id,
     new_id,
 )
@@ -52,6 +53,7 @@ def test_the_body_of_an_alarm_is_the_documented_one():
             "model": "nanodet-coco-416",
             "config": "sha256:0000",
             "clock_synchronized": True,
+            "verdict": None,
         },
     }
 
@@ -96,14 +98,15 @@ def test_numbers_of_numpy_are_sent_as_numbers():
 
 def test_alarm_data_survive_their_payload():
     """What was remembered of an alarm is what was said about it."""
-    rounded = replace(ALARM, pixels=(31, 64), light_mean=188, contrast=71)
-    assert AlarmData.from_payload(json.loads(json.dumps(ALARM.payload()))) == rounded
+    judged = replace(ALARM, verdict=Verdict.REJECTED)
+    rounded = replace(judged, pixels=(31, 64), light_mean=188, contrast=71)
+    assert AlarmData.from_payload(json.loads(json.dumps(judged.payload()))) == rounded
 
 
 def test_an_alarm_stored_before_contrast_was_told_is_read():
     """What a database of that time holds is read, and goes on with a contrast of null."""
     stored = json.loads(json.dumps(ALARM.payload()))
-    del stored["light"]["contrast"]
+    del stored["light"]["contrast"], stored["verdict"]
     data = AlarmData.from_payload(stored)
     assert (data.alarm_id, data.light_mean, data.correction) == ("alarm_1", 188, ALARM.correction)
     sent = body_of(Event("m", EventType.ALARM_ENDED, NOON, data))["data"]

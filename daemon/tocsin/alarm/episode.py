@@ -54,11 +54,13 @@ class Resumed:
     """An alarm that was open when the daemon last stopped.
 
     `first_seen` and `told`, when it was last raised or repeated, are on the clock of the frames to come, and
-    so may be negative. A `told` in the future or NaN starts the time to the next repeat afresh.
+    so may be negative. A `told` in the future or NaN starts the time to the next repeat afresh. `judged` says
+    whether a person has given a verdict on it.
     """
 
     first_seen: float
     told: float
+    judged: bool = False
 
 
 class Episode:
@@ -68,10 +70,21 @@ class Episode:
     """
 
     def __init__(
-        self, end_after: float, repeat_every: float, cooldown: float = 0.0, resumed: Resumed | None = None
+        self,
+        end_after: float,
+        repeat_every: float,
+        cooldown: float = 0.0,
+        resumed: Resumed | None = None,
+        *,
+        latch: bool = False,
     ) -> None:
-        """All in seconds; a `repeat_every` of 0 never repeats, a `cooldown` of 0 withholds nothing."""
+        """Times in seconds; a `repeat_every` of 0 never repeats, a `cooldown` of 0 withholds nothing.
+
+        With `latch` an alarm does not end before a person has given a verdict on it.
+        """
         self._cooldown = cooldown
+        self._latch = latch
+        self._judged = resumed is not None and resumed.judged
         self._end_after = end_after
         self._repeat_every = repeat_every
         self._state = State.QUIET if resumed is None else State.ACTIVE
@@ -89,6 +102,10 @@ class Episode:
     def first_seen(self) -> float | None:
         """The time of the first sighting that led to the alarm that is open or has ended in this frame."""
         return self._first_seen
+
+    def judged(self) -> None:
+        """Hear that a person has given a verdict on the open alarm: it may end, and needs no more repeats."""
+        self._judged = True
 
     def update(self, seen: bool, since: float | None, at: float, period: float, silence: float) -> Decision:
         """Count one analysed frame and return what it means.
@@ -117,9 +134,9 @@ class Episode:
             self._unseen += min(max(elapsed, 0.0), patience(period))
 
     def _signal(self, seen: bool, confirmed: bool, at: float) -> Signal:
-        if not seen and self._unseen >= self._end_after:
+        if not seen and self._unseen >= self._end_after and (self._judged or not self._latch):
             return Signal.EXPIRED
-        if self._state is State.ACTIVE and 0 < self._repeat_every <= at - self._told:
+        if self._state is State.ACTIVE and not self._judged and 0 < self._repeat_every <= at - self._told:
             return Signal.DUE
         if not confirmed:
             return Signal.NOTHING
@@ -131,6 +148,7 @@ class Episode:
         match decision:
             case Decision.RAISED:
                 self._first_seen = since
+                self._judged = False
                 self._told = at
             case Decision.REPEATED:
                 self._told = at

@@ -49,11 +49,15 @@ class Judge:
         self._window = Confirmation(rule.hits, rule.of, rule.within)
         self._things = Things(rule)
         self._places = None if rule.still_after is None else Places(rule.still_after)
-        self._episode = Episode(rule.end_after, rule.repeat_every, rule.cooldown, resumed)
+        self._episode = Episode(rule.end_after, rule.repeat_every, rule.cooldown, resumed, latch=rule.latch)
 
     @property
     def state(self) -> State:
         return self._episode.state
+
+    def judged(self) -> None:
+        """Hear that a person has given a verdict on the open alarm: it may end, and needs no more repeats."""
+        self._episode.judged()
 
     def update(self, moment: Moment, candidates: Sequence[Candidate]) -> Judgement:
         """Count one analysed frame; the candidates are those that score enough to keep an alarm, best first."""

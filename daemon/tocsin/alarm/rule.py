@@ -24,7 +24,7 @@ class Rule:
     No `zones` means anywhere. A `repeat_every` of 0 raises once only. A `keep_score` of None is `min_score`. Areas
     are shares of the frame's, and the aspect is a box's width as a multiple of its height. Without a `schedule` a
     rule is always on duty. With a `still_after` of None nothing is ever taken to stand still. `near`
-    is a further class of which something must be close by.
+    is a further class of which something must be close by. With `latch` an alarm stays open until a verdict.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Rule:
     per: Per = Per.FRAME
     still_after: float | None = None
     near: str | None = None
+    latch: bool = False
 
     @property
     def keeps(self) -> float:
@@ -66,6 +67,7 @@ def rule_from(settings: "RuleSettings") -> Rule:
         per=Per(settings.confirm.per),
         still_after=None if settings.stationary is None else settings.stationary.after,
         near=settings.near,
+        latch=settings.latch,
         end_after=settings.end_after,
         repeat_every=settings.repeat_every,
         zones=settings.zones,

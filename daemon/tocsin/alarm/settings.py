@@ -155,6 +155,7 @@ class RuleSettings(Section):
     repeat_every: Duration = Field(
         default=300.0, description="remind while the alarm lasts; 0 raises it once only"
     )
+    latch: bool = Field(default=False, description="keep an alarm open until somebody gives a verdict on it")
     cooldown: Duration = Field(
         default=0.0,
         description="no further alarm for so long after one has ended; what is still there then raises it",

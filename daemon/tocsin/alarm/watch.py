@@ -51,6 +51,10 @@ class Watch:
         """Whether an alarm is open."""
         return self._judge.state is State.ACTIVE
 
+    def judged(self) -> None:
+        """Hear that a person has given a verdict on the open alarm: it may end, and needs no more repeats."""
+        self._judge.judged()
+
     def update(self, moment: Moment, detections: Detections) -> Finding:
         """Count one analysed frame."""
         judged = self._judge.update(moment, self._sieve.pick(detections, moment.shape))

@@ -47,6 +47,14 @@ class EventType(StrEnum):
         return self == pattern
 
 
+class Verdict(StrEnum):
+    """What a person said about an alarm."""
+
+    ACKNOWLEDGED = "acknowledged"
+    CONFIRMED = "confirmed"
+    REJECTED = "rejected"
+
+
 class Data(Protocol):
     """What an event tells beyond its type and time.
 
@@ -70,7 +78,7 @@ class AlarmData:
     `box` is relative to the frame, `pixels` the object's width and height as the detector saw it, `hits` and
     `of` what confirmed the alarm, `light_mean` and `contrast` (NaN where they are not known) those of the light
     from 0 (black) to 255, `config` the digest of the configuration. `clock_synchronized` is None where the
-    machine does not tell.
+    machine does not tell, `verdict` while nobody has given one.
     """
 
     alarm_id: str
@@ -92,6 +100,7 @@ class AlarmData:
     config: str
     test: bool = False
     clock_synchronized: bool | None = None
+    verdict: Verdict | None = None
 
     def payload(self) -> Json:
         return {
@@ -115,6 +124,7 @@ class AlarmData:
             "model": self.model,
             "config": self.config,
             "clock_synchronized": self.clock_synchronized,
+            "verdict": self.verdict,
         }
 
     @classmethod
@@ -142,6 +152,9 @@ class AlarmData:
             config=payload["config"],
             test=payload["test"],
             clock_synchronized=payload["clock_synchronized"],
+            verdict=Verdict(verdict)
+            if (verdict := payload.get("verdict"))
+            else None,  # stored before there were any
         )
 
 

@@ -121,7 +121,7 @@ class Patrol:
         sweep: bool,
     ) -> None:
         self._recording = recording
-        self.rule = rule
+        self.rule = rule = replace(rule, latch=False)  # nobody is there to give a verdict
         self._zones = zones
         self._labels = labels
         self._period = period
