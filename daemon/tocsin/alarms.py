@@ -12,6 +12,7 @@ import structlog
 from tocsin.alarm.candidates import Candidate
 from tocsin.alarm.episode import Decision
 from tocsin.alarm.moment import Moment
+from tocsin.alarm.rule import Tier
 from tocsin.alarm.watch import Finding, Watch
 from tocsin.clock import synchronized
 from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm, Verdict, new_id
@@ -32,11 +33,16 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A watch, and the severity of its alarms."""
+    """A watch, and the severity and tier of its alarms.
+
+    While an alarm of one of the `graver` rules is open on the stream, this one raises none.
+    """
 
     watch: Watch
     rule: str
     severity: str
+    tier: Tier = Tier.ALARM
+    graver: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +113,8 @@ class Alarms:
         shape, wall = frame.width / frame.height, wall_time(frame.at)
         moment = Moment(frame.at, frame.period, frame.silence, shape, wall)
         for watched in self._watched.get(frame.stream, ()):
-            finding = watched.watch.update(moment, detections)
+            outranked = any((frame.stream, name) in self._open for name in watched.graver)
+            finding = watched.watch.update(replace(moment, outranked=outranked), detections)
             if finding.sighting:
                 self._observe.sighted(frame.stream, watched.rule)
             if finding.best is not None:
@@ -141,6 +148,7 @@ class Alarms:
             stream=finding.stream,
             rule=finding.rule,
             severity=watched.severity,
+            tier=watched.tier,
             class_name=best.class_name,
             score=best.score,
             box=best.box,

@@ -1,10 +1,11 @@
 """What the parts are made of, out of the configuration; nothing is started here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from tocsin.alarm.episode import Resumed
+from tocsin.alarm.rule import Tier
 from tocsin.alarm.settings import ZoneSettings
 from tocsin.alarm.watch import Rule, Watch, rule_from
 from tocsin.alarm.zone import Zones
@@ -184,6 +185,7 @@ def watched(
     """Return the watches of each stream, and the open alarms that none of them carries on."""
     orphans = {(alarm.alarm.stream, alarm.alarm.rule): alarm for alarm in resumed}
     severities = {rule.name: rule.severity for rule in config.rules}
+    tiers = {rule.name: Tier(rule.tier) for rule in config.rules}
     rules = rules_by_stream(config)
     watches: dict[str, list[Watched]] = {}
     for stream in config.streams:
@@ -195,10 +197,21 @@ def watched(
                 ),
                 rule.name,
                 severities[rule.name],
+                tiers[rule.name],
+                () if tiers[rule.name] is Tier.ALARM else _graver(rule, rules[stream.name], tiers),
             )
-            for rule in rules[stream.name]
+            for rule in sorted(rules[stream.name], key=lambda rule: tiers[rule.name] is Tier.REVIEW)
         ]
     return watches, list(orphans.values())
+
+
+def _graver(rule: Rule, others: Sequence[Rule], tiers: Mapping[str, Tier]) -> tuple[str, ...]:
+    """Return the names of the rules that raise alarms of the classes that `rule` only has reviewed."""
+    return tuple(
+        other.name
+        for other in others
+        if tiers[other.name] is Tier.ALARM and not set(other.classes).isdisjoint(rule.classes)
+    )
 
 
 def _resumed(known: OpenAlarm | None) -> Resumed | None:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from support.pictures import grey, view
+from tocsin.alarm.episode import Resumed
+from tocsin.alarm.rule import Tier
 from tocsin.alarm.watch import Rule, Watch
 from tocsin.alarm.zone import Zones
 from tocsin.alarms import Alarms, Origin, Watched, monotonic_time, wall_time
-from tocsin.deliver.event import EventType, Verdict
+from tocsin.deliver.event import EventType, OpenAlarm, Verdict
 from tocsin.deliver.store import Change
 from tocsin.errors import ControlError
 from tocsin.frame import Detections, Frame
@@ -135,6 +137,38 @@ def test_open_alarms_are_known_until_they_end(ledger: Ledger) -> None:
     resumed = Ledger()
     assert _alarms(resumed, (known,)).open() == [known]
     assert resumed.active == {("yard", "visit"): 1}
+
+
+def test_a_review_raises_nothing_that_an_alarm_tells_of(ledger: Ledger) -> None:
+    """While the graver alarm is open it is withheld, after a restart too, and raised when that has ended."""
+    review = replace(RULE, name="maybe", min_score=0.3)
+
+    def both(resumed: tuple[OpenAlarm, ...]) -> Alarms:
+        watch = Watch("yard", RULE, Zones({}), LABELS, Resumed(0.0, 0.0) if resumed else None)
+        watched = [
+            Watched(watch, "visit", "critical"),
+            Watched(Watch("yard", review, Zones({}), LABELS), "maybe", "info", Tier.REVIEW, ("visit",)),
+        ]
+        return Alarms({"yard": watched}, resumed, ledger.changes.append, ledger, Origin("m", "c", test=True))
+
+    alarms = both(())
+    for tenth in range(10):
+        alarms.analysed(_frame(tenth / 10), _seen(0.9 if tenth < 4 else 0.4))
+    told = [
+        (one.type.value, one.data.payload()["rule"]) for change in ledger.changes for one in change.events
+    ]
+    assert told == [("alarm.raised", "visit"), ("alarm.ended", "visit"), ("alarm.raised", "maybe")]
+    assert [change.events[0].data.payload()["tier"] for change in ledger.changes] == [
+        "alarm",
+        "alarm",
+        "review",
+    ]
+    known = ledger.changes[0].opened
+    ledger.changes.clear()
+    again = both(known)
+    for tenth in range(3):
+        again.analysed(_frame(tenth / 10), _seen(0.4))
+    assert ledger.changes == []
 
 
 def test_a_verdict_is_told_kept_and_releases_a_latched_alarm(ledger: Ledger) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tocsin.assembly import score_floor
+from tocsin.assembly import score_floor, watched
 from tocsin.config.load import Config, loads
 
 SOUND = (Path(__file__).parents[1] / "data" / "config" / "sound.yaml").read_text()
@@ -16,3 +16,21 @@ def test_the_detector_keeps_what_any_rule_needs() -> None:
     """It forgets what scores less than every rule asks for, to raise an alarm or to keep one."""
     assert score_floor(read(SOUND)) == 0.5
     assert score_floor(read(SOUND.replace("zones: [door]", "keep_score: 0.25"))) == 0.25
+
+
+def test_a_review_knows_the_rules_that_are_graver() -> None:
+    """Those of the same stream that raise alarms of one of its classes; and it is judged after them."""
+    text = SOUND.replace("rules: [intruder]", "rules: [maybe, intruder, hound]").replace(
+        "rules:\n  - name: intruder\n",
+        "rules:\n"
+        "  - {name: maybe, classes: [person], min_score: 0.3, tier: review, severity: info}\n"
+        "  - {name: hound, classes: [dog]}\n"
+        "  - name: intruder\n",
+    )
+    watches, _ = watched(read(text), ("person", "dog"), [])
+    found = [(one.rule, one.tier.value, one.severity, one.graver) for one in watches["yard"]]
+    assert found == [
+        ("intruder", "alarm", "critical", ()),
+        ("hound", "alarm", "critical", ()),
+        ("maybe", "review", "info", ("intruder",)),
+    ]

@@ -342,6 +342,12 @@ FAULTS = [
         id="near itself",
     ),
     pytest.param(
+        "zones: [door]",
+        "tier: review",
+        "f:10: rules[0].severity: expected warning or info beside tier: review, found critical",
+        id="a review that is critical, as alarms are by default",
+    ),
+    pytest.param(
         "within: 3s",
         "within: 500ms",
         "f:12: rules[0].confirm: expected 5 hits to fit within 0.5s, "

@@ -41,6 +41,7 @@ def test_the_body_of_an_alarm_is_the_documented_one():
             "stream": "entrance",
             "rule": "intruder",
             "severity": "critical",
+            "tier": "alarm",
             "class": "person",
             "score": 0.81,
             "box": [0.41, 0.33, 0.47, 0.52],
@@ -98,7 +99,7 @@ def test_numbers_of_numpy_are_sent_as_numbers():
 
 def test_alarm_data_survive_their_payload():
     """What was remembered of an alarm is what was said about it."""
-    judged = replace(ALARM, verdict=Verdict.REJECTED)
+    judged = replace(ALARM, verdict=Verdict.REJECTED, tier="review")
     rounded = replace(judged, pixels=(31, 64), light_mean=188, contrast=71)
     assert AlarmData.from_payload(json.loads(json.dumps(judged.payload()))) == rounded
 
@@ -106,7 +107,7 @@ def test_alarm_data_survive_their_payload():
 def test_an_alarm_stored_before_contrast_was_told_is_read():
     """What a database of that time holds is read, and goes on with a contrast of null."""
     stored = json.loads(json.dumps(ALARM.payload()))
-    del stored["light"]["contrast"], stored["verdict"]
+    del stored["light"]["contrast"], stored["verdict"], stored["tier"]
     data = AlarmData.from_payload(stored)
     assert (data.alarm_id, data.light_mean, data.correction) == ("alarm_1", 188, ALARM.correction)
     sent = body_of(Event("m", EventType.ALARM_ENDED, NOON, data))["data"]

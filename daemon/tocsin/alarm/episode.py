@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tocsin.alarm.confirm import interrupted, patience
+from tocsin.alarm.moment import Moment
 
 
 class State(StrEnum):
@@ -30,6 +31,7 @@ class Signal(StrEnum):
 
     CONFIRMED = "confirmed"
     EARLY = "early"  # confirmed, less than `cooldown` after the last alarm
+    OUTRANKED = "outranked"  # confirmed, while a graver alarm tells of the same
     EXPIRED = "expired"  # looked for `end_after` without seeing it
     DUE = "due"  # last told `repeat_every` ago
     NOTHING = "nothing"
@@ -38,11 +40,13 @@ class Signal(StrEnum):
 TRANSITIONS: dict[tuple[State, Signal], tuple[State, Decision]] = {
     (State.QUIET, Signal.CONFIRMED): (State.ACTIVE, Decision.RAISED),
     (State.QUIET, Signal.EARLY): (State.QUIET, Decision.WITHHELD),
+    (State.QUIET, Signal.OUTRANKED): (State.QUIET, Decision.WITHHELD),
     (State.QUIET, Signal.EXPIRED): (State.QUIET, Decision.QUIET),
     (State.QUIET, Signal.DUE): (State.QUIET, Decision.QUIET),
     (State.QUIET, Signal.NOTHING): (State.QUIET, Decision.QUIET),
     (State.ACTIVE, Signal.CONFIRMED): (State.ACTIVE, Decision.HELD),
     (State.ACTIVE, Signal.EARLY): (State.ACTIVE, Decision.HELD),
+    (State.ACTIVE, Signal.OUTRANKED): (State.ACTIVE, Decision.HELD),
     (State.ACTIVE, Signal.EXPIRED): (State.QUIET, Decision.ENDED),
     (State.ACTIVE, Signal.DUE): (State.ACTIVE, Decision.REPEATED),
     (State.ACTIVE, Signal.NOTHING): (State.ACTIVE, Decision.HELD),
@@ -107,20 +111,21 @@ class Episode:
         """Hear that a person has given a verdict on the open alarm: it may end, and needs no more repeats."""
         self._judged = True
 
-    def update(self, seen: bool, since: float | None, at: float, period: float, silence: float) -> Decision:
+    def update(self, moment: Moment, seen: bool, since: float | None) -> Decision:
         """Count one analysed frame and return what it means.
 
         `seen` says whether it holds what keeps an alarm alive, and `since`, where the frame confirms an alarm, the
         time of the first sighting that did. A frame without a finite time changes nothing. Where time jumps back
         the age of the alarm, or of its end, stands still; where it jumps forward at most one repeat is due.
         """
-        if not math.isfinite(at):
-            return self._enter(Signal.NOTHING, None, at)
-        self._look(seen, at, period, silence)
-        return self._enter(self._signal(seen, since is not None, at), since, at)
+        if not math.isfinite(moment.at):
+            return self._enter(Signal.NOTHING, None, moment.at)
+        self._look(moment, seen)
+        return self._enter(self._signal(moment, seen, since is not None), since, moment.at)
 
-    def _look(self, seen: bool, at: float, period: float, silence: float) -> None:
+    def _look(self, moment: Moment, seen: bool) -> None:
         """Add the time observed since the last frame: none over a silence, never more than the patience."""
+        at = moment.at
         elapsed = 0.0 if self._last is None else at - self._last
         if elapsed < 0:
             self._told += elapsed
@@ -130,16 +135,19 @@ class Episode:
         self._last = at
         if seen:
             self._unseen = 0.0
-        elif not interrupted(silence, period):
-            self._unseen += min(max(elapsed, 0.0), patience(period))
+        elif not interrupted(moment.silence, moment.period):
+            self._unseen += min(max(elapsed, 0.0), patience(moment.period))
 
-    def _signal(self, seen: bool, confirmed: bool, at: float) -> Signal:
+    def _signal(self, moment: Moment, seen: bool, confirmed: bool) -> Signal:
+        at = moment.at
         if not seen and self._unseen >= self._end_after and (self._judged or not self._latch):
             return Signal.EXPIRED
         if self._state is State.ACTIVE and not self._judged and 0 < self._repeat_every <= at - self._told:
             return Signal.DUE
         if not confirmed:
             return Signal.NOTHING
+        if moment.outranked:
+            return Signal.OUTRANKED
         return Signal.EARLY if at - self._ended < self._cooldown else Signal.CONFIRMED
 
     def _enter(self, signal: Signal, since: float | None, at: float) -> Decision:

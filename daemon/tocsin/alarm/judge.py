@@ -68,7 +68,7 @@ class Judge:
         count = self._of_things if self._per is Per.OBJECT else self._of_frame
         confirmed = count(moment, seen)
         since = None if confirmed is None else confirmed.since
-        decision = self._episode.update(bool(candidates), since, moment.at, moment.period, moment.silence)
+        decision = self._episode.update(moment, bool(candidates), since)
         if decision is Decision.ENDED:
             self._forget()
         speaking = candidates if self.state is State.ACTIVE else seen

@@ -9,7 +9,7 @@ class Moment:
     """One analysed frame; `at`, `period` and `silence` are the frame's, in seconds.
 
     `shape` is the frame's width as a multiple of its height, `wall` its time on the wall clock, None where nobody
-    knows it.
+    knows it. `outranked` says that an alarm is open that tells of the same more gravely.
     """
 
     at: float
@@ -17,3 +17,4 @@ class Moment:
     silence: float
     shape: float = 1.0
     wall: datetime | None = None
+    outranked: bool = False

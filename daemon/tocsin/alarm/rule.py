@@ -17,6 +17,13 @@ class Per(StrEnum):
     OBJECT = "object"  # they are of the same thing
 
 
+class Tier(StrEnum):
+    """Who is meant to look at an alarm."""
+
+    ALARM = "alarm"  # whoever must act
+    REVIEW = "review"  # whoever looks through what may have been something
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """Which detections matter and how they are confirmed; times in seconds.

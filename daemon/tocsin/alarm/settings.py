@@ -190,12 +190,18 @@ class RuleSettings(Section):
     schedule: ScheduleSettings | None = Field(
         default=None, description="when alarms may be raised; always by default"
     )
+    tier: Literal["alarm", "review"] = Field(
+        default="alarm",
+        description="review is for whoever looks through what may have been something; passed on in events",
+    )
     severity: Literal["critical", "warning", "info"] = Field(
         default="critical", description="passed on in events; changes nothing else"
     )
 
     weighed: ClassVar[frozenset[str]] = frozenset(
         {
+            "tier",
+            "severity",
             "classes",
             "near",
             "min_score",
@@ -210,6 +216,8 @@ class RuleSettings(Section):
     )
 
     def conflicts(self) -> Iterator[Fault]:
+        if self.tier == "review" and self.severity == "critical":
+            yield Fault(("severity",), "expected warning or info beside tier: review, found critical")
         if self.near in self.classes:
             yield Fault(("near",), f"expected a class that classes does not name, found {self.near}")
         if self.keep_score is not None and self.keep_score > self.min_score:

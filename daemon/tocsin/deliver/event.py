@@ -78,7 +78,7 @@ class AlarmData:
     `box` is relative to the frame, `pixels` the object's width and height as the detector saw it, `hits` and
     `of` what confirmed the alarm, `light_mean` and `contrast` (NaN where they are not known) those of the light
     from 0 (black) to 255, `config` the digest of the configuration. `clock_synchronized` is None where the
-    machine does not tell, `verdict` while nobody has given one.
+    machine does not tell, `verdict` while nobody has given one. `tier` says who is meant to look at it.
     """
 
     alarm_id: str
@@ -101,6 +101,7 @@ class AlarmData:
     test: bool = False
     clock_synchronized: bool | None = None
     verdict: Verdict | None = None
+    tier: str = "alarm"
 
     def payload(self) -> Json:
         return {
@@ -108,6 +109,7 @@ class AlarmData:
             "stream": self.stream,
             "rule": self.rule,
             "severity": self.severity,
+            "tier": self.tier,
             "class": self.class_name,
             "score": _number(self.score, 4),
             "box": [_number(edge, 4) for edge in self.box],
@@ -152,9 +154,9 @@ class AlarmData:
             config=payload["config"],
             test=payload["test"],
             clock_synchronized=payload["clock_synchronized"],
-            verdict=Verdict(verdict)
-            if (verdict := payload.get("verdict"))
-            else None,  # stored before there were any
+            # stored before there were any
+            verdict=Verdict(verdict) if (verdict := payload.get("verdict")) else None,
+            tier=payload.get("tier", "alarm"),
         )
 
 
