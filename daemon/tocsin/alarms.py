@@ -13,12 +13,13 @@ from tocsin.alarm.candidates import Candidate
 from tocsin.alarm.episode import Decision
 from tocsin.alarm.moment import Moment
 from tocsin.alarm.rule import Tier
+from tocsin.alarm.settling import Settling
 from tocsin.alarm.watch import Finding, Watch
 from tocsin.clock import synchronized
 from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm, Verdict, new_id
 from tocsin.deliver.store import Change
 from tocsin.errors import ControlError
-from tocsin.frame import Detections, Frame
+from tocsin.frame import Detections, Frame, View
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +71,7 @@ class Alarms:
         origin: Origin,
     ) -> None:
         self._watched = watched
+        self._settling: dict[str, Settling] = {}
         self._commit = commit
         self._observe = observe
         self.origin = origin
@@ -110,8 +112,15 @@ class Alarms:
             self._show(frame, detections)
 
     def _show(self, frame: Frame, detections: Detections) -> None:
-        shape, wall = frame.width / frame.height, wall_time(frame.at)
-        moment = Moment(frame.at, frame.period, frame.silence, shape, wall)
+        light = self._settling.setdefault(frame.stream, Settling())
+        moment = Moment(
+            frame.at,
+            frame.period,
+            frame.silence,
+            shape=frame.width / frame.height,
+            wall=wall_time(frame.at),
+            unsettled=light.update(frame.views[0].light, frame.at, frame.period, frame.silence),
+        )
         for watched in self._watched.get(frame.stream, ()):
             outranked = any((frame.stream, name) in self._open for name in watched.graver)
             finding = watched.watch.update(replace(moment, outranked=outranked), detections)
@@ -143,6 +152,7 @@ class Alarms:
         assert best is not None, "an alarm is raised by a sighting"
         assert first_seen is not None, "a raised alarm has a first sighting"
         at = wall_time(frame.at)
+        view = _view(frame, best)
         alarm = AlarmData(
             alarm_id=new_id(at, "alarm"),
             stream=finding.stream,
@@ -157,9 +167,9 @@ class Alarms:
             hits=finding.hits,
             of=finding.of,
             pixels=best.pixels,
-            light_mean=frame.views[best.view].light.mean,
-            contrast=frame.views[best.view].light.contrast,
-            correction=frame.views[best.view].correction,
+            light_mean=view.light.mean,
+            contrast=view.light.contrast,
+            correction=view.correction,
             model=self.origin.model,
             config=self.origin.config,
             test=self.origin.test,
@@ -199,7 +209,7 @@ def monotonic_time(wall: datetime) -> float:
 
 
 def _seen(alarm: AlarmData, frame: Frame, best: Candidate) -> AlarmData:
-    view = frame.views[best.view]
+    view = _view(frame, best)
     return replace(
         alarm,
         class_name=best.class_name,
@@ -211,6 +221,11 @@ def _seen(alarm: AlarmData, frame: Frame, best: Candidate) -> AlarmData:
         contrast=view.light.contrast,
         correction=view.correction,
     )
+
+
+def _view(frame: Frame, best: Candidate) -> View:
+    """Return the view that something was seen in; the first where that was in an earlier frame with more views."""
+    return frame.views[best.view if best.view < len(frame.views) else 0]
 
 
 def _event(kind: EventType, at: datetime, alarm: AlarmData) -> Event:

@@ -36,9 +36,11 @@ RULE = Rule(
 FRAMES = {"x": [ENOUGH], "-": [LESS], ".": []}
 
 
-def show(judge: Judge, frame: str, at: float, period: float, silence: float) -> Judgement:
+def show(
+    judge: Judge, frame: str, at: float, period: float, silence: float, *, unsettled: bool = False
+) -> Judgement:
     """Show one frame: `x` is a sighting, `-` scores enough to keep an alarm."""
-    return judge.update(Moment(at, period, silence), FRAMES[frame])
+    return judge.update(Moment(at, period, silence, unsettled=unsettled), FRAMES[frame])
 
 
 class Stream:
@@ -295,6 +297,59 @@ def test_schedule() -> None:
     )
 
 
+def hold(judge: Judge, frames: str, unsettled: str) -> str:
+    """Play frames, of which those marked `!` come while the light changes."""
+    told = ""
+    for number, (frame, mark) in enumerate(zip(frames, unsettled, strict=True)):
+        moment = Moment(number / 2, 0.5, 0.5 if number else math.inf, unsettled=mark == "!")
+        told += LETTERS[judge.update(moment, FRAMES[frame]).decision]
+    return told
+
+
+@pytest.mark.parametrize(
+    ("frames", "unsettled", "told"),
+    [
+        pytest.param(
+            "xxxx", ".!!.", ".wwR", id="what is confirmed while the light changes is raised when it is over"
+        ),
+        pytest.param("xx..", ".!!.", ".wwR", id="also when it is gone by then"),
+        pytest.param("xx.....", ".!!....", ".wwRE..", id="and then it ends when it would have"),
+        pytest.param("x.x.", ".!..", "..Rh", id="the light alone withholds nothing"),
+        pytest.param("xxxx", "...!", ".Rhh", id="an open alarm stays open"),
+    ],
+)
+def test_light_hold(frames: str, unsettled: str, told: str) -> None:
+    """While the light of the scene changes an alarm is withheld, and never discarded."""
+    assert hold(Judge(RULE), frames, unsettled) == told
+
+
+def test_a_withheld_alarm_tells_of_its_sightings() -> None:
+    """Raised in a frame without one, it has the last sighting that confirmed it and the first that led to it."""
+    judge = Judge(RULE)
+    told = [
+        judge.update(Moment(at, 0.5, 0.5, unsettled=at < 1.5), FRAMES[frame])
+        for at, frame in ((0.0, "x"), (0.5, "x"), (1.0, "."), (1.5, "."))
+    ]
+    assert [one.first_seen for one in told] == [None, None, None, 0.0]
+    assert (told[3].decision, told[3].best, told[3].sighting) == (Decision.RAISED, ENOUGH, False)
+
+
+def test_a_silence_or_a_frame_without_time_discards_nothing() -> None:
+    """What is pending is raised with the first frame after it that has a time."""
+    judge = Judge(RULE)
+    assert hold(judge, "xx", ".!") == ".w"
+    assert judge.update(Moment(math.nan, 0.5, 0.5), []).decision is Decision.WITHHELD
+    assert judge.update(Moment(60.0, 0.5, 59.0), []).decision is Decision.RAISED
+
+
+def test_what_is_outranked_meanwhile_is_not_raised() -> None:
+    """A graver alarm that tells of the same has told it."""
+    judge = Judge(RULE)
+    assert hold(judge, "xx", ".!") == ".w"
+    assert judge.update(Moment(1.0, 0.5, 0.5, outranked=True), []).decision is Decision.WITHHELD
+    assert judge.update(Moment(1.5, 0.5, 0.5), []).decision is Decision.QUIET
+
+
 class Life(RuleBasedStateMachine):
     """Any stream of frames, silences, broken times and restarts, beside a plain account of what was shown."""
 
@@ -318,6 +373,8 @@ class Life(RuleBasedStateMachine):
         latch: bool,
     ) -> None:
         self.latch, self.judged = latch, False
+        self.pending = False
+        self.sightings: set[float] = set()  # the times of all
         self.cooldown, self.ended = cooldown, -math.inf
         self.withheld = False  # since the last end: then more than `hits` may have been counted
         self.hits, self.of, self.within = hits, hits + more, within
@@ -343,6 +400,11 @@ class Life(RuleBasedStateMachine):
         self.at += step
         self.feed(frame, self.at, step, step)
 
+    @rule(frame=SEEN, step=st.floats(0.01, 0.9))
+    def frame_in_changing_light(self, frame: str, step: float) -> None:
+        self.at += step
+        self.feed(frame, self.at, step, step, unsettled=True)
+
     @rule(frame=SEEN, silence=st.floats(1.01, 1e6) | st.just(math.inf))
     def frame_after_a_gap(self, frame: str, silence: float) -> None:
         self.at += min(silence, 1e6)
@@ -361,7 +423,11 @@ class Life(RuleBasedStateMachine):
     @rule(frame=SEEN, at=st.sampled_from([math.nan, math.inf]))
     def frame_without_time(self, frame: str, at: float) -> None:
         before = self.judge.state
-        assert show(self.judge, frame, at, 0.1, 0.1).decision in (Decision.QUIET, Decision.HELD)
+        assert show(self.judge, frame, at, 0.1, 0.1).decision in (
+            Decision.QUIET,
+            Decision.HELD,
+            Decision.WITHHELD,
+        )
         assert self.judge.state is before
 
     @rule()
@@ -375,13 +441,14 @@ class Life(RuleBasedStateMachine):
         self.judge = Judge(self.asked(), resumed)
         self.shown.clear()
         self.ended = -math.inf
-        self.withheld = False
+        self.withheld = self.pending = False
         self.looked = 0.0
         self.fresh = True
 
-    def feed(self, frame: str, at: float, silence: float, looked: float) -> None:
-        judged = show(self.judge, frame, at, 0.1, silence)
+    def feed(self, frame: str, at: float, silence: float, looked: float, *, unsettled: bool = False) -> None:
+        judged = show(self.judge, frame, at, 0.1, silence, unsettled=unsettled)
         seen, kept = frame == "x", frame != "."
+        self.sightings |= {at} if seen else set()
         if interrupted(silence, 0.1):
             self.shown.clear()
         self.shown.append((seen, at))
@@ -390,16 +457,17 @@ class Life(RuleBasedStateMachine):
         self.fresh = False
         match judged.decision:
             case Decision.RAISED:
-                self.check_raised(seen, at, judged.first_seen)
+                assert not unsettled, "raised while the light changes"
+                if not self.pending:
+                    self.check_raised(seen, at)
+                assert judged.first_seen in self.sightings
+                self.open, self.told, self.judged, self.pending = True, at, False, False
             case Decision.QUIET:
                 assert not self.open, "an alarm vanished without an end"
+                assert not self.pending, "what was withheld is lost"
                 assert not seen or self.count(at) < self.hits, "the k-th sighting raised nothing"
             case Decision.WITHHELD:
-                assert not self.open, "withheld an alarm that is open"
-                assert seen
-                assert self.count(at) >= self.hits, "withheld what was never confirmed"
-                assert at - self.ended < self.cooldown, "withheld without a reason"
-                self.withheld = True
+                self.check_withheld(seen, at, unsettled)
             case Decision.HELD:
                 assert self.open, "held an alarm that was never raised"
                 assert kept or (self.latch and not self.judged) or self.looked < self.end_after + 1e-6, (
@@ -419,7 +487,18 @@ class Life(RuleBasedStateMachine):
     def count(self, at: float) -> int:
         return sum(seen and at - then <= self.within + 1e-6 for seen, then in self.shown[-self.of :])
 
-    def check_raised(self, seen: bool, at: float, first_seen: float | None) -> None:
+    def check_withheld(self, seen: bool, at: float, unsettled: bool) -> None:
+        assert not self.open, "withheld an alarm that is open"
+        if self.pending:
+            assert unsettled, "withheld although the light has settled"
+            return
+        assert seen
+        assert self.count(at) >= self.hits, "withheld what was never confirmed"
+        cooling = at - self.ended < self.cooldown
+        assert cooling or unsettled, "withheld without a reason"
+        self.withheld, self.pending = True, not cooling
+
+    def check_raised(self, seen: bool, at: float) -> None:
         assert not self.open, "raised twice without an end between"
         assert seen
         assert at - self.ended >= self.cooldown, "raised too soon after an end"
@@ -427,8 +506,6 @@ class Life(RuleBasedStateMachine):
             "raised by another than the k-th sighting"
         )
         self.withheld = False
-        assert first_seen in [then for seen, then in self.shown if seen]
-        self.open, self.told, self.judged = True, at, False
 
     def check_ended(self, kept: bool) -> None:
         assert self.open, "ended an alarm that was never raised"
@@ -442,6 +519,7 @@ class Life(RuleBasedStateMachine):
     def agrees(self) -> None:
         if hasattr(self, "judge"):
             assert (self.judge.state is State.ACTIVE) is self.open
+            assert (self.judge.state is State.PENDING) is self.pending
 
 
 Life.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

@@ -171,6 +171,24 @@ def test_a_review_raises_nothing_that_an_alarm_tells_of(ledger: Ledger) -> None:
     assert ledger.changes == []
 
 
+def test_an_alarm_waits_for_the_light_to_settle(ledger: Ledger) -> None:
+    """A lamp that goes on withholds it; it comes within two seconds, also when nothing is seen by then."""
+    alarms = _alarms(ledger)
+    for tenth in range(30):
+        frame = _frame(tenth / 10)
+        dark = replace(frame.views[0], light=replace(frame.views[0].light, mean=20.0, p50=20.0))
+        lit = replace(dark, light=replace(dark.light, mean=120.0, p50=110.0))
+        seen = replace(_seen(0.9), views=np.array([1]))
+        views = (dark, dark) if tenth < 10 else (lit, lit) if tenth < 13 else (lit,)
+        alarms.analysed(replace(frame, views=views), seen if 10 <= tenth < 13 else _nothing())
+    kinds = [change.events[0].type for change in ledger.changes]
+    assert kinds == [EventType.ALARM_RAISED, EventType.ALARM_ENDED]
+    assert ledger.delay == pytest.approx(1.0), (
+        "sighted and lit at 1.0, settled at 2.0, when there is one view"
+    )
+    assert ledger.changes[0].events[0].data.payload()["light"]["mean"] == 120
+
+
 def test_a_verdict_is_told_kept_and_releases_a_latched_alarm(ledger: Ledger) -> None:
     """It is an event of the alarm, stands in all that follow, and lets the alarm end."""
     alarms = _alarms(ledger, rule=replace(RULE, latch=True, repeat_every=0.0))

@@ -236,3 +236,18 @@ def test_company_is_seen_with_every_object() -> None:
     assert scene.raised == pytest.approx(0.2)
     assert Walk(rule).go(1, NOTHING_SHOWN, together).end().false == 1
     assert Walk(rule).go(1, NOTHING_SHOWN, seen(CELL)).end().false == 0
+
+
+def test_changing_light_withholds_alarms_of_its_condition_alone() -> None:
+    """As in the daemon: the alarm comes when the light has settled."""
+    raised = []
+    for unsettled in ((), ("veil",), ("as-recorded",)):
+        walk = Walk()
+        for number in range(10):
+            walk.patrol.label(walk.at, shown(CELL), SHAPE)
+            held = unsettled if number < 6 else ()
+            walk.patrol.analyse(walk.at, 0.1, SHAPE, shown(CELL), {LANE: seen(CELL)}, held)
+            walk.at = round(walk.at + 0.1, 3)
+        (scene,) = walk.end().scenes
+        raised.append(scene.raised)
+    assert raised == pytest.approx([0.2, 0.2, 0.6])

@@ -12,6 +12,7 @@ class State(StrEnum):
     """Whether an alarm is open."""
 
     QUIET = "quiet"
+    PENDING = "pending"  # confirmed, and to be raised when the light has settled
     ACTIVE = "active"
 
 
@@ -32,6 +33,7 @@ class Signal(StrEnum):
     CONFIRMED = "confirmed"
     EARLY = "early"  # confirmed, less than `cooldown` after the last alarm
     OUTRANKED = "outranked"  # confirmed, while a graver alarm tells of the same
+    UNSETTLED = "unsettled"  # confirmed, while the light of the scene changes
     EXPIRED = "expired"  # looked for `end_after` without seeing it
     DUE = "due"  # last told `repeat_every` ago
     NOTHING = "nothing"
@@ -41,12 +43,22 @@ TRANSITIONS: dict[tuple[State, Signal], tuple[State, Decision]] = {
     (State.QUIET, Signal.CONFIRMED): (State.ACTIVE, Decision.RAISED),
     (State.QUIET, Signal.EARLY): (State.QUIET, Decision.WITHHELD),
     (State.QUIET, Signal.OUTRANKED): (State.QUIET, Decision.WITHHELD),
+    (State.QUIET, Signal.UNSETTLED): (State.PENDING, Decision.WITHHELD),
     (State.QUIET, Signal.EXPIRED): (State.QUIET, Decision.QUIET),
     (State.QUIET, Signal.DUE): (State.QUIET, Decision.QUIET),
     (State.QUIET, Signal.NOTHING): (State.QUIET, Decision.QUIET),
+    # what is pending is never discarded: whatever the next frame brings, it is raised
+    (State.PENDING, Signal.CONFIRMED): (State.ACTIVE, Decision.RAISED),
+    (State.PENDING, Signal.EARLY): (State.ACTIVE, Decision.RAISED),
+    (State.PENDING, Signal.OUTRANKED): (State.QUIET, Decision.WITHHELD),
+    (State.PENDING, Signal.UNSETTLED): (State.PENDING, Decision.WITHHELD),
+    (State.PENDING, Signal.EXPIRED): (State.ACTIVE, Decision.RAISED),
+    (State.PENDING, Signal.DUE): (State.ACTIVE, Decision.RAISED),
+    (State.PENDING, Signal.NOTHING): (State.ACTIVE, Decision.RAISED),
     (State.ACTIVE, Signal.CONFIRMED): (State.ACTIVE, Decision.HELD),
     (State.ACTIVE, Signal.EARLY): (State.ACTIVE, Decision.HELD),
     (State.ACTIVE, Signal.OUTRANKED): (State.ACTIVE, Decision.HELD),
+    (State.ACTIVE, Signal.UNSETTLED): (State.ACTIVE, Decision.HELD),
     (State.ACTIVE, Signal.EXPIRED): (State.QUIET, Decision.ENDED),
     (State.ACTIVE, Signal.DUE): (State.ACTIVE, Decision.REPEATED),
     (State.ACTIVE, Signal.NOTHING): (State.ACTIVE, Decision.HELD),
@@ -94,6 +106,7 @@ class Episode:
         self._state = State.QUIET if resumed is None else State.ACTIVE
         self._first_seen = None if resumed is None else resumed.first_seen
         self._told = math.nan if resumed is None else resumed.told
+        self._since: float | None = None  # the first sighting of what is pending or raised in this frame
         self._ended = -math.inf
         self._last: float | None = None
         self._unseen = 0.0
@@ -119,7 +132,8 @@ class Episode:
         the age of the alarm, or of its end, stands still; where it jumps forward at most one repeat is due.
         """
         if not math.isfinite(moment.at):
-            return self._enter(Signal.NOTHING, None, moment.at)
+            waits = self._state is State.PENDING
+            return self._enter(Signal.UNSETTLED if waits else Signal.NOTHING, None, moment.at)
         self._look(moment, seen)
         return self._enter(self._signal(moment, seen, since is not None), since, moment.at)
 
@@ -140,22 +154,33 @@ class Episode:
 
     def _signal(self, moment: Moment, seen: bool, confirmed: bool) -> Signal:
         at = moment.at
+        if self._state is State.PENDING:
+            return self._hindrance(moment) or Signal.CONFIRMED
         if not seen and self._unseen >= self._end_after and (self._judged or not self._latch):
             return Signal.EXPIRED
         if self._state is State.ACTIVE and not self._judged and 0 < self._repeat_every <= at - self._told:
             return Signal.DUE
         if not confirmed:
             return Signal.NOTHING
+        if at - self._ended < self._cooldown:
+            return Signal.EARLY
+        return self._hindrance(moment) or Signal.CONFIRMED
+
+    def _hindrance(self, moment: Moment) -> Signal | None:
+        """Return why what is confirmed cannot be raised in this frame."""
         if moment.outranked:
             return Signal.OUTRANKED
-        return Signal.EARLY if at - self._ended < self._cooldown else Signal.CONFIRMED
+        return Signal.UNSETTLED if moment.unsettled else None
 
     def _enter(self, signal: Signal, since: float | None, at: float) -> Decision:
         """The one place where the state changes."""
-        self._state, decision = TRANSITIONS[self._state, signal]
+        before = self._state
+        self._state, decision = TRANSITIONS[before, signal]
+        if before is not State.PENDING:
+            self._since = since
         match decision:
             case Decision.RAISED:
-                self._first_seen = since
+                self._first_seen = self._since
                 self._judged = False
                 self._told = at
             case Decision.REPEATED:

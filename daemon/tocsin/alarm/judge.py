@@ -21,8 +21,9 @@ class Judgement:
 
     `best` is the candidate that speaks for the frame: the highest score of a sighting, and while an alarm is open
     of whatever keeps it alive; None otherwise, as in every frame that ends an alarm. In the frame that raises an
-    alarm per object it is that object. `first_seen` is the time of the first of the sightings that raised the
-    alarm; None where there is no alarm. What a rule off duty sees keeps its alarm alive, and is no sighting.
+    alarm it is what was confirmed last: an object where that is asked for, and not always of this frame.
+    `first_seen` is the time of the first of the sightings that raised the alarm; None where there is no alarm. What
+    a rule off duty sees keeps its alarm alive, and is no sighting.
     """
 
     decision: Decision
@@ -49,6 +50,7 @@ class Judge:
         self._window = Confirmation(rule.hits, rule.of, rule.within)
         self._things = Things(rule)
         self._places = None if rule.still_after is None else Places(rule.still_after)
+        self._confirmed: _Confirmed | None = None  # what was confirmed last: it may be raised frames later
         self._episode = Episode(rule.end_after, rule.repeat_every, rule.cooldown, resumed, latch=rule.latch)
 
     @property
@@ -69,13 +71,14 @@ class Judge:
         confirmed = count(moment, seen)
         since = None if confirmed is None else confirmed.since
         decision = self._episode.update(moment, bool(candidates), since)
+        self._confirmed = confirmed or self._confirmed
         if decision is Decision.ENDED:
             self._forget()
         speaking = candidates if self.state is State.ACTIVE else seen
         best = speaking[0] if speaking else None
         if decision is Decision.RAISED:
-            assert confirmed is not None, "an alarm is raised by what is confirmed"
-            best = confirmed.by
+            assert self._confirmed is not None, "an alarm is raised by what was confirmed"
+            best = self._confirmed.by
         return Judgement(decision, bool(seen), best, self._episode.first_seen)
 
     def _moving(self, moment: Moment, candidates: Sequence[Candidate]) -> Sequence[Candidate]:

@@ -8,7 +8,7 @@ Each rule watches with the very code of the daemon (`alarm.watch`), three times 
 - *false*: what was seen where no object is. An alarm that is open because of an object would hide these too.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -149,14 +149,24 @@ class Patrol:
             self._close(gone)
 
     def analyse(
-        self, at: float, silence: float, shape: float, shown: Shown | None, seen: Mapping[Lane, Detections]
+        self,
+        at: float,
+        silence: float,
+        shape: float,
+        shown: Shown | None,
+        seen: Mapping[Lane, Detections],
+        unsettled: Collection[str] = (),
     ) -> None:
         """Show one analysed frame of that shape; `silence` as the frame's. `shown` is None where nobody can say
-        what is there."""
+        what is there, `unsettled` are the conditions in which the light has just changed."""
         moment = Moment(at, self._period, silence, shape)
         for lane, detections in seen.items():
             post = self._posts[lane]
-            if post.live.update(moment, detections).decision is Decision.RAISED:
+            post.unsettled = lane.condition in unsettled
+            if (
+                post.live.update(replace(moment, unsettled=post.unsettled), detections).decision
+                is Decision.RAISED
+            ):
                 post.guarded.raised += 1
         if shown is not None and self.judges:
             self._judge(moment, shown, seen)
@@ -176,6 +186,7 @@ class Patrol:
         keys = np.where(ours & ~shown.ignored, self._keys(shown), _NOBODY)
         for lane, detections in seen.items():
             post = self._posts[lane]
+            moment = replace(moment, unsettled=post.unsettled)
             post.guarded.hours += min(elapsed, patience(self._period)) / 3600
             beside = detections.classes == self._near  # belongs to no object, and to all that it is close to
             owner = _owners(detections.boxes, shown.boxes[ours], shown.ignored[ours])
@@ -245,6 +256,7 @@ class _Post:
 
     def __init__(self, live: Watch, false: Watch, rule: Rule) -> None:
         self.live = live
+        self.unsettled = False  # whether the light of the frame at hand has just changed
         self.false = false
         rules = [replace(rule, min_score=threshold) for threshold in THRESHOLDS]
         # as float32, which a score is

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.alarm.settling import Settling
 from tocsin.alarm.watch import Rule
 from tocsin.alarm.zone import Zones
 from tocsin.capture.pace import Pace, Silence
@@ -166,6 +167,7 @@ class _Walk:
         self._misfits = self._unread = 0
         self._shown: tuple[float, Shown] | None = None
         self._pace, self._silence = Pace(asked.max_fps), Silence()
+        self._settling: dict[str, Settling] = {}  # by condition
         self._last: float | None = None
         self._before: dict[Lane, Correction] = {}
         self._scenes: dict[str | None, int] = {}
@@ -259,8 +261,13 @@ class _Walk:
             shown = self._shown[1]
         silence = self._silence.taken()
         seen = {lane: sight.detections for lane, sight in look.sights.items()}
+        unsettled = {
+            name
+            for name, light in look.lights.items()
+            if self._settling.setdefault(name, Settling()).update(light, at, self._pace.period, silence)
+        }
         for patrol in self._patrols:
-            patrol.analyse(at, silence, shape, shown, seen)
+            patrol.analyse(at, silence, shape, shown, seen, unsettled)
 
     def _count_changes(self, at: float, look: Look) -> None:
         if self._last is not None and not self._recording.still:
