@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from tocsin.alarm.rule import Per
 from tocsin.alarm.watch import Rule
 from tocsin.evaluate.cells import NONE, brief, duration, headed, percent, say, show
 from tocsin.evaluate.intervals import Rate
@@ -24,9 +25,10 @@ def show_rule(console: Console, head: Head, outcome: Outcome, rule: Rule) -> Non
         return  # there is no video: rules watch nothing
     say(console)
     say(console, f"alarms of the rule {rule.name}{source}", style="bold")
+    one = " of one object" if rule.per is Per.OBJECT else ""
     say(
         console,
-        f"score {rule.min_score:g}, {rule.hits} of {rule.of} frames within {rule.within:g} s,"
+        f"score {rule.min_score:g}, {rule.hits} of {rule.of} frames{one} within {rule.within:g} s,"
         f" {head.max_fps:g} frames a second",
     )
     if any(alarms.scenes for alarms in columns.values()):
