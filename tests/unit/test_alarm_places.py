@@ -75,8 +75,9 @@ def test_it_is_remembered_when_it_was_hidden(rule: Rule) -> None:
     """Behind a lorry for a minute, or by the dark for a night; and forgotten after more than a day."""
     yard = Yard(rule).show(60, car()).show(60).show(60, car())
     assert len(yard.told) == 2
-    yard.at += 3600 * 10
-    assert len(yard.show(60, car()).told) == 2
+    for _ in range(2):
+        yard.at += 3600 * 14
+        assert len(yard.show(60, car()).told) == 2
     yard.at += 90000
     assert [word for word, _ in yard.show(60, car()).told[2:]] == ["raised", "ended"]
 
@@ -101,9 +102,10 @@ def test_who_walks_about_never_stands_still(rule: Rule) -> None:
     assert [word for word, _ in Yard(rule).film(walker).told] == ["raised"]
 
 
-def test_a_clock_that_runs_back_makes_nothing_stand_still() -> None:
+@BOTH
+def test_a_clock_that_runs_back_makes_nothing_stand_still(rule: Rule) -> None:
     """The time in one place starts afresh."""
-    yard = Yard(RULE).show(15, car())
+    yard = Yard(rule).show(15, car())
     yard.at -= 3600
     assert yard.show(15, car()).judge.state is State.ACTIVE
     assert yard.show(15, car()).judge.state is State.QUIET

@@ -145,6 +145,14 @@ def test_a_crowd_is_bounded() -> None:
     assert len(judge._things.known) <= MOST
 
 
+def test_a_crowd_that_is_gone_leaves_room() -> None:
+    """Who comes after as many as are followed is followed at once."""
+    crowd = [person(0.1 + 0.02 * n, y=0.3, score=0.6, size=0.05) for n in range(MOST)]
+    others = [replace(one, box=(one.box[0], 0.8, one.box[2], 0.81)) for one in crowd[1:]]
+    frames = [crowd, crowd, [HERE, *others], [HERE, *others], [HERE, *others]]
+    assert raised(play(Judge(replace(PER_OBJECT, min_score=0.7)), frames)) == [4]
+
+
 EDGES = st.tuples(st.floats(-0.1, 1.1), st.floats(-0.1, 1.1)).map(sorted)
 BOXES = st.tuples(EDGES, EDGES).map(lambda edges: (edges[0][0], edges[1][0], edges[0][1], edges[1][1]))
 CANDIDATES = st.lists(

@@ -52,11 +52,6 @@ class Confirmation:
         """The time of the oldest sighting that still counts."""
         return self._hits[0][1] if self._hits else None
 
-    @property
-    def count(self) -> int:
-        """How many sightings count."""
-        return len(self._hits)
-
     def clear(self) -> None:
         """Forget every sighting."""
         self._hits.clear()

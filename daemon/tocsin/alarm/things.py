@@ -20,11 +20,8 @@ _AT_ONCE, _A_SECOND = 0.5, 2.0
 person's box is 1.8 m from corner to corner, so a runner at 3.6 m/s is followed, and further by half a box."""
 
 _OVERLAP = 0.3
-"""Boxes that overlap by so much (intersection over union) are at one place: then the thing that was seen most often
+"""Boxes that overlap by so much (intersection over union) are at one place. There the thing that is known longest
 has the first claim, so that two boxes around one thing, now this and now that, do not share its sightings."""
-
-_SAME = 0.5
-"""Boxes of one frame that overlap by so much are two words for one thing."""
 
 _GROWTH = 4.0
 """How many times larger its box may have become: half of a person behind a car, or the arms that are spread."""
@@ -39,7 +36,7 @@ MOST = 32
 """Things that are followed, and candidates of a frame that are looked at: the best. More is a crowd."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)  # each is itself, wherever it is
 class Thing:
     """Something that was seen at `box` last, at the time `at`; `candidate` is how it is seen in this frame.
 
@@ -73,27 +70,28 @@ class Things:
         The candidates best first; `moment.at` is finite.
         """
         self.known = [thing for thing in self.known if not _forgotten(thing, moment)]
-        left = dict(enumerate(_distinct(candidates[:MOST])))
+        left = dict(enumerate(candidates[:MOST]))
         waiting = dict(enumerate(self.known))
         for thing in self.known:
             thing.candidate = None
-        for _, _, place, index in sorted(self._pairs(moment, left)):
+        for _, place, index in sorted(self._pairs(moment, left)):
             if place in waiting and index in left:
                 waiting.pop(place).seen(left.pop(index), moment.at)
-        rule = self._rule
-        for candidate in list(left.values())[: MOST - len(self.known)]:
-            window = Confirmation(rule.hits, rule.of, rule.within)
-            self.known.append(Thing(candidate.box, moment.at, window, candidate, candidate.box, moment.at))
+        self.known += [self._new(candidate, moment.at) for candidate in left.values()]
+        for thing in sorted(waiting.values(), key=lambda thing: thing.at)[: max(0, len(self.known) - MOST)]:
+            self.known.remove(thing)  # no room for all: who was not seen for longest goes
 
-    def _pairs(
-        self, moment: Moment, candidates: Mapping[int, Candidate]
-    ) -> Iterator[tuple[float, int, int, int]]:
-        """Yield the pairs that may be one: how far apart, minus the sightings, and which they are."""
+    def _new(self, candidate: Candidate, at: float) -> Thing:
+        window = Confirmation(self._rule.hits, self._rule.of, self._rule.within)
+        return Thing(candidate.box, at, window, candidate, candidate.box, at)
+
+    def _pairs(self, moment: Moment, candidates: Mapping[int, Candidate]) -> Iterator[tuple[float, int, int]]:
+        """Yield the pairs that may be one: how far apart, and which they are."""
         for place, thing in enumerate(self.known):
             for index, candidate in candidates.items():
                 apart = _apart(thing, candidate.box, moment)
                 if apart <= 1.0:
-                    yield apart, -thing.window.count, place, index
+                    yield apart, place, index
 
 
 def overlap(one: Box, other: Box) -> float:
@@ -128,15 +126,6 @@ def _diagonal(box: Box, shape: float) -> float:
     return math.hypot(shape * (box[2] - box[0]), box[3] - box[1])
 
 
-def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return the candidates without those that are another word for a better one."""
-    chosen: list[Candidate] = []
-    for candidate in candidates:
-        if all(overlap(candidate.box, one.box) < _SAME for one in chosen):
-            chosen.append(candidate)
-    return chosen
-
-
 def _forgotten(thing: Thing, moment: Moment) -> bool:
     unseen = moment.at - thing.at
-    return thing.window.count == 0 and not 0 <= unseen <= max(_FORGOTTEN, _FORGOTTEN * moment.period)
+    return thing.window.first_seen is None and not 0 <= unseen <= max(_FORGOTTEN, _FORGOTTEN * moment.period)
