@@ -1,9 +1,18 @@
 """What the parts are made of is what the configuration says."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
+from support.events import ALARM
+from support.footage import seen
+from tocsin.alarm.episode import Decision
+from tocsin.alarm.moment import Moment
 from tocsin.assembly import score_floor, watched
 from tocsin.config.load import Config, loads
+from tocsin.deliver.event import OpenAlarm, Verdict
 
 SOUND = (Path(__file__).parents[1] / "data" / "config" / "sound.yaml").read_text()
 
@@ -34,3 +43,15 @@ def test_a_review_knows_the_rules_that_are_graver() -> None:
         ("hound", "alarm", "critical", ()),
         ("maybe", "review", "info", ("intruder",)),
     ]
+
+
+@pytest.mark.parametrize("verdict", [None, Verdict.REJECTED])
+def test_a_verdict_outlives_a_restart(verdict: Verdict | None) -> None:
+    """A latched alarm that was open before it may end where somebody has given one."""
+    config = read(SOUND.replace("zones: [door]", "latch: true\n    end_after: 0"))
+    now = datetime.now(UTC)
+    known = OpenAlarm(replace(ALARM, stream="yard", rule="intruder", verdict=verdict), now, now)
+    watches, orphans = watched(config, ("person",), [known])
+    assert orphans == []
+    finding = watches["yard"][0].watch.update(Moment(1.0, 0.1, 0.1), seen())
+    assert finding.decision is (Decision.HELD if verdict is None else Decision.ENDED)

@@ -227,10 +227,13 @@ def test_what_is_none_of_the_rule_s_concern_is_no_scene(asked: dict[str, Any]) -
     assert Walk(RULE, zones).go(1, shown(CELL), seen(CELL)).end().raised == 1
 
 
+BESIDE: Box = (CELL[2] + 0.02, CELL[1], CELL[2] + 0.12, CELL[3])
+
+
 def test_company_is_seen_with_every_object() -> None:
     """A rule that asks for something close by gets to see it in scenes and beside them; alone nothing counts."""
     rule = replace(RULE, near="other")
-    together = replace(seen(CELL, SHIFTED), classes=np.array([0, 1]))
+    together = replace(seen(CELL, BESIDE), classes=np.array([0, 1]))
     assert Walk(rule).go(1, shown(CELL), seen(CELL)).end().scenes == [Scene("yard", "visit", 0.0, None, None)]
     (scene,) = Walk(rule).go(1, shown(CELL), together).end().scenes
     assert scene.raised == pytest.approx(0.2)
@@ -251,3 +254,12 @@ def test_changing_light_withholds_alarms_of_its_condition_alone() -> None:
         (scene,) = walk.end().scenes
         raised.append(scene.raised)
     assert raised == pytest.approx([0.2, 0.2, 0.6])
+
+
+def test_nobody_gives_verdicts_on_a_recording() -> None:
+    """A latched rule raises each alarm anew: with nobody there its first would hide all the others."""
+    walk = Walk(replace(RULE, latch=True))
+    for _ in range(3):
+        walk.go(1, NOTHING_SHOWN, seen(CELL)).go(1.5, NOTHING_SHOWN, seen())
+    guarded = walk.end()
+    assert (guarded.raised, guarded.false) == (3, 3)

@@ -9,8 +9,8 @@ class Moment:
     """One analysed frame; `at`, `period` and `silence` are the frame's, in seconds.
 
     `shape` is the frame's width as a multiple of its height, `wall` its time on the wall clock, None where nobody
-    knows it. `outranked` says that an alarm is open that tells of the same more gravely,
-    `unsettled` that the light of the whole scene has just changed.
+    knows it. `outranked` says that an alarm is open that tells of the same more gravely, `unsettled` that the light
+    of the whole scene has just changed.
     """
 
     at: float
