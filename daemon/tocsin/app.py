@@ -23,10 +23,9 @@ from tocsin.config.load import Config, Secrets, place, placed
 from tocsin.control import ControlServer
 from tocsin.degradations import Degradations
 from tocsin.deliver.dispatch import Dispatcher
-from tocsin.deliver.event import Data, Event, EventType, OpenAlarm, PauseData, new_id
+from tocsin.deliver.event import Data, Event, EventType, OpenAlarm, PauseData, Verdict, new_id
 from tocsin.deliver.formats import as_alert
 from tocsin.deliver.keepalive import KeepAlive
-from tocsin.deliver.event import Data, Event, EventType, OpenAlarm, Verdict, new_id
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
 from tocsin.desk import Desk
@@ -192,8 +191,8 @@ class App:
             self._start_reloader(self._file, files)
         socket = Path(self._config.state_dir) / CONTROL_SOCKET
         desk = Desk(self._outbox, self._dispatcher.hurry, [webhook.name for webhook in self._config.webhooks])
-        handlers = {"status": lambda _: self.report().as_json(), **desk.handlers()}
-        handlers = {"status": lambda _: self.report().as_json(), "verdict": self._verdict}
+        status = {"status": lambda _: self.report().as_json()}
+        handlers = {**status, "verdict": self._verdict, **desk.handlers()}
         self._lifecycle.start("control", ControlServer(socket, handlers))
         for name, moved in (
             ("outbox", self._outbox.pulse),
