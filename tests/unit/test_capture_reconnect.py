@@ -8,13 +8,14 @@ from tocsin.capture.reconnect import Outage, Reconnect
 from tocsin.errors import SourceFault
 
 
-def _tries(fault: SourceFault, seconds: float, chance: float = 0.5) -> list[float]:
-    """Return the times of the tries of an outage that begins at 0 and never ends."""
+def _tries(fault: SourceFault, seconds: float, chance: float = 0.5, takes: float = 0.0) -> list[float]:
+    """Return the times of the tries of an outage that begins at 0 and never ends; each takes so long."""
     reconnect = Reconnect(lambda: chance)
     now, tries = 0.0, []
     while now < seconds:
         tries.append(now)
-        now += reconnect.failed(fault, now)
+        ended = now + takes
+        now = ended + reconnect.failed(fault, ended, now)
     return tries
 
 
@@ -25,6 +26,15 @@ def test_a_bad_camera_is_tried_at_most_15_times_in_the_first_minute_and_twice_a_
     """The promise holds at both ends of the jitter, and the camera that is back is seen within 35 seconds."""
     tries = _tries(SourceFault.REFUSED, 600.0, chance)
     assert 12 <= sum(at < 60 for at in tries) <= 15
+    later = [at for at in tries if at >= 60]
+    assert all(30 - 1e-9 <= after - before <= 33 + 1e-9 for before, after in pairwise(later))
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
+def test_a_camera_that_hangs_is_tried_as_often_as_one_that_refuses(chance: float) -> None:
+    """One that let a try hang for four seconds, and is well right after, is seen within 35 s all the same."""
+    tries = _tries(SourceFault.HANDSHAKE_TIMEOUT, 600.0, chance, takes=4.0)
+    assert sum(at < 60 for at in tries) <= 15
     later = [at for at in tries if at >= 60]
     assert all(30 - 1e-9 <= after - before <= 33 + 1e-9 for before, after in pairwise(later))
 
@@ -50,6 +60,19 @@ def test_every_other_fault_is_tried_again_within_half_a_minute(fault: SourceFaul
     """A camera that answers nonsense while it boots is not left alone for long."""
     tries = _tries(fault, 600.0)
     assert max(after - before for before, after in pairwise(tries)) <= 33.0
+
+
+def test_a_try_that_took_longer_than_its_gap_is_followed_by_a_rest() -> None:
+    """A camera that hangs in the first seconds of its outage is not asked without a pause."""
+    reconnect = Reconnect(lambda: 0.0)
+    reconnect.failed(SourceFault.EOF, 0.0, -60.0)
+    assert reconnect.failed(SourceFault.HANDSHAKE_TIMEOUT, 4.5, 0.5) == pytest.approx(0.5)
+
+
+def test_after_a_refused_password_five_minutes_pass_from_the_answer() -> None:
+    """What the answer took is not taken off."""
+    reconnect = Reconnect(lambda: 0.0)
+    assert reconnect.failed(SourceFault.AUTH, 14.0, 10.0) == pytest.approx(300.0)
 
 
 def test_a_healthy_stream_that_breaks_is_tried_at_once() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tocsin.errors import SourceFault
 
 _FIRST_GAP = 0.5
-"""After a stream that was healthy: a camera that dropped one connection is mostly there at once."""
+"""After a stream that was healthy: a camera that dropped one connection is mostly there at once. Never less."""
 
 _GAPS = ((10.0, 1.1), (60.0, 10.0))
 """(up to this age of the outage, this gap): 15 tries in the first minute, most of them early. Opening takes 0.6 to
@@ -60,8 +60,11 @@ class Reconnect:
         if now - self._good_since >= _HEALTHY_AFTER:
             self.outage = None
 
-    def failed(self, fault: SourceFault, now: float) -> float:
-        """Note a failure and return the seconds to wait before the next try.
+    def failed(self, fault: SourceFault, now: float, began: float | None = None) -> float:
+        """Note a failure and return the seconds to wait before the next try; `began` is when the try did.
+
+        From the beginning of one try to that of the next is the gap: a camera that let a try hang and is well right
+        after waits no longer than one that refused it. Only after a refused password it is from the end.
 
         A worker that died says nothing about a password that was refused before.
         """
@@ -78,4 +81,6 @@ class Reconnect:
         else:
             age = now - before.since
             gap = next((gap for until, gap in _GAPS if age < until), _LAST_GAP)
+        if began is not None and before is not None and not refused:
+            gap = max(_FIRST_GAP, gap - (now - began))
         return gap * (1 + _JITTER * self._random())

@@ -115,6 +115,7 @@ class Worker:
         self._ordered = order.views
         self._ahead: float | None = None  # written by the main thread, read by `count`
         self._live = False
+        self._began = 0.0
         self._names = Resolver()
         self._software = False
 
@@ -139,6 +140,7 @@ class Worker:
     def _serve(self) -> None:
         """Open the stream and receive until it breaks (raises SourceError) or the worker is told to stop."""
         self._live = False
+        self._began = time.monotonic()
         source = Source(
             self._order.source,
             self._stop,
@@ -218,7 +220,7 @@ class Worker:
             self._software = True
         if not self._live:
             self._names.failed()  # the host may have another address that works
-        gap = self._reconnect.failed(error.fault, time.monotonic())
+        gap = self._reconnect.failed(error.fault, time.monotonic(), self._began)
         self.post(Broken(error.fault, str(error), self._live, gap))
         while gap > 0 and not self._stop.is_set():
             self._promise(2 * _SLICE)
