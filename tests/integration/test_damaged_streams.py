@@ -33,12 +33,18 @@ _SAME = 8.0
 """The largest difference of an eight by eight block's mean: decoding is exact, and visible damage is larger."""
 
 _COMMON = f"keyint={_GROUP}:min-keyint={_GROUP}:scenecut=0"
+_REFRESHED = f"intra-refresh=1:{_COMMON}"
 _ENCODERS = {
     "P pictures": ("libx264", {"preset": "veryfast", "x264-params": f"{_COMMON}:bframes=0"}),
     "B pictures": ("libx264", {"preset": "veryfast", "x264-params": f"{_COMMON}:bframes=3:b-adapt=0"}),
     "open groups": (
         "libx264",
         {"preset": "veryfast", "x264-params": f"{_COMMON}:bframes=3:b-adapt=0:open-gop=1"},
+    ),
+    "refresh": ("libx264", {"preset": "veryfast", "x264-params": f"{_REFRESHED}:bframes=0"}),
+    "refresh, B pictures": (
+        "libx264",
+        {"preset": "veryfast", "x264-params": f"{_REFRESHED}:bframes=2:b-adapt=0"},
     ),
     "HEVC": ("libx265", {"preset": "ultrafast", "x265-params": f"{_COMMON}:bframes=0:log-level=none"}),
     "HEVC, open groups": (
@@ -86,22 +92,31 @@ def _record(path: Path, encoder: str, options: dict[str, str]) -> Path:
 def _damaged(path: Path, harm: _Harm, seed: int) -> tuple[Path, int]:
     """Copy a recording with harm to some packets behind the first group; return it and how many were hurt."""
     chance, hurt = random.Random(seed), 0
-    target = path.with_name(f"{path.stem}-{harm.__name__}-{seed}.mkv")
+
+    def harmed(number: int, packet: bytes) -> bytes | None:
+        nonlocal hurt
+        if number <= 5 or chance.random() >= 0.04:
+            return packet
+        hurt += 1
+        return harm(packet, chance)
+
+    return _copied(path, harmed, f"{harm.__name__}-{seed}"), hurt
+
+
+def _copied(path: Path, change: Callable[[int, bytes], bytes | None], name: str) -> Path:
+    """Copy a recording with what becomes of each packet, None: nothing."""
+    target = path.with_name(f"{path.stem}-{name}.mkv")
     with av.open(str(path)) as source, av.open(str(target), "w") as container:
         copy = container.add_stream_from_template(source.streams.video[0])
         for number, packet in enumerate(source.demux(video=0)):
             if not packet.size:
                 continue
             packet.dts = number * _TICKS - _EARLIER  # Matroska does not keep it
-            if number > 5 and chance.random() < 0.04:
-                hurt += 1
-                left = harm(bytes(packet), chance)
-                if left is None:
-                    continue
-                _mux(container, copy, _with(packet, left))
-            else:
-                _mux(container, copy, packet)
-    return target, hurt
+            content = bytes(packet)
+            left = change(number, content)
+            if left is not None:
+                _mux(container, copy, packet if left == content else _with(packet, left))
+    return target
 
 
 def _mux(container: av.container.OutputContainer, stream: av.VideoStream, packet: av.Packet) -> None:
@@ -147,3 +162,45 @@ def test_what_passes_is_whole(name: str, harm: _Harm, recordings: dict[str, Path
         wrong = [shown for shown, luma in seen if _difference(luma, whole[shown]) > _SAME]
         assert not wrong, f"seed {seed}: {len(wrong)} of {len(seen)} pictures, at {wrong[:5]}"
         assert len(seen) > 5
+
+
+_HURT = 30
+_SWEEP = 8
+"""Reference pictures that x264 takes to renew a picture 160 wide, and says that it takes."""
+
+
+def _joined(number: int, packet: bytes) -> bytes | None:
+    return packet if number >= _HURT else None
+
+
+def _lost(number: int, packet: bytes) -> bytes | None:
+    return None if number == _HURT else packet
+
+
+def _halved(number: int, packet: bytes) -> bytes | None:
+    return packet[: len(packet) // 2] if number == _HURT else packet
+
+
+def _hurt_while_renewing(number: int, packet: bytes) -> bytes | None:
+    return None if number in (_HURT, 2 * _GROUP + _SWEEP // 2) else packet
+
+
+@pytest.mark.parametrize(
+    ("change", "before", "again"),
+    [
+        pytest.param(_joined, 0, 3 * _GROUP + _SWEEP, id="joined midway"),
+        pytest.param(_lost, _HURT, 3 * _GROUP + _SWEEP, id="one left out"),
+        pytest.param(_halved, _HURT, 3 * _GROUP + _SWEEP, id="one cut short"),
+        pytest.param(_hurt_while_renewing, _HURT, 4 * _GROUP + _SWEEP, id="again while it is renewed"),
+    ],
+)
+def test_the_second_refresh_ends_a_quarantine_without_a_keyframe(
+    change: Callable[[int, bytes], bytes | None], before: int, again: int, recordings: dict[str, Path]
+) -> None:
+    """All passes from the picture on that the encoder promises to be whole, and is the same to the bit."""
+    path = recordings["refresh"]
+    whole = dict(_passed(path))
+    expected = [number / _RATE for number in (*range(before), *range(again, _PICTURES))]
+    seen = dict(_passed(_copied(path, change, change.__name__)))
+    assert list(seen) == expected
+    assert [shown for shown, luma in seen.items() if not np.array_equal(luma, whole[shown])] == []

@@ -112,6 +112,32 @@ def test_a_stream_that_allows_gaps_shows_none() -> None:
     assert _gaps(numbers, packets[:10] + packets[11:]) == []
 
 
+def test_reference_pictures_have_places_in_a_row() -> None:
+    """Over IDR pictures and round the circle of the numbers; those on which nothing builds have none."""
+    extradata, packets = _encoded("bframes=2:b-adapt=0:b-pyramid=none")
+    numbers, places = FrameNumbers(extradata), []
+    for packet in packets:
+        numbers.gap(packet)
+        assert (numbers.place is None) is (_slice(packet)[0] >> 5 == 0)
+        places.append(numbers.place)
+    counted = [place for place in places if place is not None]
+    assert len(counted) < len(places)
+    assert counted == list(range(counted[0], counted[0] + len(counted)))
+    assert not numbers.gap(b"")
+    assert numbers.place is None
+
+
+def test_a_lost_reference_picture_keeps_its_place() -> None:
+    """The ones after it have the places that they would have had."""
+    extradata, packets = _encoded("bframes=0")
+    numbers = FrameNumbers(extradata)
+    _gaps(numbers, packets[:20])
+    whole = numbers.place
+    numbers = FrameNumbers(extradata)
+    assert _gaps(numbers, packets[:10] + packets[12:20]) == [10]
+    assert numbers.place == whole
+
+
 def test_what_follows_a_restart_is_no_gap() -> None:
     """A file that is played again begins where it began."""
     extradata, packets = _encoded("bframes=0")

@@ -1,5 +1,6 @@
 """Which decoded pictures can be believed, and when there were too few of them."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,11 +8,17 @@ from tocsin.capture.quarantine import Blindness, Drought, Leniency, Quarantine
 
 
 def _shown(quarantine: Quarantine, *pictures: int | str) -> list[bool]:
-    """Show pictures by the number of their packet in the order of showing; "K3" is a keyframe."""
-    return [
-        quarantine.passes(int(str(one).lstrip("K")), keyframe=str(one)[0] == "K", corrupt=False)
-        for one in pictures
-    ]
+    """Show pictures by the number of their packet in the order of showing.
+
+    "K3" is a keyframe, "3-9" the ninth, with which a refresh ends that began with the third.
+    """
+    return [_passes(quarantine, str(one)) for one in pictures]
+
+
+def _passes(quarantine: Quarantine, picture: str) -> bool:
+    began, _, packet = picture.removeprefix("K").rpartition("-")
+    since = int(began or packet) if began or picture[0] == "K" else None
+    return quarantine.passes(int(packet), since=since, corrupt=False)
 
 
 def _begun() -> Quarantine:
@@ -44,7 +51,7 @@ def test_a_keyframe_that_is_itself_damaged_ends_nothing() -> None:
 def test_a_picture_marked_corrupt_begins_a_quarantine() -> None:
     """The mark of the decoder is believed at once, on a keyframe too."""
     quarantine = _begun()
-    assert not quarantine.passes(4, keyframe=True, corrupt=True)
+    assert not quarantine.passes(4, since=4, corrupt=True)
     assert _shown(quarantine, 5, "K6") == [False, True]
 
 
@@ -77,6 +84,52 @@ def test_damage_that_is_told_while_the_keyframe_still_waits_keeps_it_in() -> Non
     assert _shown(quarantine, "K5", "K6", "K7") == [False, False, True]
 
 
+def test_the_second_of_two_refreshes_is_as_good_as_a_keyframe() -> None:
+    """What was sent before and is shown after is not: it may build on what was before."""
+    assert _shown(Quarantine(), 1, "2-5", 6, "7-9", 8, 10) == [False, False, False, True, False, True]
+    quarantine = _begun()
+    quarantine.damage(4)
+    assert _shown(quarantine, 5, "5-7", 8, "7-9", 10) == [False, False, False, True, True]
+
+
+def test_refreshes_that_overlap_are_one() -> None:
+    """The second begins where the first has ended."""
+    assert _shown(Quarantine(), 1, "2-5", "3-6", "4-7", "5-8", 9) == [False, False, False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("damaged", "ends"),
+    [
+        pytest.param(5, "21-24", id="the first picture of the first"),
+        pytest.param(7, "21-24", id="within the first"),
+        pytest.param(10, "21-24", id="between the two"),
+        pytest.param(14, "29-32", id="within the second"),
+    ],
+)
+def test_damage_before_the_end_of_the_second_refresh_begins_anew(damaged: int, ends: str) -> None:
+    """Whichever picture it is, the two that follow it have to be whole."""
+    quarantine, first = _begun(), ""
+    refreshes = {end: f"{end - 3}-{end}" for end in (8, 16, 24, 32, 40)}
+    quarantine.damage(4)
+    for packet in range(5, 45):
+        if packet == damaged:
+            quarantine.damage(packet)
+        picture = refreshes.get(packet, str(packet))
+        if _passes(quarantine, picture):
+            first = picture
+            break
+    assert first == ends
+
+
+def test_damage_that_is_told_while_the_end_of_a_refresh_still_waits_keeps_it_in() -> None:
+    """It is shown after a later picture was decoded, and that one may be its second field."""
+    quarantine = _begun()
+    quarantine.damage(4)
+    assert _shown(quarantine, "5-7") == [False]
+    quarantine.damage(10)
+    assert _shown(quarantine, "7-9", "11-13", "13-15", 16) == [False, False, True, True]
+
+
 @given(st.lists(st.sampled_from(["damage", "loss", "picture", "keyframe"]), max_size=60))
 def test_no_picture_between_damage_and_the_next_clean_keyframe_ever_passes(story: list[str]) -> None:
     """Whatever happens in whatever order, with pictures that come out as they are decoded."""
@@ -87,7 +140,8 @@ def test_no_picture_between_damage_and_the_next_clean_keyframe_ever_passes(story
             clean, spared = False, packet + (event == "loss")
             continue
         clean = clean or (event == "keyframe" and packet > spared)
-        assert quarantine.passes(packet, keyframe=event == "keyframe", corrupt=False) is clean
+        since = packet if event == "keyframe" else None
+        assert quarantine.passes(packet, since=since, corrupt=False) is clean
 
 
 def test_only_keyframes_that_a_strict_decoder_refused_make_it_lenient() -> None:

@@ -6,7 +6,7 @@ of the pictures tell (ITU-T H.264 (08/2021), 7.3.2.1, 7.3.2.2, 7.3.3 and 7.4.3, 
 
 from dataclasses import dataclass
 
-from tocsin.capture.nal import length_size, units
+from tocsin.capture.nal import Bits, TooShortError, length_size, units
 
 _SLICE, _PARTITION, _IDR, _SPS, _PPS = 1, 2, 5, 7, 8
 
@@ -40,6 +40,9 @@ class FrameNumbers:
         self._sequences: dict[int, _Sequence] = {}
         self._sequence_of: dict[int, int] = {}
         self._last: int | None = None
+        self._count = 0
+        self.place: int | None = None
+        """Of the picture last read among the reference pictures, lost ones counted too; None where it is none."""
         self._length_size = 0  # those of a record are read one by one
         if extradata and extradata[0] == 1:
             self._read_record(extradata)
@@ -57,18 +60,19 @@ class FrameNumbers:
         What forgets all numbers without being an IDR picture (memory_management_control_operation 5) is taken for
         a gap: it stands behind what costs much to read, and no camera was seen to use it.
         """
+        self.place = None
         try:
             for at in units(packet, self._length_size):
                 kind = packet[at] & 31
                 if kind in (_SLICE, _PARTITION, _IDR):  # the first of a picture speaks for all of it
-                    return self._is_gap(kind, packet[at] >> 5 & 3, _Bits(packet[at + 1 : at + 1 + _HEADER]))
+                    return self._is_gap(kind, packet[at] >> 5 & 3, Bits(packet[at + 1 : at + 1 + _HEADER]))
                 if kind in (_SPS, _PPS):
-                    self._read_set(kind, _Bits(packet[at + 1 : at + 1 + _SET]))
-        except _TooShortError:
+                    self._read_set(kind, Bits(packet[at + 1 : at + 1 + _SET]))
+        except TooShortError:
             return False  # the decoder complains of it
         return False
 
-    def _read_set(self, kind: int, bits: "_Bits") -> None:
+    def _read_set(self, kind: int, bits: Bits) -> None:
         if kind == _SPS:
             number, sequence = _sequence(bits)
             self._sequences[number] = sequence
@@ -76,7 +80,7 @@ class FrameNumbers:
             number = bits.unsigned()
             self._sequence_of[number] = bits.unsigned()
 
-    def _is_gap(self, kind: int, ref_idc: int, bits: "_Bits") -> bool:
+    def _is_gap(self, kind: int, ref_idc: int, bits: Bits) -> bool:
         bits.unsigned()  # first_mb_in_slice
         bits.unsigned()  # slice_type
         sequence = self._sequences.get(self._sequence_of.get(bits.unsigned(), -1))
@@ -85,7 +89,10 @@ class FrameNumbers:
         if sequence.colour_planes:
             bits.take(2)
         number = bits.take(sequence.bits)
-        last, self._last = self._last, number if ref_idc else self._last
+        last = self._last
+        if ref_idc:
+            self._count += 1 if kind == _IDR or last is None else (number - last) % (1 << sequence.bits)
+            self._last, self.place = number, self._count
         if kind == _IDR or last is None or sequence.gaps_allowed:
             return False
         # Equal is the second field of a picture, or what follows when only the numbers' whole circle was lost.
@@ -104,7 +111,7 @@ class FrameNumbers:
                 at += 2 + size
 
 
-def _sequence(bits: "_Bits") -> tuple[int, _Sequence]:
+def _sequence(bits: Bits) -> tuple[int, _Sequence]:
     """Return the number of a sequence parameter set, and what it says."""
     profile = bits.take(8)
     bits.take(16)
@@ -132,7 +139,7 @@ def _sequence(bits: "_Bits") -> tuple[int, _Sequence]:
     return number, _Sequence(length, planes, bool(bits.take(1)))
 
 
-def _skip_scaling(bits: "_Bits", lists: int) -> None:
+def _skip_scaling(bits: Bits, lists: int) -> None:
     for index in range(lists):
         if not bits.take(1):
             continue
@@ -141,37 +148,3 @@ def _skip_scaling(bits: "_Bits", lists: int) -> None:
             if following:
                 following = (last + bits.signed()) % 256
             last = following or last
-
-
-class _TooShortError(Exception):
-    """The data end before what should stand there."""
-
-
-class _Bits:
-    """Reads the payload of a NAL unit bit by bit (7.2, 9.1), without the bytes that prevent start codes (7.4.1)."""
-
-    def __init__(self, unit: bytes) -> None:
-        payload = unit.replace(b"\x00\x00\x03", b"\x00\x00")
-        self._value = int.from_bytes(payload, "big")
-        self._left = len(payload) * 8
-
-    def take(self, count: int) -> int:
-        """Return the next `count` bits as a number."""
-        if count > self._left:
-            raise _TooShortError
-        self._left -= count
-        return self._value >> self._left & ((1 << count) - 1)
-
-    def unsigned(self) -> int:
-        """Return an Exp-Golomb code, ue(v)."""
-        zeros = 0
-        while not self.take(1):
-            zeros += 1
-            if zeros > 32:
-                raise _TooShortError
-        return (1 << zeros) - 1 + self.take(zeros)
-
-    def signed(self) -> int:
-        """Return a signed Exp-Golomb code, se(v)."""
-        code = self.unsigned()
-        return (code + 1) // 2 if code % 2 else -(code // 2)

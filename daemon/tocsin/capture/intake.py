@@ -111,9 +111,7 @@ class Intake:
             return Taken(Verdict.LEFT_OUT)
         if picture.frame is None:
             self._check_starved(picture)
-        elif (
-            taken := self._judge(picture, picture.frame.key_frame, picture.frame.is_corrupt, tally)
-        ).is_clean:
+        elif (taken := self._judge(picture, corrupt=picture.frame.is_corrupt, tally=tally)).is_clean:
             return taken
         if limit := self._drought.exceeded(picture.at, self._rate.period):
             hint = "; from now on it is decoded less strictly" if self._leniency.dried_up() else ""
@@ -131,13 +129,13 @@ class Intake:
         # A loss is told with the packet before it or with the one that it was in.
         self._quarantine.damage(picture.packet, reach=1 if picture.lost else 0)
 
-    def _judge(self, picture: Picture, keyframe: bool, corrupt: bool, tally: Counter[str]) -> Taken:
+    def _judge(self, picture: Picture, *, corrupt: bool, tally: Counter[str]) -> Taken:
         tally["received"] += 1
         self._came = picture.at
         self._check_rate(picture.at)
         if self._live:
             tally["jumps"] += self._timestamps.jumped(picture.shown, picture.at)
-        self._passing = self._quarantine.passes(picture.packet, keyframe=keyframe, corrupt=corrupt)
+        self._passing = self._quarantine.passes(picture.packet, since=picture.since, corrupt=corrupt)
         if not self._passing:
             tally["quarantined"] += 1
             return Taken(Verdict.QUARANTINED)

@@ -1,4 +1,4 @@
-"""Where the units of a coded packet begin, in H.264 and H.265 (NAL units). Pure."""
+"""Where the units of a coded packet begin, in H.264 and H.265 (NAL units), and how their bits are read. Pure."""
 
 import re
 from collections.abc import Iterator
@@ -31,3 +31,37 @@ def units(packet: bytes | memoryview, size: int) -> Iterator[int]:
         if length > 1:
             yield start
         at = start + length
+
+
+class TooShortError(Exception):
+    """The data end before what should stand there."""
+
+
+class Bits:
+    """Reads the payload of a unit bit by bit, without what prevents start codes (ITU-T H.264, 7.2, 7.4.1, 9.1)."""
+
+    def __init__(self, unit: bytes) -> None:
+        payload = unit.replace(b"\x00\x00\x03", b"\x00\x00")
+        self._value = int.from_bytes(payload, "big")
+        self._left = len(payload) * 8
+
+    def take(self, count: int) -> int:
+        """Return the next `count` bits as a number."""
+        if count > self._left:
+            raise TooShortError
+        self._left -= count
+        return self._value >> self._left & ((1 << count) - 1)
+
+    def unsigned(self) -> int:
+        """Return an Exp-Golomb code, ue(v)."""
+        zeros = 0
+        while not self.take(1):
+            zeros += 1
+            if zeros > 32:
+                raise TooShortError
+        return (1 << zeros) - 1 + self.take(zeros)
+
+    def signed(self) -> int:
+        """Return a signed Exp-Golomb code, se(v)."""
+        code = self.unsigned()
+        return (code + 1) // 2 if code % 2 else -(code // 2)

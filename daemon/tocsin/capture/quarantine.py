@@ -4,11 +4,15 @@ import math
 
 
 class Quarantine:
-    """After damage nothing passes until a clean keyframe.
+    """After damage nothing passes until a clean keyframe, or the end of the second of two clean refreshes.
 
     Every picture between two keyframes builds on the ones before it: once one is damaged, decoders conceal it and
     mark next to none of those that follow. All is judged by the numbers of packets, in the order of decoding: a
     picture comes out of the decoder some packets after the one that it was made of.
+
+    One refresh is not enough, though x264 calls its own exact: where the camera pans quickly, it builds renewed
+    strips on others that are not. In the means of eight by eight pixels what was shown after one was wrong by up
+    to 69 of 255, after two by up to 1 and nearly always the same to the bit.
     """
 
     def __init__(self) -> None:
@@ -16,6 +20,7 @@ class Quarantine:
         self._hurt_from: float | None = -math.inf
         self._hurt_to: float = -math.inf
         self._key = 0
+        self._renewed: int | None = None
 
     def damage(self, packet: int, reach: int = 0) -> None:
         """Note that the packet was damaged, and maybe as many more as `reach`.
@@ -25,11 +30,14 @@ class Quarantine:
         before = packet - 1
         self._hurt_from = before if self._hurt_from is None else min(self._hurt_from, before)
         self._hurt_to = max(self._hurt_to, packet + reach)
+        self._renewed = None
 
-    def passes(self, packet: int, *, keyframe: bool, corrupt: bool) -> bool:
+    def passes(self, packet: int, *, since: int | None, corrupt: bool) -> bool:
         """Return whether the picture of that packet is clean; called in the order of showing.
 
-        What is shown before the keyframe that ends a quarantine may build on what was before it, though it was
+        `since`: the packet from which on there must be no damage for this picture to be right, whatever was before:
+        its own for a keyframe, the first of the refresh that ends with it (see `Refreshes`), None for any other.
+        What is shown before the picture that ends a quarantine may build on what was before it, though it was
         sent afterwards (the leading pictures of an open group).
         """
         if corrupt:
@@ -37,9 +45,12 @@ class Quarantine:
             return False
         if self._hurt_from is None:
             return packet >= self._key
-        if keyframe and packet > self._hurt_to:
-            self._hurt_from, self._key = None, packet
-            return True
+        if since is not None and since > self._hurt_to:
+            if since == packet or (self._renewed is not None and since >= self._renewed):
+                self._hurt_from, self._key, self._renewed = None, packet, None
+                return True
+            if self._renewed is None:
+                self._renewed = packet
         return self._key <= packet < self._hurt_from  # decoded before the damage, shown after it
 
 

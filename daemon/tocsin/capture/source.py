@@ -22,6 +22,7 @@ from tocsin.capture.framenum import FrameNumbers
 from tocsin.capture.names import Resolver
 from tocsin.capture.opening import Opening
 from tocsin.capture.order import SourceOrder
+from tocsin.capture.refresh import Refreshes
 from tocsin.capture.why import broken, kind_of
 from tocsin.errors import SourceError, SourceFault
 
@@ -53,6 +54,7 @@ class Picture:
     of a file that is not played in real time have the times at which they would have arrived. `shown` is the
     camera's own timestamp in seconds, and `ahead` the seconds by which its clock is before ours, both None where
     unknown. `left_out`: the packet holds a picture that is not wanted and that no other needs; it was not decoded.
+    `refresh`: the packet with which the refresh began that ends with this picture, None where none does.
     """
 
     frame: VideoFrame | None
@@ -68,6 +70,12 @@ class Picture:
     shown: float | None = None
     ahead: float | None = None
     left_out: bool = False
+    refresh: int | None = None
+
+    @property
+    def since(self) -> int | None:
+        """The packet from which on there must be no damage for this picture to be right; None: no telling."""
+        return self.packet if self.frame is not None and self.frame.key_frame else self.refresh
 
 
 class Source:
@@ -104,6 +112,7 @@ class Source:
         self._doubtful_until = time.monotonic() + _PROBED if self._lost else 0.0
         context = self._video.codec_context
         self._numbers = FrameNumbers(context.extradata) if context.name == "h264" else None
+        self._refreshes = Refreshes(context.extradata)
         self._disposables = Disposables(context.name, context.extradata)
         self._packet = 0
         rate = self._video.average_rate
@@ -166,6 +175,7 @@ class Source:
             self._container.seek(0, stream=self._video)
         except (av.error.FFmpegError, OSError) as error:
             raise SourceError(SourceFault.DECODE, "the file cannot be played from its start again") from error
+        self._refreshes.restart()
         if self._numbers:
             self._numbers.restart()
 
@@ -191,8 +201,12 @@ class Source:
             # At the end of a wait FFmpeg gives what it held back: that had come before the wait began.
             at = began if now - began >= self._read_timeout - _EARLY else now
             self._packet += 1
-            gap = self._numbers is not None and self._numbers.gap(bytes(packet))
-            gap = gap or now < self._doubtful_until
+            gap, refresh = now < self._doubtful_until, None
+            if self._numbers:
+                content = bytes(packet)
+                gap = self._numbers.gap(content) or gap
+                refresh = self._refreshes.ended(self._packet, content, self._numbers.place)
+            packet.opaque = (self._packet, refresh)
             if self._leaves_out(packet, expected):
                 lost, self._lost = self._lost + heard.take().lost, 0
                 yield Picture(None, at, 0.0, packet=self._packet, lost=lost, gap=gap, left_out=True)
@@ -218,7 +232,6 @@ class Source:
     def _decode(
         self, packet: "Packet[VideoStream]", at: float, gap: bool, heard: Complaints
     ) -> Iterator[Picture]:
-        packet.opaque = self._packet
         began = time.perf_counter()
         frames: Sequence[object] = ()
         failed = False
@@ -245,9 +258,9 @@ class Source:
             )
         for frame in frames:
             assert isinstance(frame, VideoFrame), "only the video track is demuxed"
-            made_of = frame.opaque if isinstance(frame.opaque, int) else self._packet
+            made_of, refresh = frame.opaque if isinstance(frame.opaque, tuple) else (self._packet, None)
             ahead = self._ahead(frame)
-            yield Picture(frame, at, seconds, packet=made_of, shown=frame.time, ahead=ahead)
+            yield Picture(frame, at, seconds, packet=made_of, shown=frame.time, ahead=ahead, refresh=refresh)
 
     def _ahead(self, frame: VideoFrame) -> float | None:
         """Return the seconds by which the camera's clock is before ours, where it tells its time."""

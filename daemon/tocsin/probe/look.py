@@ -174,7 +174,7 @@ class _Watch:
         if picture.damaged or picture.gap or picture.lost:
             self._quarantine.damage(picture.packet, reach=1 if picture.lost else 0)
         if frame is not None and self._quarantine.passes(
-            picture.packet, keyframe=frame.key_frame, corrupt=frame.is_corrupt
+            picture.packet, since=picture.since, corrupt=frame.is_corrupt
         ):
             self._note_clean(frame, picture.at)
         elif self.rhythm.begun and (frame is not None or picture.damaged):
