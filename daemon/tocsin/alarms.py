@@ -16,8 +16,9 @@ from tocsin.alarm.rule import Tier
 from tocsin.alarm.settling import Settling
 from tocsin.alarm.watch import Finding, Watch
 from tocsin.clock import synchronized
-from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm, Verdict, new_id
+from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm, new_id
 from tocsin.deliver.store import Change
+from tocsin.deliver.verdict import Verdict
 from tocsin.errors import ControlError
 from tocsin.frame import Detections, Frame, View
 

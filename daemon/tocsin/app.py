@@ -23,11 +23,12 @@ from tocsin.config.load import Config, Secrets, place, placed
 from tocsin.control import ControlServer
 from tocsin.degradations import Degradations
 from tocsin.deliver.dispatch import Dispatcher
-from tocsin.deliver.event import Data, Event, EventType, OpenAlarm, PauseData, Verdict, new_id
+from tocsin.deliver.event import Data, Event, EventType, OpenAlarm, PauseData, new_id
 from tocsin.deliver.formats import as_alert
 from tocsin.deliver.keepalive import KeepAlive
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
+from tocsin.deliver.verdict import Verdict
 from tocsin.desk import Desk
 from tocsin.detect.detector import Detector
 from tocsin.detect.engine import Engine

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from tocsin import __version__
 from tocsin.augment.command import augment
-from tocsin.deliver.event import Verdict
+from tocsin.deliver.verdict import Verdict
 from tocsin.errors import ConfigError, InputError, ModelError, StartError, TocsinError
 from tocsin.evaluate.command import Explained, evaluate
 from tocsin.footage.options import INTERRUPTED

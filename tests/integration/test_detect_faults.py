@@ -34,6 +34,7 @@ from support.pictures import frame, grey, view
 from support.wait import SCALE, until
 from tocsin import reference
 from tocsin.alarm.episode import Decision
+from tocsin.alarm.moment import Moment
 from tocsin.alarm.watch import Rule, Watch
 from tocsin.alarm.zone import Zones
 from tocsin.capture.newest import Newest
@@ -255,7 +256,7 @@ def test_garbage_neither_raises_nor_ends_an_alarm(tmp_path: Path) -> None:
     rig = Rig(path, detector)
     rig.sinks.append(
         lambda given, found: decisions.append(
-            watch.update(given.at, given.period, given.silence, found).decision
+            watch.update(Moment(given.at, given.period, given.silence), found).decision
         )
     )
 

@@ -136,7 +136,7 @@ def test_a_long_queue_drains_at_the_receiver_s_pace(tmp_path: Path, receiver: Re
             post.commit(*(alarm_event(alarm_id=f"alarm_{start + n}") for n in range(500)))
         until(lambda: Outcome.UNREACHABLE in post.outcomes(), LONG, "an attempt in vain")
         receiver.up()
-        most = 0
+        before, most = threading.active_count(), 0
 
         def is_done() -> bool:
             nonlocal most
@@ -146,7 +146,7 @@ def test_a_long_queue_drains_at_the_receiver_s_pace(tmp_path: Path, receiver: Re
         until(is_done, 60, "1,000 deliveries")
         until(lambda: post.left() == 0, LONG, "an empty queue")
     assert len({message.id for message in receiver.requests}) == len(receiver.requests) == 1_000
-    assert most < 20, "the daemon's two, the receiver's one for each connection, and the test's"
+    assert most - before < 15, "one of the receiver's for each connection"
 
 
 def test_a_raise_that_fails_holds_back_its_end_and_nothing_else(tmp_path: Path, receiver: Receiver):

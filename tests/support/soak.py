@@ -323,7 +323,8 @@ class Soak:
             if slope * span > MAY_GROW[name]
         }
         assert not grown, f"these grew over the run: {grown}"
-        assert after.descriptors <= before.descriptors + 3, f"descriptors: {before} became {after}"
+        # up to four connections to the receiver are kept, and come and go with the alarms
+        assert after.descriptors <= before.descriptors + 3 + 4, f"descriptors: {before} became {after}"
         assert after.processes <= before.processes, f"processes: {before} became {after}"
         assert after.threads <= before.threads + 1, f"threads: {before} became {after}"
 

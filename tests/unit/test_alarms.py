@@ -13,8 +13,9 @@ from tocsin.alarm.rule import Tier
 from tocsin.alarm.watch import Rule, Watch
 from tocsin.alarm.zone import Zones
 from tocsin.alarms import Alarms, Origin, Watched, monotonic_time, wall_time
-from tocsin.deliver.event import EventType, OpenAlarm, Verdict
+from tocsin.deliver.event import EventType, OpenAlarm
 from tocsin.deliver.store import Change
+from tocsin.deliver.verdict import Verdict
 from tocsin.errors import ControlError
 from tocsin.frame import Detections, Frame
 

@@ -12,7 +12,8 @@ from tocsin.alarm.episode import Decision
 from tocsin.alarm.moment import Moment
 from tocsin.assembly import score_floor, watched
 from tocsin.config.load import Config, loads
-from tocsin.deliver.event import OpenAlarm, Verdict
+from tocsin.deliver.event import OpenAlarm
+from tocsin.deliver.verdict import Verdict
 
 SOUND = (Path(__file__).parents[1] / "data" / "config" / "sound.yaml").read_text()
 

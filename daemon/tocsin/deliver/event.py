@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol, Self
 
+from tocsin.deliver.verdict import Verdict
 from tocsin.errors import Degradation
 from tocsin.frame import Box, Correction
 
@@ -45,14 +46,6 @@ class EventType(StrEnum):
         if pattern.endswith(".*"):
             return self.startswith(pattern[:-1])
         return self == pattern
-
-
-class Verdict(StrEnum):
-    """What a person said about an alarm."""
-
-    ACKNOWLEDGED = "acknowledged"
-    CONFIRMED = "confirmed"
-    REJECTED = "rejected"
 
 
 class Data(Protocol):
