@@ -1,6 +1,8 @@
 """Whether the wall clock can be believed: receivers refuse signatures from a wrong time."""
 
 import ctypes
+from collections.abc import Callable
+from functools import cache
 
 _TIMEX_BYTES = 256
 """More than `struct timex` takes on any Linux; all zero, it asks and changes nothing."""
@@ -32,7 +34,11 @@ class Jumps:
 
 
 def _state() -> int | None:
-    libc = ctypes.CDLL(None)
-    if not hasattr(libc, "adjtimex"):
-        return None
-    return int(libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)))
+    ask = _adjtimex()
+    return None if ask is None else int(ask(ctypes.create_string_buffer(_TIMEX_BYTES)))
+
+
+@cache
+def _adjtimex() -> Callable[..., int] | None:
+    """Looked up once: the state is asked for twice a second and with each alarm."""
+    return getattr(ctypes.CDLL(None), "adjtimex", None)
