@@ -93,15 +93,15 @@ def test_a_path_is_told_how_a_file_is_written(path: str) -> None:
         read(SOUND.replace("rtsp://10.0.0.7/stream1", f'"{path}"'))
 
 
-@pytest.mark.parametrize("port", ["0", "port", "99999"])
+@pytest.mark.parametrize(("port", "shown"), [("0", "0"), ("port", "***"), ("99999", "99999")])
 @pytest.mark.parametrize("scheme", ["rtsp", "https"])
-def test_a_wrong_port_is_called_one(scheme: str, port: str) -> None:
-    """An address whose port alone is wrong is told so."""
+def test_a_wrong_port_is_called_one(scheme: str, port: str, shown: str) -> None:
+    """An address whose port alone is wrong is told so; what is no number may be a password."""
     expected = "a port from 1 to 65535 in the address"
     with pytest.raises(ConfigError) as error:
         read(SOUND.replace("rtsp://10.0.0.7/stream1", f'"{scheme}://camera:{port}/x"'))
     assert error.value.faults == (
-        f"f:4: streams[0].source: expected {expected}, found {scheme}://camera:{port}/...",
+        f"f:4: streams[0].source: expected {expected}, found {scheme}://camera:{shown}/...",
     )
 
 

@@ -1,11 +1,13 @@
 """Whatever stands in the file, loading it gives a configuration or faults, and never another error."""
 
 import json
+import random
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.mutation import mutated, wrong_about
 from tocsin.config.load import loads
 from tocsin.errors import ConfigError
 
@@ -95,3 +97,11 @@ def test_whatever_the_values_of_a_stream_only_configuration_errors_come(stream: 
     messages = faults(text.encode())
     assert all(": expected " in message or "unknown key" in message for message in messages)
     assert "nput should" not in "".join(messages)
+
+
+def test_files_that_went_wrong_give_faults_in_words_and_show_no_secret() -> None:
+    """2,000 files gone wrong end well; `tests/fuzz.py` takes as many as one likes."""
+    chance = random.Random(20261121)
+    for number in range(2_000):
+        content = mutated(chance)
+        assert wrong_about(content) is None, f"file {number}:\n{content!r}"

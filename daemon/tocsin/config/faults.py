@@ -67,14 +67,26 @@ def shown(value: object, path: KeyPath) -> str:
 
 
 def masked(text: str) -> str:
-    """Return `text` without what may be a credential: all before the last @, and an address's path and query."""
+    """Return `text` without what may be a credential: all before the last @, and an address's path and query.
+
+    A slip in the address does not change that: what is neither a host nor a port where they belong may be a
+    password whose @ is missing.
+    """
     scheme, slashes, rest = text.partition("://")
-    if not slashes:
-        return f"***@{text.rpartition('@')[2]}" if "@" in text else text
-    user, at, rest = rest.rpartition("@")
-    host = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    name = scheme if re.fullmatch(r"[A-Za-z0-9+.-]{0,16}", scheme) else "..."
-    return f"{name}://{'***@' if user or at else ''}{host}{'/...' if host != rest else ''}"
+    if not slashes and "@" not in text:
+        path, mark, _ = text.partition("?")
+        return f"{path}?..." if mark else path
+    user, at, rest = (rest if slashes else text).rpartition("@")
+    place, *path = re.split(r"(?=[/?#])", rest, maxsplit=1)
+    known = f"{scheme}://" if re.fullmatch(r"[A-Za-z0-9+.-]{0,16}", scheme) else "...://"
+    return f"{known if slashes else ''}{'***@' if user or at else ''}{_host(place)}{'/...' if path else ''}"
+
+
+def _host(place: str) -> str:
+    """Return the host and port that `place` begins with, and *** for the rest."""
+    found = re.match(r"(\[[0-9A-Fa-f:.]*\]|[\w.-]*)(:[0-9]{0,9}$|:)?", place)
+    assert found, "the pattern fits the empty text too"
+    return found[0] if found[0] == place else f"{found[0]}***"
 
 
 def meant(word: object, known: Collection[str]) -> str:
