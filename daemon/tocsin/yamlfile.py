@@ -18,6 +18,8 @@ from tocsin.errors import ConfigError
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 20
+MAX_VALUES = 10_000
+"""Words, lists and groups of keys together: 250 cameras with forty each; every one may need a message."""
 
 Key = str | int
 KeyPath = tuple[Key, ...]
@@ -136,6 +138,7 @@ class _Reader:
         self._name = name
         self.lines: dict[KeyPath, int] = {}
         self.repeated: list[Fault] = []
+        self._values = 0
 
     def document(self, events: Iterator[yaml.Event]) -> Any:
         value = None
@@ -151,6 +154,9 @@ class _Reader:
     def value(self, event: yaml.Event, events: Iterator[yaml.Event], path: KeyPath) -> Any:
         """Return the value that starts with `event`; `path` is where it stands."""
         self._check_plain(event)
+        self._values += 1
+        if self._values > MAX_VALUES:
+            raise self._fault(event, f"expected at most {MAX_VALUES} values", "more")
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event)
         if len(path) >= MAX_DEPTH:

@@ -185,6 +185,16 @@ def test_a_tower_of_brackets_is_refused_at_once(bomb: str) -> None:
     assert time.monotonic() - start < 1
 
 
+def test_the_number_of_values_is_bounded() -> None:
+    """A file of many small mistakes is refused before each of them is looked at."""
+    items = "  - a\n" * (yamlfile.MAX_VALUES - 2)  # the list and the whole are values too
+    assert (
+        len(yamlfile.parse(f"streams:\n{items}".encode(), "f").content["streams"]) == yamlfile.MAX_VALUES - 2
+    )
+    with pytest.raises(ConfigError, match=r"^f:10000: expected at most 10000 values, found more$"):
+        yamlfile.parse(f"streams:\n{items}  - a\n".encode(), "f")
+
+
 def test_size_is_bounded(tmp_path: Path) -> None:
     """More than a mebibyte is refused, from memory and from a file that never ends."""
     with pytest.raises(ConfigError, match=r"^f: expected at most 1 MiB, found more$"):

@@ -56,6 +56,7 @@ ROWS = {
     52: "a queue overflows",
     53: "the clock is set by a day",
     54: "nobody keeps the clock right",
+    56: "the configuration is a bomb",
 }
 
 BEYOND = frozenset({46, 47, 65})
