@@ -77,9 +77,9 @@ def masked(text: str) -> str:
         path, mark, _ = text.partition("?")
         return f"{path}?..." if mark else path
     user, at, rest = (rest if slashes else text).rpartition("@")
-    place, *path = re.split(r"(?=[/?#])", rest, maxsplit=1)
+    place = re.split(r"[/?#]", rest, maxsplit=1)[0]
     known = f"{scheme}://" if re.fullmatch(r"[A-Za-z0-9+.-]{0,16}", scheme) else "...://"
-    return f"{known if slashes else ''}{'***@' if user or at else ''}{_host(place)}{'/...' if path else ''}"
+    return f"{known if slashes else ''}{'***@' if user or at else ''}{_host(place)}{'/...' if place != rest else ''}"
 
 
 def _host(place: str) -> str:
