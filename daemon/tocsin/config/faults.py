@@ -79,7 +79,8 @@ def masked(text: str) -> str:
     user, at, rest = (rest if slashes else text).rpartition("@")
     place = re.split(r"[/?#]", rest, maxsplit=1)[0]
     known = f"{scheme}://" if re.fullmatch(r"[A-Za-z0-9+.-]{0,16}", scheme) else "...://"
-    return f"{known if slashes else ''}{'***@' if user or at else ''}{_host(place)}{'/...' if place != rest else ''}"
+    login, path = "***@" if user or at else "", "/..." if place != rest else ""
+    return f"{known if slashes else ''}{login}{_host(place)}{path}"
 
 
 def _host(place: str) -> str:
