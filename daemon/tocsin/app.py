@@ -113,7 +113,7 @@ class App:
             "the daemon is ready",
             version=__version__,
             streams=len(self._config.streams),
-            metrics=f"http://{self._config.http.host}:{self._endpoint.port}/metrics",
+            metrics=f"{self._endpoint.scheme}://{self._config.http.host}:{self._endpoint.port}/metrics",
             state_dir=self._config.state_dir,
             config=self._config.digest,
         )
@@ -214,7 +214,8 @@ class App:
         self._outbox = Outbox(state / OUTBOX_FILE, patterns, self._metrics, on_failure=self._fail)
         self._lifecycle.start("outbox", self._outbox)
         listen, hosts = (config.http.host, config.http.port), config.http.allowed_hosts
-        self._endpoint = Endpoint(listen, self._registry, self._healthy, self._readiness, hosts)
+        told = self._registry, self._healthy, self._readiness, self._metrics
+        self._endpoint = Endpoint(listen, *told, hosts, assembly.web(config.http))
         with placed(config, ("http", "listen"), StartError):
             self._lifecycle.start("endpoint", self._endpoint)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 from tocsin.alarm.episode import Resumed
@@ -12,7 +13,7 @@ from tocsin.alarm.zone import Zones
 from tocsin.alarms import Watched, monotonic_time
 from tocsin.capture.order import Order, SourceOrder, ViewOrder
 from tocsin.capture.regions import around, tiles
-from tocsin.config.load import Config, Secrets, StreamSettings, messages, place
+from tocsin.config.load import Config, HttpSettings, Secrets, StreamSettings, messages, place
 from tocsin.deliver.access import Access, basic, tls_context
 from tocsin.deliver.event import OpenAlarm
 from tocsin.deliver.formats import Format, Render, as_alert, as_cloudevent, as_template, as_tocsin
@@ -22,6 +23,7 @@ from tocsin.detect.model import check_classes
 from tocsin.errors import ConfigError
 from tocsin.light.plan import Mode, Policy
 from tocsin.metrics import Names
+from tocsin.web import Web
 from tocsin.yamlfile import Fault
 
 NOBODY_ASKS = 1.0
@@ -130,6 +132,12 @@ def zones_of(stream: StreamSettings) -> Zones:
 def policy(stream: StreamSettings) -> Policy:
     """Return how the stream's light is treated."""
     return Policy(mode=Mode(stream.light.mode), brighter_than=stream.light.brighter_than)
+
+
+def web(http: HttpSettings) -> Web:
+    """Return on what terms the endpoint serves; nothing is read yet."""
+    path = None if http.web_config is None else Path(http.web_config)
+    return Web(path, guarded=http.is_exposed and not http.insecure)
 
 
 def webhooks(config: Config, secrets: Secrets, only: str | None = None) -> list[Webhook]:

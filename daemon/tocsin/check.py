@@ -11,6 +11,8 @@ from tocsin.config.crosscheck import Parts
 from tocsin.config.load import Config, Reading, messages, notes, study, told
 from tocsin.config.places import fault_at
 from tocsin.config.secrets import secret_faults
+from tocsin.config.settings import HttpSettings
+from tocsin.config.web import load_web
 from tocsin.detect.detector import Detector, open_detector
 from tocsin.detect.model import check_classes
 from tocsin.detect.session import Placement
@@ -82,6 +84,7 @@ def _read(path: Path) -> Reading:
 def _judge(reading: Reading, secrets: list[Fault]) -> Checked:
     trial = _try_detector(reading.parts)
     faults = [*reading.faults, *secrets, *trial.faults, *_state_faults(reading.parts)]
+    faults += _web_faults(reading.parts)
     if faults:
         raise ConfigError(*told(reading.document, [*faults, *trial.missing]))
     if trial.missing:
@@ -89,7 +92,7 @@ def _judge(reading: Reading, secrets: list[Fault]) -> Checked:
     config = reading.config
     assert config is not None, "a configuration that is none has faults"
     assert trial.facts is not None, "a detector that does not open is a fault, and so is a model of no sense"
-    doubts = [*notes(config), *_degraded(trial.facts.placement), *_what_may_mend(config)]
+    doubts = [*notes(config), *_degraded(trial.facts.placement), *_what_may_mend(config), *_gaps(config)]
     return Checked(config, trial.facts, tuple(messages(config, doubts)))
 
 
@@ -148,6 +151,37 @@ def _state_faults(parts: Parts) -> Iterator[Fault]:
         yield Fault(("state_dir",), fault)
 
 
+def _web_faults(parts: Parts) -> list[Fault]:
+    """What is wrong with the endpoint's own file, unless this user cannot read it or what it names."""
+    http = parts.http
+    if http is None or http.settings.web_config is None or not http.sound("web_config", "listen", "insecure"):
+        return []
+    path = ("http", "web_config")
+    try:
+        if any(_unreadable(Path(file)) for file in _web_files(http.settings)):
+            return []
+        assembly.web(http.settings).load()
+    except ConfigError as error:
+        return [Fault(path, fault) for fault in error.faults]
+    return []
+
+
+def _web_files(http: HttpSettings) -> list[str]:
+    """The endpoint's own file and those that it names; raises ConfigError where it makes no sense."""
+    if http.web_config is None or _unreadable(Path(http.web_config)):
+        return [] if http.web_config is None else [http.web_config]
+    return [http.web_config, *load_web(Path(http.web_config)).files()]
+
+
+def _gaps(config: Config) -> Iterator[Fault]:
+    """What others on the network can do to an endpoint that is not theirs alone."""
+    files = _web_files(config.http)
+    if config.http.is_exposed and files and not any(_unreadable(Path(file)) for file in files):
+        gap = assembly.web(config.http).load().gap
+        if gap is not None:
+            yield Fault(("http", "web_config"), gap)
+
+
 def state_dir_fault(path: Path) -> str | None:
     """Return why no directory can ever be at `path`, or None: something else is there, or above it."""
     there = _nearest(path)
@@ -176,6 +210,7 @@ def _what_may_mend(config: Config) -> Iterator[Fault]:
     for number, webhook in enumerate(config.webhooks):
         named = ((key, getattr(webhook, key)) for key in ("ca_file", "cert_file", "key_file"))
         files += [(("webhooks", number, key), file) for key, file in named if file is not None]
+    files += [(("http", "web_config"), file) for file in _web_files(config.http)]
     for path, file in files:
         if why := _unreadable(Path(file)):
             yield Fault(path, why)

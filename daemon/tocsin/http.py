@@ -1,43 +1,57 @@
 """The endpoint by which the daemon is watched: /metrics, /healthz (alive) and /readyz (fit to work).
 
-It serves whoever reaches it, so it says nothing that is secret, believes only the names that it knows (a web
-page can point a name of its own at the loopback address), and gives no client more than CONNECTION_SECONDS.
+It says nothing that is secret, believes only the names that it knows (a web page can point a name of its own at the
+loopback address), asks whoever comes for a password where its file has users, and lets no client keep others out.
 """
 
 import asyncio
+import base64
+import binascii
+import contextlib
 import errno
+import gzip
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 import uvicorn
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
-from starlette.middleware import Middleware
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from tocsin import connections
+from tocsin.connections import Connections, Place
 from tocsin.errors import StartError
+from tocsin.exposition import OPENMETRICS, TEXT, Source, Writer, wants_openmetrics
+from tocsin.passwords import Login, Passwords
+from tocsin.web import Terms, Web
 
 log = structlog.get_logger(__name__)
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
-CONNECTIONS = 32
-CONNECTION_SECONDS = 30.0
-"""The longest life of a connection: a scrape takes a small part of it."""
 HEADER_BYTES = 16 * 1024
 START_SECONDS = 10.0
+_BACKLOG = 128
+_SHARE = 0.2
+"""Of its thread's time, that making pages may take: who asks more often gets the last one again."""
 
 Listen = tuple[str, int] | socket.socket
 """A host and a port (0 takes a free one), or a socket that is bound already."""
+
+
+class Observer(connections.Observer, Protocol):
+    """Hears of connections and answers."""
+
+    def http_answered(self, status: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +91,21 @@ class Endpoint:
     def __init__(
         self,
         listen: Listen,
-        registry: CollectorRegistry,
+        source: Source,
         healthy: Callable[[], Health],
         ready: Callable[[], Health],
+        observe: Observer,
         allowed_hosts: Collection[str] = (),
+        web: Web | None = None,
     ) -> None:
         self._listen = listen
         self._socket: socket.socket | None = None
         self._port = 0
+        self._web = web or Web(None, guarded=False)
         hosts = {*LOOPBACK_NAMES, *allowed_hosts} | ({listen[0]} if isinstance(listen, tuple) else set())
-        app = _application(registry, healthy, ready, frozenset(host.strip("[]").lower() for host in hosts))
-        self._server = _Server(_settings(app))
+        known = frozenset(host.strip("[]").lower() for host in hosts)
+        app = _Gate(_application(source, healthy, ready), known, self._web.current, observe)
+        self._server = _Server(_settings(app), self._web, observe)
         # Runs the event loop; woken by its sockets, and every 0.1 s to look whether it shall end.
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
 
@@ -96,12 +114,20 @@ class Endpoint:
         """The port it listens on, once it has started."""
         return self._port
 
+    @property
+    def scheme(self) -> str:
+        """`https` where it serves by TLS now."""
+        return "http" if self._web.terms.tls is None else "https"
+
     def start(self) -> None:
         """Bind and serve; return when requests are answered.
 
-        Raises StartError when the address cannot be had.
+        Raises StartError when the address cannot be had, and ConfigError when the file of its terms is at fault.
         """
+        self._web.load()
         self._socket = _bound(*self._listen) if isinstance(self._listen, tuple) else self._listen
+        self._socket.listen(_BACKLOG)
+        self._socket.setblocking(False)
         self._port = self._socket.getsockname()[1]
         self._thread.start()
         if not self._server.serving.wait(START_SECONDS):
@@ -123,46 +149,128 @@ class Endpoint:
 
     def _serve(self) -> None:
         assert self._socket is not None, "the thread is started after the socket is bound"
-        self._server.run(sockets=[self._socket])
+        with self._socket:
+            self._server.listener = self._socket
+            self._server.run(sockets=[])
 
 
 class _Server(uvicorn.Server):
-    """A server that tells when it serves."""
+    """A server that takes its connections by itself, and tells when it serves."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    listener: socket.socket
+
+    def __init__(self, config: uvicorn.Config, web: Web, observe: Observer) -> None:
         super().__init__(config)
         self.serving = threading.Event()  # set once by the server's thread; start() waits for it
+        self._observe = observe
+        self._connections = Connections(self._protocol, lambda: web.current().tls, observe)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._accepting = asyncio.create_task(self._connections.run(self.listener))
         self.serving.set()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._accepting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._accepting
+        self.listener.close()
+        self._connections.end()
+        await super().shutdown(sockets)
 
-class _BriefConnection(H11Protocol):
-    """A connection with an end: uvicorn alone would wait for ever for a request that drips or never comes."""
+    def _protocol(self, place: Place) -> "_Connection":
+        loop = asyncio.get_running_loop()
+        made = _Connection(config=self.config, server_state=self.server_state, app_state={}, _loop=loop)
+        made.place, made.observe = place, self._observe
+        return made
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._end = self.loop.call_later(CONNECTION_SECONDS, transport.abort)
+
+class _Connection(H11Protocol):
+    """uvicorn's connection, in its place among the others."""
+
+    place: Place
+    observe: Observer
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._mark()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._mark()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end.cancel()
+        self.place.left()
         super().connection_lost(exc)
 
+    def send_400_response(self, msg: str) -> None:
+        self.observe.http_answered(400)
+        super().send_400_response(msg)
 
-class _KnownHosts:
-    """Lets only those requests through that call this machine by a known name."""
+    def _mark(self) -> None:
+        self.place.is_served = self.cycle is not None and not self.cycle.response_complete
 
-    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
+
+class _Gate:
+    """What every request passes: it is known by name and password or turned away, its answer counted and marked."""
+
+    def __init__(
+        self, app: ASGIApp, hosts: frozenset[str], terms: Callable[[], Terms], observe: Observer
+    ) -> None:
         self._app = app
         self._hosts = hosts
+        self._terms = terms
+        self._observe = observe
+        self._passwords = Passwords()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        terms = self._terms()
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._observe.http_answered(message["status"])
+                headers = MutableHeaders(scope=message)
+                headers.update(
+                    {"cache-control": "no-store", "x-content-type-options": "nosniff", **terms.headers}
+                )
+            await send(message)
+
+        refusal = self._unknown_name(scope) or await self._stranger(scope, terms)
+        await (refusal or self._app)(scope, receive, answer)
+
+    def _unknown_name(self, scope: Scope) -> Response | None:
         named = Headers(scope=scope).getlist("host")
         if len(named) == 1 and host_name(named[0]) in self._hosts:
-            await self._app(scope, receive, send)
-        else:
-            await PlainTextResponse("this host is not known here\n", status_code=421)(scope, receive, send)
+            return None
+        return PlainTextResponse("this host is not known here\n", 421)
+
+    async def _stranger(self, scope: Scope, terms: Terms) -> Response | None:
+        if not terms.users:
+            return None
+        address = str(scope["client"][0]) if scope.get("client") else ""
+        given = Headers(scope=scope).getlist("authorization")
+        login = credentials(given[0]) if len(given) == 1 else None
+        found = Login.REFUSED if login is None else await self._passwords.check(address, *login, terms.users)
+        if found is Login.ACCEPTED:
+            return None
+        if login is not None:
+            log.warning("a login at the endpoint is refused", client=address, reason=found.value)
+        if found is Login.BUSY:
+            return PlainTextResponse("too many logins\n", 429, {"retry-after": "5"})
+        asked = {"www-authenticate": 'Basic realm="tocsin", charset="UTF-8"'}
+        return PlainTextResponse("a user and a password are needed\n", 401, asked)
+
+
+def credentials(header: str) -> tuple[str, bytes] | None:
+    """Return the user and the password in an Authorization header (RFC 7617), or None."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        user, colon, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+        return (user.decode(), password) if colon else None
+    except (binascii.Error, UnicodeError):
+        return None
 
 
 def host_name(header: str) -> str:
@@ -173,15 +281,37 @@ def host_name(header: str) -> str:
     return name.removeprefix("[").removesuffix("]").lower()
 
 
-def _application(
-    registry: CollectorRegistry,
-    healthy: Callable[[], Health],
-    ready: Callable[[], Health],
-    hosts: frozenset[str],
-) -> Starlette:
+class _Pages:
+    """The page of metrics, made anew as often as that takes no more than its share of the time."""
+
+    def __init__(self, source: Source) -> None:
+        self._writer = Writer(source)
+        self._kept: dict[tuple[bool, bool], tuple[bytes, float]] = {}
+
+    def page(self, openmetrics: bool, packed: bool) -> bytes:
+        """Return the page, in OpenMetrics or as text, packed by gzip or not."""
+        began = time.monotonic()
+        page, until = self._kept.get((openmetrics, packed), (b"", 0.0))
+        if began < until:
+            return page
+        page = self._writer.page(openmetrics=openmetrics)
+        if packed:
+            page = gzip.compress(page, 1)
+        now = time.monotonic()
+        self._kept[openmetrics, packed] = page, now + (now - began) * (1 / _SHARE - 1)
+        return page
+
+
+def _application(source: Source, healthy: Callable[[], Health], ready: Callable[[], Health]) -> Starlette:
+    pages = _Pages(source)
+
     async def metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), headers={"content-type": content_type})
+        openmetrics = wants_openmetrics(request.headers.get("accept", ""))
+        packed = takes_gzip(request.headers.get("accept-encoding", ""))
+        headers = {"content-type": OPENMETRICS if openmetrics else TEXT, "vary": "accept, accept-encoding"}
+        if packed:
+            headers["content-encoding"] = "gzip"
+        return Response(pages.page(openmetrics, packed), headers=headers)
 
     async def healthz(_request: Request) -> Response:
         return _answer(healthy())
@@ -190,19 +320,24 @@ def _application(
         return _answer(ready())
 
     return Starlette(
-        routes=[Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)],
-        middleware=[Middleware(_KnownHosts, hosts=hosts)],
+        routes=[Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)]
     )
 
 
+def takes_gzip(accepted: str) -> bool:
+    """Whether a request with this Accept-Encoding header takes gzip."""
+    choices = (choice.replace(" ", "").lower().partition(";") for choice in accepted.split(","))
+    return any(name == "gzip" and not re.fullmatch(r"q=0(\.0*)?", weight) for name, _, weight in choices)
+
+
 def _answer(health: Health) -> Response:
-    return JSONResponse(health.as_json(), 200 if health.ok else 503, headers={"cache-control": "no-store"})
+    return JSONResponse(health.as_json(), 200 if health.ok else 503)
 
 
-def _settings(app: Starlette) -> uvicorn.Config:
+def _settings(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=_BriefConnection,
+        http=_Connection,
         loop="asyncio",
         ws="none",
         lifespan="off",
@@ -211,7 +346,6 @@ def _settings(app: Starlette) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=CONNECTIONS,
         h11_max_incomplete_event_size=HEADER_BYTES,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=1,

@@ -55,6 +55,21 @@ class Reload(StrEnum):
     ROLLED_BACK = "rolled_back"
 
 
+class HttpCode(StrEnum):
+    """The endpoint's answers."""
+
+    OK = "200"
+    NONSENSE = "400"
+    UNAUTHORIZED = "401"
+    NOT_FOUND = "404"
+    METHOD = "405"
+    MISDIRECTED = "421"
+    BUSY = "429"
+    ERROR = "500"
+    UNWELL = "503"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """What the configuration calls things: the rules of each stream, the classes of each rule, the webhooks."""
@@ -140,6 +155,7 @@ GAUGES: tuple[tuple[str, Axis, str], ...] = (
     ("outbox_degraded", DAEMON, "1 while the outbox cannot be written, and events are sent from memory."),
     ("clock_synchronized", DAEMON, "1 while the machine says that a time server keeps its clock right."),
     ("disk_free_bytes", DAEMON, "Space that the daemon has left on the disk of its state."),
+    ("http_open_connections", DAEMON, "Clients that are connected to the endpoint, however slow."),
 )
 COUNTERS: tuple[tuple[str, Axis, str], ...] = (
     ("stream_connects_total", STREAM, "Connections that were made."),
@@ -169,6 +185,7 @@ COUNTERS: tuple[tuple[str, Axis, str], ...] = (
     ("outbox_dropped_total", DAEMON.by("reason", OutboxLoss), "Events and deliveries that the outbox lost."),
     ("clock_jumps_total", DAEMON, "Times in which the machine's clock was set, or the machine slept."),
     ("outbox_errors_total", DAEMON.by("error", Trouble), "Refusals by the disk of the outbox."),
+    ("http_requests_total", DAEMON.by("code", HttpCode), "Requests to the endpoint, by the answer's code."),
 )
 HISTOGRAMS: tuple[tuple[str, Axis, str, Sequence[float]], ...] = (
     ("frame_age_seconds", STREAM, "From the arrival of a frame to its result.", AGE_BUCKETS),
@@ -180,6 +197,8 @@ HISTOGRAMS: tuple[tuple[str, Axis, str, Sequence[float]], ...] = (
     ("delivery_seconds", WEBHOOK, "From the alarm to its acceptance by the receiver.", DELIVERY_BUCKETS),
 )
 # fmt: on
+
+_HTTP_CODES = frozenset(HttpCode)
 
 
 class Metrics:
@@ -396,6 +415,13 @@ class Metrics:
 
     def clock_jumped(self) -> None:
         self._counters["clock_jumps_total"].inc()
+
+    def http_connections(self, n: int) -> None:
+        self._gauges["http_open_connections"].set(n)
+
+    def http_answered(self, status: int) -> None:
+        code = HttpCode(str(status)) if str(status) in _HTTP_CODES else HttpCode.OTHER
+        self._counters["http_requests_total"].labels(code).inc()
 
     def disk_free(self, free: int) -> None:
         self._gauges["disk_free_bytes"].set(free)

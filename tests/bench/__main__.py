@@ -14,6 +14,7 @@ for name in (
     "views",
     "scene",
     "delivery",
+    "scrape",
     "demo",
 ):
     print(f"== {name}", flush=True)

@@ -1,5 +1,6 @@
 """The endpoint on a real socket: what it answers, whom it refuses, and how it starts and stops."""
 
+import gzip
 import http.client
 import json
 import os
@@ -16,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 import tocsin.http
-from support.wait import until
+from tocsin import connections
 from tocsin.errors import StartError
 from tocsin.http import Endpoint, Health, PartHealth
 from tocsin.metrics import Metrics, Names
@@ -33,7 +34,7 @@ def endpoint(listen: tocsin.http.Listen = LOOPBACK, allowed: tuple[str, ...] = (
     metrics = Metrics(registry, NAMES)
     metrics.detector_info("nanodet", "cpu", "CPUExecutionProvider")
     metrics.clock_offset("yard", -3600.5)
-    return Endpoint(listen, registry, lambda: WELL, lambda: ILL, allowed)
+    return Endpoint(listen, registry, lambda: WELL, lambda: ILL, metrics, allowed)
 
 
 @contextmanager
@@ -153,9 +154,10 @@ def test_an_answer_gives_nothing_away(running: Endpoint) -> None:
     assert not [name for name in headers if name.startswith("access-control")]
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "NONSENSE"])
 def test_there_is_nothing_to_change(running: Endpoint, method: str) -> None:
-    """Other methods than GET and HEAD are refused."""
+    """Other methods than GET and HEAD are refused; HEAD is answered without a body."""
+    assert get(running, "/metrics", "HEAD")[::2] == (200, b"")
     assert get(running, "/metrics", method)[0] == 405
 
 
@@ -170,23 +172,32 @@ def test_a_large_header_is_refused(running: Endpoint) -> None:
 )
 def test_a_connection_has_an_end(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
     """A client that never finishes its request is disconnected."""
-    monkeypatch.setattr(tocsin.http, "CONNECTION_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "SECONDS", 0.3)
     with serving(endpoint()) as one:
         with suppress(ConnectionResetError):
             assert raw(one, sent) == b""
         assert get(one, "/healthz")[0] == 200
 
 
-def test_too_many_connections_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the limit a request is answered 503 at once, and served again when the others have gone."""
-    with serving(endpoint()) as one:
-        idle = [socket.create_connection(("127.0.0.1", one.port)) for _ in range(tocsin.http.CONNECTIONS)]
-        try:
-            until(lambda: get(one, "/healthz")[0] == 503, 5, "the limit to be reached")
-        finally:
-            for client in idle:
-                client.close()
-        until(lambda: get(one, "/healthz")[0] == 200, 5, "the endpoint to answer again")
+def test_a_page_is_packed_for_who_can_unpack_it(running: Endpoint) -> None:
+    """The same page, at a quarter of its size at most; the answer says that it depends on what was accepted."""
+    _, plain, body = get(running, "/metrics")
+    status, headers, packed = get(running, "/metrics", **{"Accept-Encoding": "deflate, gzip;q=0.5"})
+    assert (status, headers["content-encoding"], headers["vary"]) == (200, "gzip", "accept, accept-encoding")
+    assert "content-encoding" not in plain
+    assert series_of(gzip.decompress(packed)) == series_of(body)
+    assert len(packed) * 4 < len(body)
+
+
+def series_of(page: bytes) -> list[str]:
+    return [line.rpartition(" ")[0] for line in page.decode().splitlines()]
+
+
+def test_every_answer_is_marked(running: Endpoint) -> None:
+    """Neither kept by anybody nor taken for something else, whatever it is."""
+    for path, host in (("/metrics", "localhost"), ("/nothing", "localhost"), ("/metrics", "evil.example")):
+        _, headers, _ = get(running, path, Host=host)
+        assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
 
 
 def test_no_line_is_logged_for_requests(running: Endpoint, caplog: pytest.LogCaptureFixture) -> None:

@@ -18,6 +18,7 @@ global: {{scrape_interval: 1s, scrape_timeout: 1s}}
 scrape_configs:
   - job_name: target
     static_configs: [{{targets: ["{target}"]}}]
+    {more}
 """
 
 Sample = tuple[dict[str, str], float]
@@ -26,12 +27,14 @@ Sample = tuple[dict[str, str], float]
 class Prometheus:
     """Prometheus on a free port of 127.0.0.1, its data in a directory of its own, scraping `target` (host:port).
 
-    Skips the test (fails it under CI) where the program is missing.
+    `more` are further keys of the target, such as `scheme: https`. Skips the test (fails it under CI) where the
+    program is missing.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, more: str = "") -> None:
         self.port = 0
         self._target = target
+        self._more = more
         self._cleanup = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -65,7 +68,7 @@ class Prometheus:
     def _start(self, folder: Path, cleanup: contextlib.ExitStack) -> None:
         self.port = free_port()
         config = folder / "prometheus.yml"
-        config.write_text(CONFIG.format(target=self._target))
+        config.write_text(CONFIG.format(target=self._target, more=self._more))
         arguments = {
             "--config.file": config,
             "--storage.tsdb.path": folder / "data",

@@ -17,7 +17,24 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
     ),
     (False, frozenset({"capture", "light", "detect", "alarm", "deliver"})),
     (True, frozenset({"config"})),
-    (True, frozenset({"clock", "control", "http", "lifecycle", "logs", "metrics", "sdnotify"})),
+    (
+        True,
+        frozenset(
+            {
+                "clock",
+                "connections",
+                "control",
+                "exposition",
+                "http",
+                "lifecycle",
+                "logs",
+                "metrics",
+                "passwords",
+                "sdnotify",
+                "web",
+            }
+        ),
+    ),
     (
         True,
         frozenset(

@@ -270,3 +270,45 @@ def test_a_credential_that_only_the_service_gets_is_a_warning(file: Path) -> Non
     (warning,) = check(file).warnings
     assert warning.startswith(f"{file}:7: webhooks[0].secret: ")
     assert "room" in warning
+
+
+HASH = "$2b$04$" + "a" * 53
+
+
+@pytest.mark.parametrize(
+    ("web", "found"),
+    [
+        ("basic_auth_users: {a: plain}", "WEB:1: basic_auth_users.a: expected a bcrypt hash, as htpasswd"),
+        (
+            "{}",
+            "WEB: expected tls_server_config or basic_auth_users, for others can reach the endpoint, found",
+        ),
+        ("tls: {}", "WEB:1: tls: unknown key"),
+    ],
+)
+def test_the_endpoint_s_own_file_is_checked_too(file: Path, web: str, found: str) -> None:
+    """Its fault is told with its own place behind that of the key that names it."""
+    (file.parent / "web.yml").write_text(web + "\n")
+    change(file, ("state_dir:", 'http: {listen: "0.0.0.0:9464", web_config: web.yml}\nstate_dir:'))
+    (fault,) = faults(file)
+    assert fault.startswith(f"f:8: http.web_config: {found.replace('WEB', str(file.parent / 'web.yml'))}")
+
+
+def test_what_the_network_can_see_is_warned_about(file: Path) -> None:
+    """Passwords without TLS work, and are no secret for long; nor is a file judged that cannot be read."""
+    web = file.parent / "web.yml"
+    change(file, ("state_dir:", 'http: {listen: "0.0.0.0:9464", web_config: web.yml}\nstate_dir:'))
+    assert check(file).warnings == (f"{file}:8: http.web_config: there is no file {web} now",)
+    web.write_text(f"basic_auth_users: {{a: {HASH}}}\n")
+    (warning,) = check(file).warnings
+    assert warning == (
+        f"{file}:8: http.web_config: without tls_server_config all that is read, and each password, crosses the "
+        "network in the clear"
+    )
+    change(file, ("0.0.0.0", "127.0.0.1"))
+    assert check(file).warnings == ()
+    web.write_text("tls_server_config: {cert_file: a.crt, key_file: a.key}\n")
+    assert [warning.partition("there is no file ")[2] for warning in check(file).warnings] == [
+        f"{file.parent}/a.crt now",
+        f"{file.parent}/a.key now",
+    ]

@@ -602,7 +602,8 @@ FAULTS = [
     pytest.param(
         "127.0.0.1:9464",
         "0.0.0.0:9464",
-        "f:18: http.listen: expected a loopback address, or insecure: true beside it, found 0.0.0.0",
+        "f:18: http.listen: expected a loopback address, or web_config with TLS or users beside it, or "
+        "insecure: true, found 0.0.0.0",
         id="open to everybody",
     ),
     pytest.param(

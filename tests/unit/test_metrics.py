@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from support.pictures import light
-from tocsin import __version__, alarms, degradations, lights, metrics, scenes
+from tocsin import __version__, alarms, degradations, http, lights, metrics, scenes
 from tocsin.capture import bulletin, wire
 from tocsin.capture.decoder import Decoder
 from tocsin.deliver import clerk, dispatch
@@ -188,6 +188,9 @@ CALLS: list[tuple[str, tuple[Any, ...], str, tuple[str, ...], float]] = [
     ("clock_synchronized", (True,), "clock_synchronized", (), 1),
     ("clock_jumped", (), "clock_jumps_total", (), 1),
     ("disk_free", (4096,), "disk_free_bytes", (), 4096),
+    ("http_connections", (3,), "http_open_connections", (), 3),
+    ("http_answered", (421,), "http_requests_total", ("421",), 1),
+    ("http_answered", (418,), "http_requests_total", ("other",), 1),
 ]
 
 
@@ -303,6 +306,7 @@ def test_the_process_reports_itself(observed: Metrics, registry: CollectorRegist
         engine.Observer,
         dispatch.Observer,
         clerk.Observer,
+        http.Observer,
     ],
 )
 def test_the_observers_of_the_packages_are_met(protocol: type) -> None:

@@ -76,11 +76,15 @@ class HttpSettings(Section):
         default=(),
         description="names by which others may ask for it, beside localhost and the address itself",
     )
+    web_config: LocalPath | None = Field(
+        default=None,
+        description="a file with TLS and users, as Prometheus' exporters have it; none by default",
+    )
     insecure: bool = Field(
-        default=False, description="must be true to listen beyond loopback, where everybody can read it"
+        default=False, description="must be true to listen beyond loopback where web_config protects nothing"
     )
 
-    weighed: ClassVar[frozenset[str]] = frozenset({"listen", "insecure"})
+    weighed: ClassVar[frozenset[str]] = frozenset({"listen", "insecure", "web_config"})
 
     @property
     def host(self) -> str:
@@ -91,10 +95,17 @@ class HttpSettings(Section):
     def port(self) -> int:
         return int(self.listen.rpartition(":")[2])
 
+    @property
+    def is_exposed(self) -> bool:
+        """Whether others than this machine can reach it."""
+        return self.host != "localhost" and not ipaddress.ip_address(self.host).is_loopback
+
     def conflicts(self) -> Iterator[Fault]:
-        if self.host != "localhost" and not ipaddress.ip_address(self.host).is_loopback and not self.insecure:
+        if self.is_exposed and not self.insecure and self.web_config is None:
             yield Fault(
-                ("listen",), f"expected a loopback address, or insecure: true beside it, found {self.host}"
+                ("listen",),
+                "expected a loopback address, or web_config with TLS or users beside it, or insecure: true, "
+                f"found {self.host}",
             )
 
 
