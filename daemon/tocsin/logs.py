@@ -3,20 +3,26 @@
 The log is read by people and parsed by programs, and some of its values come from cameras and receivers. So a
 value never breaks its line or colours a terminal, none is longer than VALUE_CHARACTERS, and what looks like a
 password in a URL, or is a secret of the configuration, is masked. That is a last net: nobody should log a
-secret in the first place.
+secret in the first place. What comes again and again is written a few times and then summed up, each minute.
 """
 
+import base64
+import copy
 import json
 import logging
 import math
 import os
 import re
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Literal, TextIO
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import structlog
+
+from tocsin.floods import PERIOD, Floods
 
 Format = Literal["auto", "logfmt", "json"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -28,10 +34,13 @@ SCANNED_CHARACTERS = 16384
 """Masking looks at no more than this, so a huge value costs little; what is shown is far shorter."""
 SHORTEST_SECRET = 4
 """Masking shorter ones would riddle the log, and would not hide them."""
+SHORTEST_PIECE = 8
+"""The same for a part of a text in base64."""
 
 # To the last @ of the word: a password may hold an unescaped @ or /, and a host masked for nothing does no
 # harm.
 _USERINFO = re.compile(r"(?<=://)[^\s\"'<>]*@")
+_NUMBER = re.compile(r"0x[0-9a-fA-F]+|[0-9]+")
 _PRIORITY = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
 # These write every URL that they ask at INFO, and a URL may be a secret.
 _TALKATIVE = ("httpx2", "httpcore2", "asyncio")
@@ -52,20 +61,20 @@ def configure(
     journal = _is_journal(output)
     renderer = _renderer(format, output, journal)
     stamps: list[Any] = [structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name]
-    if not journal:
-        stamps.append(structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"))
+    times = [] if journal else [structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts")]
     structlog.configure(
         processors=[*stamps, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(output)
+    handler = _Handler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=stamps,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *times,
                 structlog.processors.format_exc_info,
                 _Tidy(secrets),
                 renderer,
@@ -84,14 +93,102 @@ def masked(text: str, secrets: Iterable[str] = ()) -> str:
     return _USERINFO.sub("***@", text)
 
 
+def flush() -> None:
+    """Write at once what was withheld and not summed up yet; before the end."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Handler):
+            handler.sum_up(time.monotonic() + PERIOD)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes lines, and of a flood the first ones and sums. The handler's lock guards `_floods` and `_timer`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._floods: Floods[logging.LogRecord] = Floods()
+        self._timer: threading.Timer | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line or count it; called with the lock held."""
+        words = record.msg if isinstance(record.msg, dict) else {"event": record.getMessage()}
+        sentence = words.get("event") if isinstance(record.msg, dict) else record.msg
+        family = record.name, str(sentence), str(words.get("stream"))
+        kind = record.levelno, *family, *_words(words)
+        # An alarm is never too many.
+        if "alarm_id" in words or self._floods.admit(kind, family, record, time.monotonic()):
+            super().emit(record)
+        else:
+            self._wake()
+
+    def close(self) -> None:
+        """Write no more sums."""
+        if self._timer is not None:
+            self._timer.cancel()
+        super().close()
+
+    def sum_up(self, now: float) -> None:
+        """Write what is due, each as the last of its lines with how many there were."""
+        self.acquire()
+        try:
+            for record, count in self._floods.due(now):
+                super().emit(_summed(record, count))
+            self._timer = None
+            self._wake()
+        finally:
+            self.release()
+
+    def _wake(self) -> None:
+        due = self._floods.next()
+        if due is not None and self._timer is None:
+            wait = max(0.1, due - time.monotonic())
+            self._timer = threading.Timer(wait, lambda: self.sum_up(time.monotonic()))
+            self._timer.daemon = True
+            self._timer.name = "log"
+            self._timer.start()
+
+
+def _words(words: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What tells a line from others of its sentence: its texts and not its numbers."""
+    texts = ((key, value[:VALUE_CHARACTERS]) for key, value in words.items() if isinstance(value, str))
+    return tuple((key, _NUMBER.sub("#", text) if key == "text" else text) for key, text in texts)
+
+
+def _summed(record: logging.LogRecord, count: int) -> logging.LogRecord:
+    again = copy.copy(record)
+    again.exc_info = None
+    counted = {"again": count, "within": round(PERIOD)}
+    if isinstance(record.msg, dict):
+        again.msg = {key: value for key, value in record.msg.items() if key != "exc_info"} | counted
+    else:
+        again.msg, again.args = f"{record.getMessage()[:VALUE_CHARACTERS]} (again {count} times)", ()
+    return again
+
+
+def forms(secret: str) -> set[str]:
+    """Return how a secret may be written: as it is, percent-encoded, and in base64 wherever it begins in the text.
+
+    So `user:password` in base64, as it goes over the wire, is found without knowing the user.
+    """
+    plain = secret.removeprefix("whsec_")
+    raw = plain.encode(errors="surrogatepass")
+    written = {plain, quote(raw, safe=""), quote(raw), quote_plus(raw)}
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + raw).decode()
+        piece = encoded[
+            -(-before * 8 // 6) : (before + len(raw)) * 8 // 6
+        ]  # its characters hold nothing else
+        if len(piece) >= SHORTEST_PIECE:
+            written |= {piece, piece.replace("+", "-").replace("/", "_")}
+    return written
+
+
 class _Tidy:
     """Makes each value of an event a number, a truth, nothing, or a text that is masked and short."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        plain = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
-        encoded = {quote(secret, safe="") for secret in plain}
+        written = {form for secret in secrets if len(secret) >= SHORTEST_SECRET for form in forms(secret)}
         # The longest first: one secret may begin with another.
-        self._secrets = sorted(plain | encoded, key=len, reverse=True)
+        self._secrets = sorted(written, key=len, reverse=True)
 
     def __call__(self, _logger: object, _method: str, event: Event) -> Mapping[str, Any]:
         trace = event.pop("exception", None)
@@ -137,7 +234,8 @@ def _renderer(style: Format, output: TextIO, journal: bool) -> Callable[[object,
 
 
 def _as_json(event: Event) -> str:
-    return json.dumps(event)  # everything but plain ASCII is escaped
+    # everything but plain ASCII is escaped, and of that one control character is not
+    return json.dumps(event).replace("\x7f", "\\u007f")
 
 
 def _as_logfmt(event: Event) -> str:

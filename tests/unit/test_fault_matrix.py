@@ -1,4 +1,4 @@
-"""Cameras, delivery and the endpoint in the fault matrix: every row is injected by a test, or it is said why none can.
+"""Cameras, delivery, endpoint and log in the fault matrix: a test injects each row, or it is said why none can.
 
 A test of a row carries `@pytest.mark.fault(row)`, as a decorator or among the marks of a parameter.
 """
@@ -60,6 +60,7 @@ ROWS = {
     62: "clients of the endpoint are slow",
     63: "a foreign name leads to the endpoint",
     65: "a secret is written",
+    66: "a text from outside is made to look like lines of the log",
 }
 
 BEYOND = frozenset({46, 47})
