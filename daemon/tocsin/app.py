@@ -159,6 +159,10 @@ class App:
         failed = self._lifecycle.stop(seconds)
         log.info("the daemon has stopped", unclean=",".join(failed) or None)
 
+    def stream_of(self, pid: int) -> str | None:
+        """Return whose capture worker a process is; only after `start`."""
+        return self._supervisor.stream_of(pid)
+
     def report(self) -> Report:
         """Return how the daemon is; only after `start`."""
         return Report(

@@ -7,6 +7,7 @@ restart does not mend.
 import faulthandler
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -132,20 +133,28 @@ def run_daemon(
 
     Example: tocsin run --config /etc/tocsin/tocsin.yaml
     """
+    import structlog
+
     from tocsin import logs
     from tocsin.app import App
     from tocsin.check import complete
     from tocsin.config.load import load, resolve_secrets, warnings
+    from tocsin.native import Diverted
 
+    _leave_no_core()
     faulthandler.enable()  # the watchdog's SIGABRT leaves every thread's stack in the journal
     try:
         settings = load(config)
         secrets = resolve_secrets(settings)
     except ConfigError as error:
         raise complete(config, error, secrets_had=False) from error
-    logs.configure(log_format.value, log_level.value, secrets.texts())
+    native = Diverted()
+    sys.stderr = native.real
+    faulthandler.enable(native.real)
+    logs.configure(log_format.value, log_level.value, secrets.texts(), native.real)
+    log = structlog.get_logger(__name__)
     for warning in warnings(settings):
-        print(f"tocsin: warning: {warning}", file=sys.stderr)
+        log.warning("the configuration works, with a doubt", why=warning)
     threading.excepthook = _log_uncaught
     _forget_environment(settings)
     stop = _stop_on_signals()
@@ -155,12 +164,17 @@ def run_daemon(
         app.start()
     except (ConfigError, ModelError, StartError) as error:
         raise complete(config, error, secrets_had=True) from error
+    native.stream_of = app.stream_of
     try:
         failure = app.run(stop)
     finally:
         app.stop()
     if failure:
-        print(f"tocsin: {failure}", file=sys.stderr)
+        why, _, cause = failure.partition(": ")  # each as long as a value may be
+        log.critical("the daemon ends", why=why, cause=cause or None)
+    native.end()
+    logs.flush()
+    sys.stderr.flush()
     # At once, since a model may still load or run in a thread: its library aborts where it is torn down under it.
     sys.stdout.flush()
     os._exit(TEMPORARY_FAILURE if failure else 0)
@@ -398,6 +412,11 @@ def _stop_on_signals(*others: int) -> threading.Event:
     for number in (signal.SIGINT, signal.SIGTERM, *others):
         signal.signal(number, ask)
     return stop
+
+
+def _leave_no_core() -> None:
+    """Let a crash write no memory to a disk, with every secret in it; processes that are started inherit that."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _forget_environment(settings: "Config") -> None:

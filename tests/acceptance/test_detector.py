@@ -52,7 +52,7 @@ def test_a_detector_that_answers_nothing_but_errors_ends_the_daemon(
         config["detector"]["device"] = "cpu"
         with Daemon(config, tmp_path) as daemon:
             assert daemon.wait_end(30.0) == 75
-            sentence = "tocsin: the detector failed on 3 batches in a row and could not be mended"
+            sentence = "the detector failed on 3 batches in a row and could not be mended"
             assert "indices element out of data bounds" in daemon.wait_log(sentence)
             assert "Traceback" not in daemon.log
             assert daemon.log.count("the detector is opened anew") == 1

@@ -2,8 +2,9 @@
 
 `Login`, `Receiver`, `Daemon` and `capturing.order` watch the passwords and keys that they are given, each for the
 rest of the run. Looked at are: what pytest captured of a test (standard output and error, log records); what every
-command printed that `subprocess.run` ran; a daemon's output, pages and status, the command lines, names and
-environments of all its processes while they run, and its state directory; and the body of every webhook.
+command printed that `subprocess.run` ran; a daemon's output (what it hands to the journal), pages and status, the
+command lines, names and environments of all its processes while they run, and its state directory; and the body of
+every webhook. That no process of it may leave a core is a test of its own.
 
 By design a secret is in: the configuration file, where it is written in it; credentials files; what a person types
 on a command line; the memory of the daemon and of the one worker that needs it; and the environment of the daemon

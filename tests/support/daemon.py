@@ -33,7 +33,8 @@ class Daemon:
     A configuration given as a dict gets `http.listen` on a free port and `state_dir` in `tmp_path` unless it sets
     them; YAML text is taken as it is. After it has ended (`kill9`, `terminate`), `start` begins again with the same
     file and state. `inside` is a command that runs it in other surroundings, by exec; `module` is run in place of
-    `tocsin`. On leaving the block everything is killed, and the output is printed when the test failed.
+    `tocsin`; `options` are further ones of the command. On leaving the block everything is killed, and the output
+    is printed when the test failed.
 
     >>> with Daemon({"streams": [...]}, tmp_path) as daemon:
     ...     daemon.wait_ready()
@@ -48,9 +49,11 @@ class Daemon:
         environment: Mapping[str, str] | None = None,
         inside: Sequence[str] = (),
         module: str = "tocsin",
+        options: Sequence[str] = (),
     ) -> None:
         self._inside = inside
         self._module = module
+        self._options = options
         self.state_dir = tmp_path / "state"
         self.config_file = tmp_path / "tocsin.yaml"
         self.lines: list[str] = []
@@ -97,8 +100,9 @@ class Daemon:
     def start(self) -> None:
         """Start the process; it is not ready yet."""
         assert not self.is_running, "the daemon is running"
+        run = [sys.executable, "-m", self._module, "run", "--config", str(self.config_file)]
         self._process = subprocess.Popen(
-            [*self._inside, sys.executable, "-m", self._module, "run", "--config", str(self.config_file)],
+            [*self._inside, *run, *self._options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -115,7 +119,8 @@ class Daemon:
     def _secrets(self, config: dict[str, Any]) -> list[str]:
         """Return the passwords and keys of a configuration, wherever it takes them from."""
         kept = [one.get("password") for one in config.get("streams", [])]
-        kept += [one.get("secret") for one in config.get("webhooks", [])]
+        keys = ("secret", "previous_secret", "password", "token")
+        kept += [one.get(key) for one in config.get("webhooks", []) for key in keys]
         named = [self._given.get(one.get("env", "")) if isinstance(one, dict) else one for one in kept]
         return [one for one in named if one]
 
@@ -153,7 +158,9 @@ class Daemon:
             return response.status, text
         except urllib.error.HTTPError as error:
             with error:
-                return error.code, error.read().decode()
+                text = error.read().decode()
+            canary.inspect(path, text)
+            return error.code, text
         except OSError:
             return 0, ""
 

@@ -148,7 +148,7 @@ class Session:
         lines = [f"RTSP/1.0 {status} {reason}", f"CSeq: {request.headers.get('cseq', '0')}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if body:
-            lines += ["Content-Type: application/sdp", f"Content-Length: {len(body)}"]
+            lines += ["Content-Type: application/sdp", f"Content-Length: {len(body.encode())}"]
         self._writer.write(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
         await self._writer.drain()
 

@@ -79,6 +79,8 @@ class Keeper:
         self._starting_views = order.views
         self._worker: WorkerProcess | None = None
         self._dying: _Dying | None = None
+        # Of the worker and of those before it, of which a last word may still come; replaced whole, read by others.
+        self._pids: tuple[int, ...] = ()
         self._started_at = 0.0
         self._restart_at = 0.0
         # What the worker does with its own is done again here: this one outlives it, and the next goes on with it.
@@ -93,6 +95,10 @@ class Keeper:
     def status(self) -> StreamStatus:
         """How the stream is; from any thread."""
         return self._bulletin.status
+
+    def had(self, pid: int) -> bool:
+        """Return whether a process is the stream's worker, or was until lately; from any thread."""
+        return pid in self._pids
 
     def tend(self, now: float) -> None:
         """Start the worker when it is due, and kill it when it broke its promise."""
@@ -194,6 +200,7 @@ class Keeper:
             self._restart_at = now + self._reconnect.failed(SourceFault.WORKER, now)
             log.error("a capture worker did not start", stream=self._order.stream, error=str(error))
             return
+        self._pids = (*self._pids[-3:], worker.pid)
         self._started_at = time.monotonic()
         self._most_views = len(self._starting_views)
         self._selector.register(worker.channel, selectors.EVENT_READ, self._read)

@@ -91,6 +91,10 @@ class Supervisor:
         """Return the status of every stream, in the order of the configuration."""
         return [keeper.status for keeper in self._keepers]
 
+    def stream_of(self, pid: int) -> str | None:
+        """Return whose worker a process is, or was until lately; from any thread."""
+        return next((keeper.status.stream for keeper in self._keepers if keeper.had(pid)), None)
+
     def _wake(self) -> None:
         with contextlib.suppress(OSError):  # stopped, or woken so often already that the pair is full
             self._rope.send(b"wake", socket.MSG_DONTWAIT)
