@@ -26,6 +26,7 @@ from support.nameserver import NameServer
 from support.process import descendants, marked
 from support.rtspserver import RtspServer
 from support.scene import Scene
+from support.tls import Certificates, TlsFront
 from support.wait import SCALE, until
 from tocsin.errors import SourceError, SourceFault
 from tocsin.probe.look import Seen, Task, look
@@ -284,6 +285,22 @@ def test_a_camera_that_breaks_off_while_it_is_watched_is_a_fault() -> None:
     assert isinstance(one.seen, SourceError)
 
 
+def test_a_camera_s_own_certificate_can_be_named(tmp_path: Path) -> None:
+    """As ca_file in the configuration: without it nobody vouches for the camera."""
+    certificates = Certificates(tmp_path)
+    with (
+        FakeCamera(Scene(fps=25)) as camera,
+        TlsFront(camera.port, certificates.sign("camera")) as front,
+    ):
+        url = f"rtsps://127.0.0.1:{front.port}/stream1"
+        doubted = tocsin("probe", url)
+        trusted = tocsin("probe", url, "--ca-file", str(certificates.authority))
+    assert doubted.returncode == 75
+    assert "name their certificate as ca_file" in doubted.stderr
+    assert (trusted.returncode, trusted.stderr) == (0, "")
+    assert f"{front.port}, by tls" in trusted.stdout
+
+
 def test_a_short_file_is_shown_for_what_it_is(clip: Path) -> None:
     """A file is watched like a camera."""
     (one,) = look_through([order(str(clip))], 1.0, picture=True)
@@ -303,6 +320,7 @@ def test_a_short_file_is_shown_for_what_it_is(clip: Path) -> None:
         pytest.param(["rtsp://v:hush/x@h/"], 2, "SOURCE: expected / ? # and @", id="an ambiguous login"),
         pytest.param(["viewer:hush@10.0.0.7"], 2, "SOURCE: expected rtsp://", id="no address"),
         pytest.param(["file:/x", "--transport", "udp"], 2, "--transport: expected", id="idle option"),
+        pytest.param(["rtsp://h/", "--ca-file", "x"], 2, "--ca-file: expected", id="nothing to certify"),
         pytest.param(["/dev/video0", "--save", "x.jpg"], 2, "--save: expected", id="another format"),
         pytest.param(
             ["rtsp://h/", "--username", "v", "--password-env", "NOT_SET"],

@@ -38,6 +38,7 @@ class Given:
     password_env: str | None
     transport: str | None
     tls_verify: bool | None
+    ca_file: Path | None = None
 
     def keys(self) -> dict[str, Any]:
         """Return it as the keys of a stream in a configuration. Raises InputError."""
@@ -54,6 +55,7 @@ class Given:
             "password": password,
             "transport": self.transport,
             "tls_verify": self.tls_verify,
+            "ca_file": None if self.ca_file is None else str(self.ca_file),
         }
         return {name: value for name, value in keys.items() if value is not None}
 
@@ -82,4 +84,8 @@ def _option(key: str, given: Given) -> str:
     """Return what a person typed for a key."""
     if key == "password":
         return "--password-env" if given.password_file is None else "--password-file"
-    return f"--{key.replace('_', '-')}" if key in ("username", "transport", "tls_verify") else "SOURCE"
+    return (
+        f"--{key.replace('_', '-')}"
+        if key in ("username", "transport", "tls_verify", "ca_file")
+        else "SOURCE"
+    )

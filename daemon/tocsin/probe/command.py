@@ -51,6 +51,10 @@ def probe(
             show_default="yes",
         ),
     ] = None,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(metavar="PEM", help="rtsps and https: certificates to trust instead of the system's."),
+    ] = None,
     lens: Annotated[
         float,
         typer.Option(min=1, max=179, metavar="DEGREES", help="The lens's angle of view from left to right."),
@@ -89,7 +93,7 @@ def probe(
         check_target("--save", save, ".png", [])
     takes = asked.takes(model)
     kinds = ruler.kinds_from(views, assembly.whole(takes))
-    given = asked.Given(source, username, password_file, password_env, transport, tls_verify)
+    given = asked.Given(source, username, password_file, password_env, transport, tls_verify, ca_file)
     order = asked.order(given, takes)
     if password_env is not None:
         os.environ.pop(password_env, None)  # every process that is started inherits it
