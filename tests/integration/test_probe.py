@@ -278,6 +278,18 @@ def test_a_camera_that_never_shows_a_clean_frame_is_told_apart() -> None:
     assert "it opens, but shows no clean picture within" in str(one.seen)
 
 
+def test_a_camera_that_breaks_the_standard_is_seen_as_the_daemon_sees_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Strictly decoded it shows nothing, so it is opened a second time and decoded less strictly."""
+    monkeypatch.setattr("tocsin.capture.quarantine._DROUGHT", 1.0)
+    with FakeCamera(Scene(fps=25)) as camera, camera.faults(flawed=True):
+        seen, _ = look(Task(order(camera.url), 0.0, time.monotonic() + 20 * SCALE), lambda: None)
+    assert len(camera.accepted) == 2
+    assert seen.lenient
+    assert seen.first > 1.0
+
+
 def test_a_camera_that_breaks_off_while_it_is_watched_is_a_fault() -> None:
     """What was seen of it before is no consolation."""
     with FakeCamera() as camera, camera.faults(cut_after_play="fin"):

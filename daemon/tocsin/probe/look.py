@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -20,14 +21,13 @@ from av.video.frame import VideoFrame
 
 from tocsin.capture import mailbox
 from tocsin.capture.decoder import Decoder
+from tocsin.capture.intake import Intake, Verdict
 from tocsin.capture.mailbox import Mailbox
 from tocsin.capture.names import Resolver
 from tocsin.capture.order import Order, SourceOrder
-from tocsin.capture.pace import Pace
-from tocsin.capture.quarantine import Drought, Quarantine
-from tocsin.capture.rate import Rate
 from tocsin.capture.source import Picture, Source
 from tocsin.capture.views import Views
+from tocsin.capture.why import kind_of
 from tocsin.capture.wire import ViewRecord
 from tocsin.capture.worker import forget_environment
 from tocsin.errors import SourceError, SourceFault
@@ -62,7 +62,7 @@ class Seen:
     `rate` is in frames a second, measured over `watched`; each `keyframe_every` frames one is a keyframe; both are
     None where too little came. `declared` is what the stream says of its rate. `damaged` counts frames after the
     first clean one that cannot be believed. `light` is that of the whole frame, shrunk to the detector's input.
-    `transport` is what really carried RTP, empty where nothing did.
+    `transport` is what really carried RTP, empty where nothing did. `lenient`: strictly decoded it showed nothing.
     """
 
     codec: str
@@ -80,6 +80,7 @@ class Seen:
     reason: Reason
     transport: str = ""
     decoder: Decoder = Decoder.CPU
+    lenient: bool = False
 
 
 def main(task: Task, connection: Connection) -> None:
@@ -125,6 +126,7 @@ def seen_from(message: dict[str, Any]) -> Seen:
         correction=Correction(message["correction"]),
         reason=Reason(message["reason"]),
         transport=str(message["transport"]),
+        lenient=bool(message["lenient"]),
     )
 
 
@@ -134,12 +136,25 @@ def look(task: Task, opened: Callable[[], None]) -> tuple[Seen, bytes | None]:
     Raises SourceError where it does not open, breaks, or shows nothing clean for as long as a worker would wait.
     """
     began = time.monotonic()
-    rate = Rate(task.order.max_fps)
-    source = _open(task.order.source, rate.read_timeout)
+    intake = Intake(task.order.max_fps, live=kind_of(task.order.source.location) != "file")
+    while True:
+        strict = intake.strict
+        try:
+            return _watched(task, intake, opened, began)
+        except SourceError:
+            if intake.strict is strict:
+                raise  # and else it may show something when it is decoded less strictly
+
+
+def _watched(
+    task: Task, intake: Intake, opened: Callable[[], None], began: float
+) -> tuple[Seen, bytes | None]:
+    """Open the source once, and as `look`."""
+    source = _open(task.order.source, intake)
     opened_after = time.monotonic() - began
     opened()
-    rate.opened(source.rate)
-    watch = _Watch(task, rate)
+    intake.opened(source.rate)
+    watch = _Watch(task, intake)
     with closing(source):
         try:
             for picture in source.pictures():
@@ -155,40 +170,33 @@ def look(task: Task, opened: Callable[[], None]) -> tuple[Seen, bytes | None]:
 class _Watch:
     """What is seen of one opening, picture by picture."""
 
-    def __init__(self, task: Task, rate: Rate) -> None:
+    def __init__(self, task: Task, intake: Intake) -> None:
         self._task = task
-        self._rate = rate
+        self._intake = intake
         self._views = Views(task.order.views, task.order.light)
         descriptor = mailbox.create(task.order.slot_bytes)
         self._mailbox = Mailbox(descriptor, task.order.slot_bytes)
         os.close(descriptor)
-        self._quarantine, self._drought, self._pace = Quarantine(), Drought(), Pace(task.order.max_fps)
         self._first = 0.0
         self._whole: ViewRecord | None = None
         self._clean: VideoFrame | None = None
         self.rhythm = Rhythm()
 
     def note(self, picture: Picture) -> None:
-        """Take what came of a packet. Raises SourceError(DECODE) when nothing clean came for too long."""
-        frame = picture.frame
-        if picture.damaged or picture.gap or picture.lost:
-            self._quarantine.damage(picture.packet, reach=1 if picture.lost else 0)
-        if frame is not None and self._quarantine.passes(
-            picture.packet, since=picture.since, corrupt=frame.is_corrupt
-        ):
-            self._note_clean(frame, picture.at)
+        """Take what came of a packet. Raises SourceError as `Intake.take`."""
+        taken, frame = self._intake.take(picture, Counter()), picture.frame
+        if taken.is_clean:
+            assert frame is not None, "only a picture is clean"
+            self._note_clean(frame, picture.at, due=taken.verdict is Verdict.DUE)
         elif self.rhythm.begun and (frame is not None or picture.damaged):
             self.rhythm.damaged += 1
-        if limit := self._drought.exceeded(picture.at, self._rate.period):
-            raise SourceError(SourceFault.DECODE, f"no clean picture for {limit:g} s")
 
-    def _note_clean(self, frame: VideoFrame, at: float) -> None:
+    def _note_clean(self, frame: VideoFrame, at: float, *, due: bool) -> None:
         if not self.rhythm.begun:
             self._first = time.monotonic()
-        self._drought.clean(at)
         self.rhythm.note(at, keyframe=frame.key_frame)
         self._clean = frame
-        if self._pace.due(at) or self._whole is None:
+        if due or self._whole is None:
             self._whole = self._views.fill(frame, at, self._mailbox, 0)[0]
 
     def over(self) -> bool:
@@ -217,17 +225,25 @@ class _Watch:
             correction=whole.correction,
             reason=whole.reason,
             transport=source.transport,
+            lenient=not self._intake.strict,
         )
         return seen, _png(frame) if self._task.picture else None
 
 
-def _open(source: SourceOrder, read_timeout: float) -> Source:
+def _open(source: SourceOrder, intake: Intake) -> Source:
     """Open a source: of several addresses of its host the first that works, which a worker finds in turn."""
     names = Resolver()
     tries = 0
     while True:
         try:
-            return Source(source, Event(), lambda _: None, read_timeout=read_timeout, names=names)
+            return Source(
+                source,
+                Event(),
+                lambda _: None,
+                read_timeout=intake.read_timeout,
+                names=names,
+                strict=intake.strict,
+            )
         except SourceError as error:
             tries += 1
             if error.fault not in _ELSEWHERE or tries >= names.count:

@@ -39,7 +39,7 @@ def lines(seen: Seen, source: SourceOrder) -> Iterator[str]:
     instead = ", since nothing comes by udp" if (by, source.transport) == ("tcp", "udp") else ""
     yield f"source     {place(source)}, by {by}{instead}"
     yield f"opened     after {seen.opened:.2f} s, first clean frame after {seen.first:.2f} s"
-    yield f"picture    {picture(seen)}{decoded(seen, source)}"
+    yield f"picture    {picture(seen)}{decoded(seen, source)}{lenient(seen)}"
     yield f"rate       {rate(seen)}"
     yield f"light      {light(seen)}"
 
@@ -55,6 +55,11 @@ def decoded(seen: Seen, source: SourceOrder) -> str:
     if seen.decoder is not expected:
         return f", decoded on the CPU: expected {expected}, which cannot be had here"
     return "" if seen.decoder is Decoder.CPU else f", decoded by {seen.decoder}"
+
+
+def lenient(seen: Seen) -> str:
+    """Say what to expect of a camera whose pictures a strict decoder refuses."""
+    return "; breaks the standard, so it is seen ten seconds later than others" if seen.lenient else ""
 
 
 def rate(seen: Seen) -> str:
@@ -105,6 +110,7 @@ def as_json(seen: Seen, source: SourceOrder) -> dict[str, Any]:
         "declared_frames_a_second": seen.declared,
         "keyframe_every": seen.keyframe_every,
         "damaged": seen.damaged,
+        "lenient": seen.lenient,
         "light": {
             "mean": round(seen.light.mean, 1),
             "contrast": round(seen.light.contrast, 1),
