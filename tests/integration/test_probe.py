@@ -29,7 +29,10 @@ from support.scene import Scene
 from support.tls import Certificates, TlsFront
 from support.wait import SCALE, until
 from tocsin.errors import SourceError, SourceFault
+from tocsin.footage.views import Kind
+from tocsin.probe import streams
 from tocsin.probe.look import Seen, Task, look
+from tocsin.probe.ruler import Ruler
 from tocsin.probe.run import look_through
 
 HUSH = "hush:hu/sh"
@@ -375,12 +378,11 @@ def test_check_shows_every_stream_in_its_own_views(camera: FakeCamera, tmp_path:
     assert done.returncode == 0, done.stderr
     head, *said = done.stdout.splitlines()
     assert "valid: 2 streams" in head
-    starts = [
-        number for number, line in enumerate(said) if re.match(r"\w+: ok; h264, 1920x1080, first", line)
-    ]
-    assert starts == [0, 7]
-    assert said[2].split() == ["pixels", "of", "25", "cm", "camera", "full", "zone", "door"]
-    assert said[4].split() == ["5", "m", "48", "10", "48"]
+    for line, name in zip(said, ("gate", "hall"), strict=False):
+        assert re.match(rf"{name}: ok; h264, 1920x1080 by tcp; first clean frame after [\d.]+ s$", line), line
+    assert said[2].startswith("gate: mean ")
+    assert said[3].split() == ["pixels", "of", "25", "cm", "camera", "full", "zone", "door"]
+    assert said[5].split() == ["5", "m", "48", "10", "48"]
     assert said[9].split()[4:] == ["camera", "full", "tiles", "2x3"]
     assert said[11].split() == ["5", "m", "96", "21", "54"]
 
@@ -417,6 +419,24 @@ def test_check_says_which_streams_do_not_work(camera: FakeCamera, silent: str, t
         "full": 10.4,
         "zone door": 48,
     }
+
+
+def test_check_begins_with_what_works_and_what_does_not() -> None:
+    """Whoever tests twenty streams reads first which of them fail, and which came another way than was asked."""
+    with FakeCamera(Scene(fps=25)) as camera, camera.faults(udp_blocked=True):
+        asked = (order(camera.url, transport="udp"), order("rtsp://127.0.0.1:1/x"))
+        looks = look_through(asked, 0.0)
+    tried = [
+        streams.Tried(streams.Plan(name, one, (Kind("full", one.views[:1]),), Ruler()), look.seen)
+        for name, one, look in zip(("gate", "hall"), asked, looks, strict=True)
+    ]
+    gate, hall, *more = streams.lines(tried)
+    assert gate.startswith(
+        "gate: ok; h264, 320x240 by tcp, since nothing comes by udp; first clean frame after"
+    )
+    assert hall.startswith("hall: nothing listens there: ")
+    assert more[0].startswith("gate: mean ")
+    assert len(more) == 6
 
 
 def test_a_bad_configuration_is_not_probed(camera: FakeCamera, tmp_path: Path) -> None:

@@ -96,18 +96,25 @@ def attempt(planned: Sequence[Plan]) -> list[Tried]:
 
 
 def lines(tried: Sequence[Tried]) -> Iterator[str]:
-    """Yield what a person wants to know, some lines for each stream."""
+    """Yield what a person wants to know: whether each stream works, then how large things are in those that do."""
+    yield from (f"{one.plan.name}: {_verdict(one)}" for one in tried)
     for one in tried:
         plan, seen = one.plan, one.seen
-        if not isinstance(seen, Seen):
-            yield f"{plan.name}: {seen}"
-            continue
-        assert isinstance(plan.opened, Order), "only what was opened was seen"
-        what = words.picture(seen) + words.decoded(seen, plan.opened.source)
-        yield f"{plan.name}: ok; {what}, first clean frame after {seen.first:.2f} s"
-        yield f"  light: {words.light(seen)}"
-        for line in ruler.lines(plan.ruler, plan.kinds, seen.width, seen.height):
-            yield f"  {line}"
+        if isinstance(seen, Seen):
+            yield f"{plan.name}: {words.light(seen)}"
+            for line in ruler.lines(plan.ruler, plan.kinds, seen.width, seen.height):
+                yield f"  {line}"
+
+
+def _verdict(one: Tried) -> str:
+    seen = one.seen
+    if not isinstance(seen, Seen):
+        return str(seen)
+    assert isinstance(one.plan.opened, Order), "only what was opened was seen"
+    source = one.plan.opened.source
+    how = f"by {words.carried(source, seen)}{words.instead(source, seen)}"
+    what = f"{words.picture(seen)} {how}{words.decoded(seen, source)}{words.lenient(seen)}"
+    return f"ok; {what}; first clean frame after {seen.first:.2f} s"
 
 
 def as_json(tried: Sequence[Tried]) -> list[dict[str, Any]]:

@@ -33,11 +33,16 @@ def carried(source: SourceOrder, seen: Seen) -> str:
     return {"rtsp": seen.transport, "http": "tcp"}.get(urlsplit(source.location).scheme, "tls")
 
 
+def instead(source: SourceOrder, seen: Seen) -> str:
+    """Say why the pictures are not carried as was asked for, where they are not."""
+    return (
+        ", since nothing comes by udp" if (carried(source, seen), source.transport) == ("tcp", "udp") else ""
+    )
+
+
 def lines(seen: Seen, source: SourceOrder) -> Iterator[str]:
     """Yield what a person wants to know of a camera, a line for each thing."""
-    by = carried(source, seen)
-    instead = ", since nothing comes by udp" if (by, source.transport) == ("tcp", "udp") else ""
-    yield f"source     {place(source)}, by {by}{instead}"
+    yield f"source     {place(source)}, by {carried(source, seen)}{instead(source, seen)}"
     yield f"opened     after {seen.opened:.2f} s, first clean frame after {seen.first:.2f} s"
     yield f"picture    {picture(seen)}{decoded(seen, source)}{lenient(seen)}"
     yield f"rate       {rate(seen)}"
