@@ -4,7 +4,8 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from support.camera import FakeCamera
 from support.capturing import order
 from support.counterpart import free_port
+from support.mjpeg import FakeMjpegCamera
 from support.process import is_alive, kill
 from support.scene import Scene
 from support.wait import SCALE, until
@@ -21,6 +23,8 @@ from tocsin.capture.order import Order
 from tocsin.capture.status import StreamState
 from tocsin.capture.supervisor import Supervisor
 from tocsin.metrics import Metrics, Names
+
+_MIB = 2**20
 
 
 @dataclass
@@ -160,3 +164,38 @@ def test_a_worker_that_fails_in_native_code_is_replaced_and_nobody_else_notices(
     told = [line for line in lines if line["event"] == said]
     assert [line["stream"] for line in told] == ["victim"]
     assert number != signal.SIGSEGV or told[0]["ending"] == "SIGSEGV"
+
+
+def test_a_picture_that_claims_two_gigabytes_takes_no_more_than_its_worker_may_have() -> None:
+    """Its stream is opened anew and lives again, by the same worker, and the one beside it goes on."""
+    room = 40 * _MIB  # less than FFmpeg allocates for the first part of such a picture
+    with FakeMjpegCamera(Scene(fps=10)) as camera, FakeMjpegCamera(Scene(fps=10)) as other:
+        orders = replace(order(camera.url, name="liar"), memory=room), order(other.url, name="gate")
+        with _site(orders) as site:
+            until(lambda: _fresh(site, "liar") and _fresh(site, "gate"), 20.0, "both cameras")
+            worker = site.worker("liar")
+            before, highest = _allocated(worker), 0
+            with camera.faults(bloated=True):
+                deadline = time.monotonic() + 20 * SCALE
+                while not site.metric("stream_disconnects_total", stream="liar", reason="decode"):
+                    site.take()
+                    highest = max(highest, _allocated(worker))
+                    assert time.monotonic() < deadline, "it was not given up"
+            assert highest <= before + room
+            (liar, _) = site.supervisor.statuses()
+            assert liar.message == "what it sends takes more memory than a worker may have"
+            site.arrivals.clear()
+            until(lambda: _fresh(site, "liar") and _fresh(site, "gate"), 20.0, "both cameras again")
+            assert site.metric("stream_connects_total", stream="gate") == 1
+            assert site.worker("liar") == worker
+
+
+def _allocated(pid: int) -> int:
+    """Return the bytes that a process has allocated."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmData:")[1].split()[0]) * 1024
+
+
+def _fresh(site: _Site, stream: str) -> bool:
+    site.watch(0.2)
+    return stream in site.arrivals and site.is_live(stream)

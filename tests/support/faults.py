@@ -40,6 +40,8 @@ class Faults:
     """The packets hold an access unit delimiter instead of a picture."""
     flawed: bool = False
     """Each picture has a message beside it (SEI) that is shorter than it says, which is no harm to the picture."""
+    bloated: bool = False
+    """A picture that claims two gigabytes, of which zeros come without an end (MJPEG only)."""
     timestamp_shift_s: float = 0.0
     """Added to the timestamp of each picture."""
 

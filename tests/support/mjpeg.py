@@ -19,7 +19,7 @@ REASONS = {200: "OK", 401: "Unauthorized", 404: "Not Found", 503: "Service Unava
 
 
 class FakeMjpegCamera:
-    """A camera on a free port of 127.0.0.1; the knobs that matter here are silent, status (by GET), stall, freeze.
+    """A camera on a free port of 127.0.0.1; silent, status (by GET), stall, freeze and bloated matter here.
 
     JPEG carries full-range YUV: luma values differ a little from the scene's, numbers read the same.
     `heads` holds the requests as they came.
@@ -124,6 +124,8 @@ class FakeMjpegCamera:
                 shot = await self._projector.after(shot)
                 if self.faults.strikes("stall"):
                     continue
+                if self.faults.strikes("bloated"):
+                    await self._bloat(writer)
                 if not picture or not self.faults.strikes("freeze"):
                     picture = _jpeg(shot)
                 head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
@@ -131,6 +133,14 @@ class FakeMjpegCamera:
                 await writer.drain()
         finally:
             self.playing -= 1
+
+    async def _bloat(self, writer: asyncio.StreamWriter) -> None:
+        writer.write(
+            f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {2 * 10**9}\r\n\r\n".encode()
+        )
+        while True:
+            writer.write(bytes(2**20))
+            await writer.drain()
 
 
 def _jpeg(shot: Shot) -> bytes:

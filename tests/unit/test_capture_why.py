@@ -19,6 +19,7 @@ _DENIED = av.error.PermissionError(errno.EACCES, "/clip.mp4")
 _FORBIDDEN = av.error.HTTPForbiddenError(858797304, "rtsp://viewer:s3cret@camera/a")
 _NO_WAY = av.error.OSError(errno.EHOSTUNREACH, "rtsp://viewer:s3cret@camera/a")
 _NOT_BY_TCP = av.error.OSError(errno.EPROTONOSUPPORT, "rtsp://viewer:s3cret@camera/a")
+_NO_MEMORY = av.error.MemoryError(errno.ENOMEM, "http://viewer:s3cret@camera/a")
 _NONE = av.error.FileNotFoundError(errno.ENOENT, "/clip.mp4")
 _FOLDER = av.error.IsADirectoryError(errno.EISDIR, "/clip.mp4")
 
@@ -129,6 +130,7 @@ def test_a_camera_that_accepts_and_is_silent_is_told_from_one_that_is_gone(
         (_EIO, "file", SourceFault.OTHER),
         (av.error.OSError(errno.ENODEV, ""), "device", SourceFault.NO_DEVICE),
         (_INVALID, "rtsp", SourceFault.DECODE),
+        (_NO_MEMORY, "http", SourceFault.DECODE),
     ],
 )
 def test_what_breaks_an_open_stream_is_named(error: Exception, kind: str, fault: SourceFault) -> None:

@@ -137,6 +137,8 @@ def broken(error: Exception, kind: str, seconds: float) -> SourceError:
             return SourceError(SourceFault.NO_DEVICE, "the device was unplugged")
         case av.error.InvalidDataError():
             return SourceError(SourceFault.DECODE, "the stream holds data that cannot be read")
+        case MemoryError():
+            return SourceError(SourceFault.DECODE, "what it sends takes more memory than a worker may have")
     return SourceError(SourceFault.OTHER, f"reading failed ({_name(error)})")
 
 

@@ -18,6 +18,7 @@ from random import random
 import cv2
 from av.video.frame import VideoFrame
 
+from tocsin.capture import allowance
 from tocsin.capture.intake import Intake, Verdict
 from tocsin.capture.mailbox import SLOTS, Mailbox
 from tocsin.capture.names import Resolver
@@ -66,6 +67,7 @@ def main(order: Order, channel: socket.socket, outage: Outage | None = None) -> 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     forget_environment()
+    allowance.bound(order)
     _, descriptors, _, _ = socket.recv_fds(channel, PACKET, 1)
     if not descriptors:
         return  # the daemon died, or gave up this start
