@@ -452,6 +452,7 @@ def _show_status(console: Console, answer: dict[str, Any]) -> None:
         where = "".join(f", {one[word]}" for word in ("stream", "rule") if one[word])
         console.print(f"          degraded ({one['reason']}{where}): {shown(one['why'], _LINE_SHOWN)}")
     console.print(f"metrics   port {answer['port']}\n")
+    answer = answer | {"streams": [one | _in_words(one) for one in answer["streams"]]}
     for title, columns in _STATUS_TABLES.items():
         if answer[title]:
             console.print(_table(title, answer[title], columns))
@@ -459,12 +460,20 @@ def _show_status(console: Console, answer: dict[str, Any]) -> None:
             console.print(f"no {title}")
 
 
+def _in_words(stream: dict[str, Any]) -> dict[str, str]:
+    """Return what the table says in fewer columns than the stream has values."""
+    known = (stream[word] for word in ("codec", "size", "transport", "decoder"))
+    retry = stream["retry_in_seconds"]
+    again = "" if retry is None else f"; next try in {retry:.0f} s"
+    return {"picture": " ".join(one for one in known if one), "why": f"{stream['why']}{again}"}
+
+
 _STATUS_TABLES = {
     "streams": {
         "stream": "stream",
         "state": "state",
         "for_seconds": "for (s)",
-        "decoder": "decoder",
+        "picture": "picture",
         "last_frame_age_seconds": "frame age (s)",
         "fps": "fps",
         "frames_analysed": "analysed",

@@ -73,12 +73,14 @@ class Report:
         light = self.lights.get(status.stream)
         impaired = light.impaired if light else None
         scene = self.scenes.get(status.stream)
+        retry_at = status.retry_at
         return {
             "stream": status.stream,
             "state": status.state.value,
             "for_seconds": round(now - status.since, 1),
             "fault": status.fault.value if status.fault else None,
             "why": status.message or scene or (impaired.value if impaired else ""),
+            "retry_in_seconds": None if retry_at is None else round(max(0.0, retry_at - now), 1),
             "scene": scene,
             "impaired": impaired.value if impaired else None,
             "light": _light(light) if light else None,

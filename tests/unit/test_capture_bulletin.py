@@ -60,7 +60,9 @@ def test_the_first_fault_of_a_kind_is_logged_and_every_one_counted() -> None:
     with capture_logs() as logs:
         for at, report in enumerate([refused, refused, dead, dead, refused]):
             bulletin.broken(report, float(at))
+        assert bulletin.status.retry_at == 4.0 + refused.retry_in
         bulletin.connected(UP, 5.0)
+        assert bulletin.status.retry_at is None
         bulletin.broken(_down(SourceFault.REFUSED, live=True), 6.0)
     said = [line["fault"] for line in logs if line["event"] == "the stream is down"]
     assert said == ["refused", "dns", "refused", "refused"]

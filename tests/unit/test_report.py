@@ -7,11 +7,12 @@ from typing import Any
 
 from rich.console import Console
 
+from tocsin.capture.decoder import Decoder
 from tocsin.capture.status import StreamState, StreamStatus
 from tocsin.cli import _show_status
 from tocsin.degradations import Standing
 from tocsin.detect.session import Placement
-from tocsin.errors import Degradation
+from tocsin.errors import Degradation, SourceFault
 from tocsin.frame import Correction
 from tocsin.impairment import Impairment
 from tocsin.lights import LightStatus
@@ -43,6 +44,25 @@ def test_an_impaired_stream_fits_on_a_terminal() -> None:
     shown = out.getvalue()
     assert "too_dark" in shown
     assert max(map(len, shown.splitlines())) <= 90
+
+
+def test_what_a_stream_sends_and_when_a_dead_one_is_tried_again_is_shown() -> None:
+    """Codec, size, transport and decoder, which a program finds each by itself, and the seconds left."""
+    live = StreamStatus(
+        "gate", StreamState.LIVE, 0.0, codec="h264", transport="tcp", size=(1920, 1080), decoder=Decoder.CPU
+    )
+    dead = StreamStatus(
+        "yard", StreamState.WAITING, 0.0, SourceFault.REFUSED, "nothing listens", retry_at=1e9
+    )
+    answer = replace(report(None), streams=(live, dead)).as_json()
+    there, gone = answer["streams"]
+    assert there["retry_in_seconds"] is None
+    assert 0 < gone["retry_in_seconds"] < 1e9
+    gone["retry_in_seconds"] = 17.5
+    out = StringIO()
+    _show_status(Console(file=out, width=160, highlight=False), answer)
+    assert "h264 1920x1080 tcp cpu" in out.getvalue()
+    assert "nothing listens; next try in 18 s" in out.getvalue()
 
 
 def test_where_the_model_runs_is_shown() -> None:

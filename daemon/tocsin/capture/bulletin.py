@@ -95,6 +95,7 @@ class Bulletin:
                 retry_in=round(report.retry_in, 1),
             )
         self._turn(StreamState.WAITING, now, report.fault, report.message)
+        self.status = replace(self.status, retry_at=now + report.retry_in)
 
     def ended(self, now: float) -> None:
         """Tell that the file is over."""
@@ -149,7 +150,7 @@ class Bulletin:
     ) -> None:
         before = self.status
         since = before.since if before.state is state else now
-        self.status = replace(before, state=state, since=since, fault=fault, message=message)
+        self.status = replace(before, state=state, since=since, fault=fault, message=message, retry_at=None)
         if before.state is StreamState.LIVE and state is not StreamState.LIVE:
             self._show_rate(0.0)
             self._show_clock(None)

@@ -23,7 +23,7 @@ class StreamStatus:
     `period`: the time between two frames that are analysed when all is well, as of the last one; 0 before it.
     `codec`, `transport` ("tcp", "udp" or empty) and the size in pixels are those of the last clean picture, and
     `decoder` is what decoded it. `clock_ahead`: the seconds by which the camera's clock is before ours, where it
-    tells its time.
+    tells its time. `retry_at`: when a stream that waits is opened next, None where that is not known.
     """
 
     stream: str
@@ -39,3 +39,4 @@ class StreamStatus:
     fps: float = 0.0
     clock_ahead: float | None = None
     decoder: Decoder | None = None
+    retry_at: float | None = None
