@@ -14,6 +14,7 @@ DAY = Light(mean=120.0, p1=12.0, p50=110.0, p99=250.0, clipped_low=0.0, clipped_
 NIGHT = replace(DAY, mean=30.0, p50=20.0)
 INFRARED = replace(DAY, mean=100.0, p50=95.0, colour=0.001)
 GLARE = replace(DAY, mean=160.0)
+PASSING = replace(DAY, mean=100.0, p50=60.0)
 
 
 def play(lights: list[Light], period: float = 0.1) -> str:
@@ -33,6 +34,12 @@ def play(lights: list[Light], period: float = 0.1) -> str:
         pytest.param([NIGHT] * 5 + [DAY] * 20, "." * 5 + "!" * 10 + "." * 10, id="a lamp: for a second"),
         pytest.param([DAY] * 5 + [NIGHT] * 20, "." * 5 + "!" * 10 + "." * 10, id="and when it goes out"),
         pytest.param([DAY] * 5 + [INFRARED] * 20, "." * 5 + "!" * 10 + "." * 10, id="over to infrared"),
+        pytest.param([DAY] * 5 + [PASSING] * 20, "." * 25, id="a lorry that passes moves the median alone"),
+        pytest.param(
+            [NIGHT] * 5 + [DAY] * 40 + [NIGHT] * 15,
+            "." * 5 + "!" * 10 + "." * 30 + "!" * 10 + "." * 5,
+            id="a lamp that goes on, and out again later",
+        ),
         pytest.param([DAY] * 5 + [GLARE] * 20, "." * 25, id="a headlight in a corner moves the mean alone"),
         pytest.param(
             [DAY] * 5 + [NIGHT] + [DAY] * 20, "." * 5 + "!" * 11 + "." * 10, id="a flash of darkness"
@@ -58,6 +65,7 @@ def test_a_silence_hides_what_was_before() -> None:
     assert not settling.update(DAY, 9.0, 0.1, 9.0)
     assert settling.update(NIGHT, 9.1, 0.1, 0.1)
     assert not settling.update(DAY, 1.0, 0.1, 0.1)
+    assert not settling.update(NIGHT, 1.1, 0.1, math.inf), "the seam of a looped file"
 
 
 @given(st.lists(st.tuples(st.sampled_from([DAY, NIGHT, INFRARED]), st.floats(0.01, 0.9)), max_size=200))

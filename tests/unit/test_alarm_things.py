@@ -114,6 +114,19 @@ def test_the_alarm_tells_of_the_thing_that_was_confirmed() -> None:
     assert told[4].best == stranger, "afterwards the best of what keeps the alarm alive"
 
 
+def test_of_two_that_are_confirmed_the_surer_speaks() -> None:
+    """In one frame, whichever of them was known first."""
+    sure = person(0.8, score=0.99)
+    for frame in ([HERE, sure], [sure, HERE]):
+        assert play(Judge(PER_OBJECT), [frame] * 3)[2].best == sure
+
+
+def test_two_boxes_around_one_thing_share_no_sightings() -> None:
+    """Now this box and now that one, and once both: what is known longest is seen in each frame."""
+    other = person(0.205, y=0.72, size=0.9)
+    assert raised(play(Judge(PER_OBJECT), [[HERE], [HERE, other], [other]])) == [2]
+
+
 def test_a_sighting_counts_for_one_alarm_only() -> None:
     """After an end each thing is confirmed anew."""
     rule = replace(PER_OBJECT, end_after=0.1)
@@ -143,6 +156,9 @@ def test_a_crowd_is_bounded() -> None:
     judge = Judge(PER_OBJECT)
     assert raised(play(judge, [crowd] * 3)) == [2]
     assert len(judge._things.known) <= MOST
+    elsewhere = [person(0.02 * n, y=0.95, score=0.5 + n / 1000, size=0.04) for n in range(MOST)]
+    play(judge, [elsewhere])
+    assert len(judge._things.known) == MOST, "who was not seen for longest makes room"
 
 
 def test_a_crowd_that_is_gone_leaves_room() -> None:

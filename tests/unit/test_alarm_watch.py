@@ -110,6 +110,7 @@ FAR, NEAR, FLAT = (0.5, 0.5, 0.525, 0.55), (0.1, 0.1, 0.6, 0.9), (0.2, 0.7, 0.8,
         ),
         pytest.param({}, (0.5, 0.5, 0.5, 0.5), True, id="without limits a box without an area counts"),
         pytest.param({}, (-0.1, -0.1, 1.1, 1.1), True, id="and so does one that fills the frame"),
+        pytest.param({}, (0.0, 0.5, 1.0, 0.502), True, id="and one a thousand times as wide as tall"),
     ],
 )
 def test_limits(asked: dict[str, Any], box: tuple[float, float, float, float], counts: bool) -> None:
@@ -160,6 +161,25 @@ def test_near(knife: tuple[float, float, float, float], others: list[Object], co
     finding = watch.update(Moment(1.0, 0.1, 0.1, shape=2.0), found(("knife", 0.9, knife), *others))
     assert finding.sighting is counts
     assert finding.best is None or finding.best.class_name == "knife"
+
+
+@pytest.mark.parametrize(("keep", "counts"), [(0.5, False), (None, False)])
+def test_company_must_be_sure(keep: float | None, counts: bool) -> None:
+    """A person whose score would only keep an alarm alive is none to raise one with."""
+    asked = replace(rule(classes=("knife",)), near="person", keep_score=keep)
+    watch = Watch("entrance", asked, ZONES, LABELS)
+    seen = found(("knife", 0.9, (0.4, 0.4, 0.42, 0.45)), ("person", 0.6, (0.3, 0.3, 0.5, 0.9)))
+    assert watch.update(Moment(1.0, 0.1, 0.1), seen).sighting is counts
+
+
+def test_a_masked_person_is_no_company() -> None:
+    """Who is only painted on a wall, and masked, holds nothing."""
+    mask = [((0.3, 0.3), (0.5, 0.3), (0.5, 0.9), (0.3, 0.9))]
+    asked = replace(rule(classes=("knife",)), near="person")
+    seen = found(("knife", 0.9, (0.51, 0.4, 0.53, 0.45)), ("person", 0.9, (0.3, 0.3, 0.5, 0.9)))
+    for masks, counts in (([], True), (mask, False)):
+        watch = Watch("entrance", asked, Zones({}, masks), LABELS)
+        assert watch.update(Moment(1.0, 0.1, 0.1), seen).sighting is counts
 
 
 def test_masks_hold_for_every_rule() -> None:

@@ -87,12 +87,17 @@ class Sieve:
     def _accompanied(
         self, detections: Detections, chosen: NDArray[np.int64], shape: float
     ) -> NDArray[np.bool_]:
-        """Return whether each chosen box has its middle in a box of `near`, or no further off than that is wide."""
+        """Return whether each chosen box has its middle in a box of `near`, or no further off than that is wide.
+
+        What lies in masks is no company.
+        """
         if self._rule.near is None or self._rule.near not in detections.labels:
             return np.full(len(chosen), self._rule.near is None)
         of = detections.classes == detections.labels.index(self._rule.near)
         of &= detections.scores >= np.float32(self._rule.min_score)
-        others = detections.boxes[of & np.isfinite(detections.boxes).all(axis=1)].astype(np.float64)
+        of &= np.isfinite(detections.boxes).all(axis=1)
+        found = detections.boxes[of]
+        others = found[~self._zones.masked(found)].astype(np.float64)
         boxes = detections.boxes[chosen].astype(np.float64)
         across, down = (boxes[:, :1] + boxes[:, 2:3]) / 2, (boxes[:, 1:2] + boxes[:, 3:]) / 2
         wide = others[:, 2] - others[:, 0]
