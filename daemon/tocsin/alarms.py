@@ -1,7 +1,9 @@
 """From analysed frames to committed events: what every rule makes of a frame, and what is said about it."""
 
+import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -11,16 +13,23 @@ import structlog
 
 from tocsin.alarm.candidates import Candidate
 from tocsin.alarm.episode import Decision
+from tocsin.alarm.memory import Memory, Spot
 from tocsin.alarm.moment import Moment
 from tocsin.alarm.rule import Tier
 from tocsin.alarm.settling import Settling
 from tocsin.alarm.watch import Finding, Watch
+from tocsin.alarm.withheld import Withheld
 from tocsin.clock import synchronized
 from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm, new_id
+from tocsin.deliver.recall import Recall
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import Verdict
 from tocsin.errors import ControlError
 from tocsin.frame import Detections, Frame, View
+
+KEEP_EVERY = 600.0
+"""Seconds after which the places of what stands still are kept again: when something was seen there last is part of
+them, and what was not seen for a day is forgotten."""
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +40,7 @@ class Observer(Protocol):
     def sighted(self, stream: str, rule: str) -> None: ...
     def alarm_raised(self, stream: str, rule: str, label: str, delay_seconds: float) -> None: ...
     def alarms_active(self, stream: str, rule: str, n: int) -> None: ...
+    def alarm_withheld(self, stream: str, rule: str, reason: Withheld) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,7 @@ class Origin:
 
 
 class Alarms:
-    """The engine's sink; used by the engine's thread alone, but for `open`, `judge` and `origin`.
+    """The engine's sink; used by the engine's thread alone, but for `open`, `withheld`, `judge` and `origin`.
 
     `commit` hands a change to the outbox and returns at once. `origin` is what alarms tell that are raised from now
     on; it may be replaced, whole, at any time.
@@ -80,12 +90,19 @@ class Alarms:
         # frame, whoever brings a verdict for a moment.
         self._turn = threading.Lock()
         self._open = {(alarm.alarm.stream, alarm.alarm.rule): alarm for alarm in resumed}
+        self._withheld: Counter[tuple[str, str, Withheld]] = Counter()
+        # how many changes of a watch's places are kept, and when that was, on the clock of the frames
+        self._kept: dict[tuple[str, str], tuple[int, float]] = {}
         for stream, rule in self._open:
             observe.alarms_active(stream, rule, 1)
 
     def open(self) -> list[OpenAlarm]:
         """Return the alarms that were raised and have not ended; from any thread."""
         return list(self._open.values())
+
+    def withheld(self) -> dict[tuple[str, str, Withheld], int]:
+        """Return how many alarms were not raised by stream, rule and reason; from any thread."""
+        return dict(self._withheld)
 
     def judge(self, alarm_id: str, verdict: Verdict) -> AlarmData:
         """Take a person's verdict on an open alarm, tell it and return the alarm; from any thread.
@@ -119,7 +136,7 @@ class Alarms:
             frame.period,
             frame.silence,
             shape=frame.width / frame.height,
-            wall=wall_time(frame.at),
+            wall=wall_time(frame.at) if math.isfinite(frame.at) else None,
             unsettled=light.update(frame.views[0].light, frame.at, frame.period, frame.silence),
         )
         for watched in self._watched.get(frame.stream, ()):
@@ -129,7 +146,12 @@ class Alarms:
                 self._observe.sighted(frame.stream, watched.rule)
             if finding.best is not None:
                 self._remember(frame, finding, finding.best)
+            for reason in finding.withheld:
+                self._withheld[frame.stream, watched.rule, reason] += 1
+                self._observe.alarm_withheld(frame.stream, watched.rule, reason)
             self._tell(frame, finding, watched)
+            if self._has_learned(frame, watched):
+                self._commit(Change(recalled=(self._recall(frame, watched),)))
 
     def _remember(self, frame: Frame, finding: Finding, best: Candidate) -> None:
         """Keep what was last seen of an open alarm: that is what its next event tells."""
@@ -144,7 +166,7 @@ class Alarms:
             case Decision.REPEATED:
                 self._repeat(frame, finding)
             case Decision.ENDED:
-                self._end(frame, finding)
+                self._end(frame, finding, watched)
             case Decision.QUIET | Decision.WITHHELD | Decision.HELD:
                 pass
 
@@ -191,12 +213,29 @@ class Alarms:
         self._commit(Change(events=(event,), updated=(known,)))
         _log("alarm repeated", known.alarm)
 
-    def _end(self, frame: Frame, finding: Finding) -> None:
+    def _end(self, frame: Frame, finding: Finding, watched: Watched) -> None:
         known = self._open.pop((finding.stream, finding.rule))
         event = _event(EventType.ALARM_ENDED, wall_time(frame.at), known.alarm)
-        self._commit(Change(events=(event,), closed=(known.alarm.alarm_id,)))
+        learned = watched.watch.cools_down or self._has_learned(frame, watched)
+        recalled = (self._recall(frame, watched),) if learned else ()
+        self._commit(Change(events=(event,), closed=(known.alarm.alarm_id,), recalled=recalled))
         self._observe.alarms_active(finding.stream, finding.rule, 0)
         _log("alarm ended", known.alarm)
+
+    def _has_learned(self, frame: Frame, watched: Watched) -> bool:
+        """Whether a restart would forget something of a watch's places."""
+        changes, at = self._kept.get((frame.stream, watched.rule), (0, -math.inf))
+        if watched.watch.changes != changes:
+            return True
+        return abs(frame.at - at) >= KEEP_EVERY and bool(watched.watch.memory.spots)
+
+    def _recall(self, frame: Frame, watched: Watched) -> Recall:
+        """Return what a restart has to know of a watch; it is taken for kept from now on."""
+        self._kept[frame.stream, watched.rule] = watched.watch.changes, frame.at
+        memory = watched.watch.memory
+        ended = None if math.isinf(memory.ended) else wall_time(memory.ended)
+        still = tuple((spot.box, wall_time(spot.seen)) for spot in memory.spots)
+        return Recall(frame.stream, watched.rule, wall_time(frame.at), ended, still)
 
 
 def wall_time(monotonic: float) -> datetime:
@@ -207,6 +246,13 @@ def wall_time(monotonic: float) -> datetime:
 def monotonic_time(wall: datetime) -> float:
     """Return the moment on the monotonic clock of a wall-clock time; negative before the machine started."""
     return time.monotonic() - (datetime.now(UTC) - wall).total_seconds()
+
+
+def memory_of(recall: Recall) -> Memory:
+    """Return what a rule remembered; what is in the future, since the clock was set back, as of now."""
+    now = datetime.now(UTC)
+    ended = -math.inf if recall.ended is None else monotonic_time(min(recall.ended, now))
+    return Memory(ended, tuple(Spot(box, monotonic_time(min(seen, now))) for box, seen in recall.still))
 
 
 def _seen(alarm: AlarmData, frame: Frame, best: Candidate) -> AlarmData:

@@ -176,6 +176,7 @@ class App:
             tuple(self._alarms.open()),
             self._outbox.counts(),
             self._endpoint.port,
+            self._alarms.withheld(),
         )
 
     def _start(self) -> None:
@@ -277,7 +278,8 @@ class App:
 
     def _open_alarms(self) -> Alarms:
         known: Sequence[OpenAlarm] = self._outbox.open_alarms().result()
-        watched, orphans = assembly.watched(self._config, self._detector.labels, known)
+        recalls = self._outbox.recalls().result()
+        watched, orphans = assembly.watched(self._config, self._detector.labels, known, recalls)
         now = datetime.now(UTC)
         for alarm in known:
             about = {"stream": alarm.alarm.stream, "rule": alarm.alarm.rule, "alarm_id": alarm.alarm.alarm_id}

@@ -6,17 +6,19 @@ from pathlib import Path
 from typing import Protocol
 
 from tocsin.alarm.episode import Resumed
+from tocsin.alarm.memory import NOTHING
 from tocsin.alarm.rule import Tier
 from tocsin.alarm.settings import ZoneSettings
 from tocsin.alarm.watch import Rule, Watch, rule_from
 from tocsin.alarm.zone import Zones
-from tocsin.alarms import Watched, monotonic_time
+from tocsin.alarms import Watched, memory_of, monotonic_time
 from tocsin.capture.order import Order, SourceOrder, ViewOrder
 from tocsin.capture.regions import around, tiles
 from tocsin.config.load import Config, HttpSettings, Secrets, StreamSettings, messages, place
 from tocsin.deliver.access import Access, basic, tls_context
 from tocsin.deliver.event import OpenAlarm
 from tocsin.deliver.formats import Format, Render, as_alert, as_cloudevent, as_template, as_tocsin
+from tocsin.deliver.recall import Recall
 from tocsin.deliver.settings import WebhookSettings
 from tocsin.deliver.webhook import Webhook
 from tocsin.detect.model import check_classes
@@ -188,9 +190,13 @@ def _render(settings: WebhookSettings) -> Render:
 
 
 def watched(
-    config: Config, labels: tuple[str, ...], resumed: Sequence[OpenAlarm]
+    config: Config,
+    labels: tuple[str, ...],
+    resumed: Sequence[OpenAlarm],
+    recalls: Sequence[Recall] = (),
 ) -> tuple[dict[str, list[Watched]], list[OpenAlarm]]:
     """Return the watches of each stream, and the open alarms that none of them carries on."""
+    memories = {(one.stream, one.rule): memory_of(one) for one in recalls}
     orphans = {(alarm.alarm.stream, alarm.alarm.rule): alarm for alarm in resumed}
     severities = {rule.name: rule.severity for rule in config.rules}
     tiers = {rule.name: Tier(rule.tier) for rule in config.rules}
@@ -201,7 +207,9 @@ def watched(
         watches[stream.name] = [
             Watched(
                 Watch(
-                    stream.name, rule, zones, labels, _resumed(orphans.pop((stream.name, rule.name), None))
+                    *(stream.name, rule, zones, labels),
+                    _resumed(orphans.pop((stream.name, rule.name), None)),
+                    memories.get((stream.name, rule.name), NOTHING),
                 ),
                 rule.name,
                 severities[rule.name],

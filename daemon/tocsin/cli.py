@@ -454,9 +454,9 @@ def _show_status(console: Console, answer: dict[str, Any]) -> None:
     console.print(f"metrics   port {answer['port']}\n")
     answer = answer | {"streams": [one | _in_words(one) for one in answer["streams"]]}
     for title, columns in _STATUS_TABLES.items():
-        if answer[title]:
+        if answer.get(title):  # a daemon from before an update does not know all
             console.print(_table(title, answer[title], columns))
-        else:
+        elif title in _ALWAYS:
             console.print(f"no {title}")
 
 
@@ -490,6 +490,12 @@ _STATUS_TABLES = {
         "verdict": "verdict",
         "alarm_id": "id",
     },
+    "withheld": {
+        "stream": "stream",
+        "rule": "rule",
+        "reason": "reason",
+        "count": "alarms not raised",
+    },
     "queues": {
         "webhook": "webhook",
         "queued": "waiting",
@@ -498,6 +504,9 @@ _STATUS_TABLES = {
     },
 }
 """The columns of each table, and their headings."""
+
+_ALWAYS = ("streams", "alarms", "queues")
+"""The tables that are missed where they are empty."""
 
 
 def _table(title: str, rows: list[dict[str, Any]], columns: dict[str, str]) -> Table:

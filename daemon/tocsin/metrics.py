@@ -26,6 +26,7 @@ from prometheus_client import (
 )
 
 from tocsin import __version__
+from tocsin.alarm.withheld import Withheld
 from tocsin.capture.decoder import Decoder
 from tocsin.capture.wire import DropReason
 from tocsin.deliver.clerk import DropReason as OutboxLoss
@@ -175,6 +176,7 @@ COUNTERS: tuple[tuple[str, Axis, str], ...] = (
     ("detections_total", STREAM_CLASS, "Objects of the classes that the stream's rules name."),
     ("sightings_total", STREAM_RULE, "Analysed frames that hold a detection which qualifies for the rule."),
     ("alarms_total", ALARM, "Alarms that were raised."),
+    ("alarms_withheld_total", STREAM_RULE.by("reason", Withheld), "Alarms that were not raised, or not at once."),
     ("inference_errors_total", DAEMON.by("kind", InferenceFault), "Batches on which the detector failed."),
     ("detector_reopens_total", DAEMON, "Times in which the detector was opened anew on its device."),
     ("provider_fallbacks_total", DAEMON, "Times in which the accelerator was left for the CPU."),
@@ -381,6 +383,9 @@ class Metrics:
 
     def alarms_active(self, stream: str, rule: str, n: int) -> None:
         self._gauges["alarms_active"].labels(stream, rule).set(n)
+
+    def alarm_withheld(self, stream: str, rule: str, reason: Withheld) -> None:
+        self._counters["alarms_withheld_total"].labels(stream, rule, reason).inc()
 
     def attempted(self, webhook: str, outcome: Outcome) -> None:
         self._counters["delivery_attempts_total"].labels(webhook, outcome).inc()

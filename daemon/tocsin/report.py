@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from tocsin.alarm.withheld import Withheld
 from tocsin.capture.status import StreamState, StreamStatus
 from tocsin.degradations import Standing
 from tocsin.deliver.event import OpenAlarm, stamp
@@ -18,7 +19,8 @@ class Report:
     """A moment of a running daemon.
 
     `analysed` counts the frames of each stream since the start; `lights` are of the streams that have had any;
-    `scenes` says why a stream does not show what it should, of those that do not.
+    `scenes` says why a stream does not show what it should, of those that do not. `withheld` counts the alarms that
+    were not raised since the start, by stream, rule and reason.
     """
 
     ready: bool
@@ -31,6 +33,7 @@ class Report:
     alarms: tuple[OpenAlarm, ...]
     queues: tuple[QueueCount, ...]
     port: int
+    withheld: Mapping[tuple[str, str, Withheld], int] = field(default_factory=dict)
 
     def line(self) -> str:
         """Return one line."""
@@ -64,6 +67,10 @@ class Report:
             "alarms": [
                 {**alarm.alarm.payload(), "opened": stamp(alarm.opened), "reported": stamp(alarm.reported)}
                 for alarm in self.alarms
+            ],
+            "withheld": [
+                {"stream": stream, "rule": rule, "reason": reason.value, "count": count}
+                for (stream, rule, reason), count in sorted(self.withheld.items())
             ],
             "queues": [_queue(queue) for queue in self.queues],
         }

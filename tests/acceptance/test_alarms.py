@@ -1,7 +1,9 @@
 """The daemon as a process: what happens before a camera is what arrives at a receiver, on time and once."""
 
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -231,6 +233,52 @@ def test_a_latched_alarm_ends_with_a_verdict(block_model: Path, receiver: Receiv
             assert (ended.data["alarm_id"], ended.data["verdict"]) == (alarm_id, "confirmed")
             kinds = [message.type for message in receiver.accepted]
             assert kinds == ["alarm.raised", "alarm.verdict", "alarm.ended"]
+
+
+ELSEWHERE = (0.0, 0.5, 0.25, 5 / 6)
+
+
+def test_what_stands_still_keeps_still_over_a_restart(
+    block_model: Path, receiver: Receiver, tmp_path: Path
+) -> None:
+    """Also after kill -9: it raised once, the metric says why it does not again, and it is told when it moves."""
+    config = site(block_model, receiver, stream("yard", ""), stationary={"after": "2s"})
+    labels = {"stream": "yard", "rule": "visit", "reason": "stationary"}
+    with FakeCamera(Scene(blocks=visits((0, 600)))) as camera:
+        config["streams"][0]["source"] = camera.url
+        with Daemon(config, tmp_path) as daemon:
+            receiver.wait_for("alarm.ended", timeout=30)
+            daemon.wait_metric("tocsin_alarms_withheld_total", at_least=1, **labels)
+            for _ in range(2):
+                daemon.kill9()
+                daemon.start()
+                daemon.wait_metric("tocsin_alarms_withheld_total", at_least=1, timeout=20, **labels)
+            assert re.search(r"yard\W+visit\W+stationary\W+1\b", daemon.status())
+            assert [message.type for message in receiver.accepted] == ["alarm.raised", "alarm.ended"]
+            camera.show(Scene(blocks=visits((0, 600), box=ELSEWHERE)))
+            raised = receiver.wait_for("alarm.raised", count=2)
+            assert raised.data["box"][0] < 0.1
+            assert daemon.terminate() == 0
+
+
+def test_a_cooldown_holds_over_a_restart(block_model: Path, receiver: Receiver, tmp_path: Path) -> None:
+    """Who comes again within it raises nothing before it is over, and then the alarm at once."""
+    config = site(block_model, receiver, stream("yard", ""), cooldown="15s")
+    with FakeCamera() as camera:
+        config["streams"][0]["source"] = camera.url
+        with Daemon(config, tmp_path) as daemon:
+            daemon.wait_metric("tocsin_frames_analysed_total", at_least=3, stream="yard")
+            camera.show(Scene(blocks=visits((0, 2))))
+            receiver.wait_for("alarm.ended")
+            ended = time.monotonic()
+            daemon.kill9()
+            camera.show(Scene(blocks=visits((0, 600))))
+            daemon.start()
+            daemon.wait_metric("tocsin_alarms_withheld_total", at_least=1, reason="cooldown", rule="visit")
+            assert time.monotonic() - ended < 15.0, "the machine is too slow to see it"
+            assert [message.type for message in receiver.accepted] == ["alarm.raised", "alarm.ended"]
+            receiver.wait_for("alarm.raised", count=2, timeout=20)
+            assert 14.0 < time.monotonic() - ended < 20.0 * SCALE
 
 
 def _say(daemon: Daemon, alarm_id: str, verdict: str) -> subprocess.CompletedProcess[str]:

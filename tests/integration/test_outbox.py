@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from support.events import ALARM, Notes, alarm_event, open_alarm, stream_event
+from support.events import ALARM, NOON, Notes, alarm_event, open_alarm, stream_event
 from support.wait import SCALE, until
 from tocsin.deliver import clerk as clerk_module
 from tocsin.deliver import outbox as outbox_module
@@ -28,6 +28,7 @@ from tocsin.deliver.event import DetectorData, Event, EventType, StreamData, new
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.overflow import Limits
 from tocsin.deliver.queues import read_counts
+from tocsin.deliver.recall import Recall
 from tocsin.deliver.schedule import Outcome
 from tocsin.deliver.store import Change, Delivery, Store, open_store
 from tocsin.errors import Degradation, OutboxError, StartError
@@ -623,6 +624,18 @@ def test_delivered_rows_are_removed_after_a_week(path: Path, days: float, left: 
     finally:
         store.close()
     assert sum(body is not None for body in bodies) == left
+
+
+@pytest.mark.parametrize(("days", "left"), [(29, 1), (31, 0)])
+def test_what_a_rule_remembered_is_removed_after_a_month(path: Path, days: int, left: int):
+    """Of a rule that is gone nobody writes it again."""
+    store = store_at(path, wall=0)
+    try:
+        store.apply(Change(recalled=(Recall("yard", "visit", NOON, NOON),)), 0)
+        store.sweep(NOON.timestamp() + days * 86_400)
+        assert len(store.recalls()) == left
+    finally:
+        store.close()
 
 
 def test_numbers_go_on_in_a_new_database(path: Path):

@@ -3,16 +3,18 @@
 import shutil
 import tempfile
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from support.events import alarm_event, open_alarm
+from support.events import NOON, alarm_event, open_alarm
 from tocsin.deliver.database import Marks
 from tocsin.deliver.event import EventType
 from tocsin.deliver.overflow import Limits
+from tocsin.deliver.recall import Recall
 from tocsin.deliver.standby import Ledger, Standby
 from tocsin.deliver.store import Change, Store, open_store
 
@@ -36,6 +38,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.directory = Path(tempfile.mkdtemp(prefix="outbox-"))
         self.queue: list[Expected] = []
         self.alarms: set[str] = set()
+        self.recalls: dict[tuple[str, str], Recall] = {}
         self.bodies: dict[str, bytes] = {}
         self.store = self.open()
         self.standby: Standby | None = None
@@ -62,6 +65,13 @@ class StoreMachine(RuleBasedStateMachine):
             wanting = ["all", "raises"] if event.type is EventType.ALARM_RAISED else ["all"]
             self.queue += [Expected(event.id, webhook) for webhook in wanting]
         self.alarms = (self.alarms | opened) - closed
+
+    @rule(rule=st.sampled_from(["visit", "car"]), seconds=st.integers(0, 9), still=st.integers(0, 2))
+    def recall(self, rule: str, seconds: int, still: int) -> None:
+        at = NOON + timedelta(seconds=seconds)
+        recall = Recall("yard", rule, at, at if seconds else None, (((0.0, 0.25, 0.5, 1.0), at),) * still)
+        self.ledger.apply(Change(recalled=(recall,)), wall=0)
+        self.recalls["yard", rule] = recall
 
     @precondition(lambda self: self.queue)
     @rule(data=st.data(), state=st.sampled_from(["delivered", "dead"]))
@@ -116,6 +126,7 @@ class StoreMachine(RuleBasedStateMachine):
             body = self.ledger.body(each.event_id)
             assert body
             assert self.bodies.setdefault(each.event_id, body) == body, "a body is frozen"
+        assert {(one.stream, one.rule): one for one in self.ledger.recalls()} == self.recalls
         assert {known.alarm.alarm_id for known in self.ledger.open_alarms()} == self.alarms
 
     def number_of(self, wanted: Expected) -> int:

@@ -14,6 +14,7 @@ from tocsin.alarm.confirm import interrupted
 from tocsin.alarm.episode import TRANSITIONS, Decision, Resumed, Signal, State
 from tocsin.alarm.hours import WEEK, Hours, Span
 from tocsin.alarm.judge import Judge, Judgement
+from tocsin.alarm.memory import Memory
 from tocsin.alarm.moment import Moment
 from tocsin.alarm.rule import Rule
 
@@ -279,6 +280,29 @@ def test_jump_back_makes_no_cooldown_longer() -> None:
     assert stream.play("xx...") == ".RhhE"
     stream.at -= 86400
     assert stream.play("xxxxxxxx") == ".wwwwwRh"
+
+
+@pytest.mark.parametrize(
+    ("ended", "told"),
+    [
+        pytest.param(999.0, ".wwwRh", id="what is left of it holds"),
+        pytest.param(990.0, ".Rhhhh", id="one that is over withholds nothing"),
+        pytest.param(5000.0, ".wwwwwR", id="an end in the future counts as now"),
+    ],
+)
+def test_a_restart_keeps_the_cooldown(ended: float, told: str) -> None:
+    """What ended in an earlier life withholds the next alarm."""
+    cooled = Judge(replace(RULE, cooldown=3.0), memory=Memory(ended=ended))
+    assert cooled.memory.ended == ended
+    assert Stream(cooled, at=1000.0).play("x" * len(told)) == told
+
+
+def test_jump_back_undoes_no_looking() -> None:
+    """What was looked at before the clock jumped back counts as before."""
+    stream = Stream(judge(end_after=2.0))
+    assert stream.play("xx...") == ".Rhhh"
+    stream.at -= 86400
+    assert stream.play("..") == "hE"
 
 
 def test_schedule() -> None:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from tocsin.alarm.candidates import Candidate
 from tocsin.alarm.episode import Decision, State
 from tocsin.alarm.judge import Judge
+from tocsin.alarm.memory import NOTHING, Memory, Spot
 from tocsin.alarm.moment import Moment
+from tocsin.alarm.places import MOST
 from tocsin.alarm.rule import Per, Rule
 
 RULE = Rule(*("park", ("car",), 0.5, 3, 5, 3.0, 2.0), repeat_every=0.0, keep_score=0.25, still_after=20.0)
@@ -27,8 +29,8 @@ def car(x: float = 0.5, y: float = 0.5, score: float = 0.75) -> Candidate:
 class Yard:
     """A stream of two frames a second."""
 
-    def __init__(self, rule: Rule) -> None:
-        self.judge = Judge(rule)
+    def __init__(self, rule: Rule, memory: Memory = NOTHING) -> None:
+        self.judge = Judge(rule, memory=memory)
         self.at = 0.0
         self.told: list[tuple[str, float]] = []
 
@@ -88,6 +90,83 @@ def test_nothing_keeps_still_that_was_not_reported(rule: Rule) -> None:
     yard = Yard(rule).show(600, car(score=0.4))
     assert yard.told == []
     assert yard.show(30, car()).told[0] == ("raised", 601.0)
+
+
+@BOTH
+def test_a_place_that_was_left_is_forgotten(rule: Rule) -> None:
+    """Whoever comes there later raises an alarm without having been seen on the way; who waits hidden does not."""
+    yard = Yard(rule).show(60, car())
+    leaving = [[car(0.5 + 0.04 * step)] for step in range(10)]
+    yard.film(leaving).show(30)
+    assert [word for word, _ in yard.told[2:]] == ["raised", "ended"]
+    began = yard.at
+    assert (yard.judge.memory.spots, yard.judge.changes) == ((), 2)
+    assert yard.show(3, car()).told[4:] == [("raised", began + 2 * PERIOD)]
+
+
+@BOTH
+def test_a_place_is_left_by_what_two_boxes_were_around(rule: Rule) -> None:
+    """As a detector draws them now and then: the second one is not there any more either."""
+    double = [car(), car(0.505, 0.505, 0.6)]
+    yard = Yard(rule).film([double] * 120)
+    yard.film([[car(0.5 + 0.04 * step)] for step in range(10)]).show(30)
+    assert yard.judge.memory.spots == ()
+
+
+@BOTH
+def test_a_place_is_not_left_by_who_is_taken_for_another(rule: Rule) -> None:
+    """A car that hides the parked one for some seconds and drives on leaves it remembered."""
+    yard = Yard(rule).show(60, car())
+    began = yard.at
+    yard.film([[car(0.5 + 0.03 * step)] for step in range(-8, 9)]).show(60, car())
+    assert [word for word, _ in yard.told[2:]] == ["raised", "ended"]
+    assert yard.told[3][1] < began + 12, "as soon as the other is gone"
+    assert yard.judge.changes == 1
+
+
+@BOTH
+def test_a_restart_remembers_it(rule: Rule) -> None:
+    """What stands still keeps still in the next life, is reported when it moves, and forgotten after a day."""
+    yard = Yard(rule).show(60, car())
+    known = yard.judge.memory
+    assert [(spot.box, spot.seen) for spot in known.spots] == [(car().box, 59.5)]
+    assert yard.judge.changes == 1
+    again = Yard(rule, known).show(600, car())
+    assert again.told == []
+    assert [word for word, _ in again.film([[car(0.5 + 0.04 * n)] for n in range(1, 8)]).told] == ["raised"]
+    late = Memory(spots=(Spot(car().box, -90000.0),))
+    assert [word for word, _ in Yard(rule, late).show(60, car()).told] == ["raised", "ended"]
+    assert Yard(replace(rule, still_after=None), known).show(60, car()).told == [("raised", 1.0)]
+
+
+@BOTH
+def test_more_places_than_are_remembered(rule: Rule) -> None:
+    """Of more, those stay at which something was seen last, and what is forgotten raises an alarm again."""
+    known = Memory(spots=tuple(Spot(car(0.001 * n, -2.0).box, float(-n)) for n in range(MOST)))
+    yard = Yard(rule, known).show(60, car())
+    assert len(yard.judge.memory.spots) == MOST
+    assert car().box in [spot.box for spot in yard.judge.memory.spots]
+    assert known.spots[-1] not in yard.judge.memory.spots
+
+
+@BOTH
+@pytest.mark.parametrize("at", [math.nan, math.inf, -math.inf])
+def test_a_frame_without_a_time_moves_and_parks_nothing(rule: Rule, at: float) -> None:
+    """What stands still is told to by the frames around it."""
+    yard = Yard(rule).show(5, car())
+    yard.judge.update(Moment(at, PERIOD, PERIOD, 1.5), [car()])
+    yard.judge.update(Moment(at, PERIOD, PERIOD, 1.5), [car(0.1)])
+    yard.show(30, car())
+    assert yard.told == [("raised", 1.0), ("ended", 21.5)]
+
+
+@BOTH
+def test_what_is_gone_does_not_park(rule: Rule) -> None:
+    """A car that left before its time does not stand still at the end of it, while another keeps the alarm open."""
+    yard = Yard(rule).show(18, car())
+    yard.film([[car(0.1 + 0.02 * n)] for n in range(20)]).show(10, car())
+    assert [word for word, _ in yard.told] == ["raised"]
+    assert yard.judge.memory.spots == ()
 
 
 def test_without_the_key_nothing_keeps_still() -> None:

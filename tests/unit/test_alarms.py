@@ -1,5 +1,7 @@
 """What is committed and counted when a rule finds something."""
 
+import math
+import time
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,11 +11,14 @@ import pytest
 
 from support.pictures import grey, view
 from tocsin.alarm.episode import Resumed
+from tocsin.alarm.memory import NOTHING, Memory
 from tocsin.alarm.rule import Tier
 from tocsin.alarm.watch import Rule, Watch
+from tocsin.alarm.withheld import Withheld
 from tocsin.alarm.zone import Zones
-from tocsin.alarms import Alarms, Origin, Watched, monotonic_time, wall_time
+from tocsin.alarms import Alarms, Origin, Watched, memory_of, monotonic_time, wall_time
 from tocsin.deliver.event import EventType, OpenAlarm
+from tocsin.deliver.recall import Recall
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import Verdict
 from tocsin.errors import ControlError
@@ -37,6 +42,9 @@ class Ledger:
     def alarm_raised(self, stream: str, rule: str, label: str, delay_seconds: float) -> None:
         self.counts[f"raised {label}"] += 1
         self.delay = delay_seconds
+
+    def alarm_withheld(self, stream: str, rule: str, reason: Withheld) -> None:
+        self.counts[f"withheld {reason}"] += 1
 
     def alarms_active(self, stream: str, rule: str, n: int) -> None:
         self.active[stream, rule] = n
@@ -208,6 +216,63 @@ def test_a_verdict_is_told_kept_and_releases_a_latched_alarm(ledger: Ledger) -> 
     assert alarms.open() == []
     with pytest.raises(ControlError):
         alarms.judge(known.alarm.alarm_id, Verdict.REJECTED)
+
+
+def _still(ledger: Ledger, seconds: range, rule: Rule, memory: Memory = NOTHING) -> Alarms:
+    """Show for those seconds something that does not move, twice a second."""
+    watch = Watch("yard", rule, Zones({}), LABELS, memory=memory)
+    watched = {"yard": [Watched(watch, "visit", "warning")]}
+    alarms = Alarms(watched, (), ledger.changes.append, ledger, Origin("m", "c", test=True))
+    began = time.monotonic() - seconds.stop
+    for half in range(2 * seconds.start, 2 * seconds.stop):
+        alarms.analysed(replace(_frame(began + half / 2, 0.5), period=0.5), _seen(0.75))
+    return alarms
+
+
+def test_what_stands_still_is_kept_for_a_restart(ledger: Ledger) -> None:
+    """As soon as it is learned, and again while it is seen; a watch that remembers it raises nothing."""
+    rule = replace(RULE, still_after=20.0)
+    alarms = _still(ledger, range(1300), rule)
+    kinds = [[event.type.value for event in change.events] for change in ledger.changes]
+    assert kinds == [["alarm.raised"], *[["alarm.repeated"]] * 19, ["alarm.ended"], [], []]
+    kept = [change.recalled[0] for change in ledger.changes if change.recalled]
+    assert [round((one.at - kept[0].at).total_seconds()) for one in kept] == [0, 600, 1200]
+    (box, seen), *others = kept[-1].still
+    assert (box, others) == (pytest.approx((0.1, 0.2, 0.3, 0.4)), [])
+    assert abs((seen - kept[-1].at).total_seconds()) < 0.1
+    assert alarms.withheld() == {("yard", "visit", Withheld.STATIONARY): 1}
+    assert ledger.counts["withheld stationary"] == 1
+    again = Ledger()
+    _still(again, range(60), rule, memory_of(kept[-1]))
+    assert again.counts == {"withheld stationary": 1}
+    assert [bool(change.events) for change in again.changes] == [False], "seen anew: that is kept"
+
+
+def test_the_end_is_kept_with_the_event_where_a_cooldown_follows(ledger: Ledger) -> None:
+    """In one change, so that no crash comes between them; nowhere else."""
+    _visit(_alarms(ledger, rule=replace(RULE, cooldown=60.0)))
+    assert [bool(change.recalled) for change in ledger.changes] == [False, False, True]
+    ended, recall = ledger.changes[-1].events[0], ledger.changes[-1].recalled[0]
+    assert recall.ended is not None
+    assert abs((recall.ended - ended.at).total_seconds()) < 0.1
+    assert (recall.stream, recall.rule, recall.still) == ("yard", "visit", ())
+
+
+def test_a_clock_that_was_set_back_makes_nothing_last_longer() -> None:
+    """What was remembered from a time to come counts as of now."""
+    later = datetime.now(UTC) + timedelta(days=3)
+    memory = memory_of(Recall("yard", "visit", later, later, (((0.0, 0.0, 1.0, 1.0), later),)))
+    now = time.monotonic()
+    assert now - 1 < memory.ended <= now
+    assert now - 1 < memory.spots[0].seen <= now
+
+
+def test_a_frame_without_a_time_is_harmless(ledger: Ledger) -> None:
+    """Nothing is raised, ended or kept by it."""
+    alarms = _alarms(ledger, rule=replace(RULE, still_after=20.0, cooldown=9.0))
+    for at in (math.nan, math.inf, 0.0, math.nan):
+        alarms.analysed(replace(_frame(0.0), at=at), _seen(0.9))
+    assert ledger.changes == []
 
 
 def test_a_frame_of_a_stream_without_rules_changes_nothing(ledger: Ledger) -> None:

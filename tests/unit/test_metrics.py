@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from support.pictures import light
 from tocsin import __version__, alarms, degradations, http, lights, metrics, scenes
+from tocsin.alarm.withheld import Withheld
 from tocsin.capture import bulletin, wire
 from tocsin.capture.decoder import Decoder
 from tocsin.deliver import clerk, dispatch
@@ -96,6 +97,14 @@ def labelled(registry: CollectorRegistry, name: str) -> set[tuple[str, ...]]:
                 ("gate", "anyone", "person"),
             },
         ),
+        (
+            "alarms_withheld_total",
+            {
+                (*pair, reason)
+                for pair in (("yard", "armed"), ("yard", "anyone"), ("gate", "anyone"))
+                for reason in Withheld
+            },
+        ),
         ("alarm_delay_seconds_count", {("armed",), ("anyone",)}),
         ("inference_errors_total", {(fault,) for fault in InferenceFault}),
         ("delivery_attempts_total", set(product(NAMES.webhooks, Outcome))),
@@ -175,6 +184,13 @@ CALLS: list[tuple[str, tuple[Any, ...], str, tuple[str, ...], float]] = [
     ("alarm_raised", ("yard", "armed", "knife", 0.4), "alarms_total", ("yard", "armed", "knife"), 1),
     ("alarm_raised", ("yard", "armed", "knife", 0.4), "alarm_delay_seconds_count", ("armed",), 1),
     ("alarms_active", ("yard", "armed", 1), "alarms_active", ("yard", "armed"), 1),
+    (
+        "alarm_withheld",
+        ("yard", "armed", Withheld.LIGHT),
+        "alarms_withheld_total",
+        ("yard", "armed", "light"),
+        1,
+    ),
     ("attempted", ("desk", Outcome.REFUSED), "delivery_attempts_total", ("desk", "refused"), 1),
     ("settled", ("desk", Settlement.DEAD), "deliveries_total", ("desk", "dead"), 1),
     ("delivered_after", ("desk", 0.2), "delivery_seconds_count", ("desk",), 1),

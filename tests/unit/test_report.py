@@ -1,5 +1,7 @@
 """What `tocsin status` shows of streams."""
 
+import json
+import re
 from dataclasses import replace
 from io import StringIO
 from types import SimpleNamespace
@@ -7,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from tocsin.alarm.withheld import Withheld
 from tocsin.capture.decoder import Decoder
 from tocsin.capture.status import StreamState, StreamStatus
 from tocsin.cli import _show_status
@@ -115,6 +118,22 @@ def test_a_frozen_or_covered_stream_says_so() -> None:
     assert "impaired: 1," in report(None, scene="covered").line()
     (row,) = report(None).as_json()["streams"]
     assert row["scene"] is None
+
+
+def test_why_alarms_were_not_raised_is_shown() -> None:
+    """By stream, rule and reason, and nothing where none was withheld."""
+    out = StringIO()
+    _show_status(Console(file=out, width=160, highlight=False), report(None).as_json())
+    assert "withheld" not in out.getvalue()
+    withheld = {("entrance", "intruder", Withheld.SCHEDULE): 3}
+    answer = replace(report(None), withheld=withheld).as_json()
+    assert json.loads(json.dumps(answer["withheld"])) == [
+        {"stream": "entrance", "rule": "intruder", "reason": "schedule", "count": 3}
+    ]
+    _show_status(Console(file=out, width=160, highlight=False), answer)
+    assert re.search(r"entrance\W+intruder\W+schedule\W+3", out.getvalue())
+    del answer["withheld"]
+    _show_status(Console(file=out, width=160, highlight=False), answer)
 
 
 def test_all_that_the_detector_lacks_is_shown() -> None:

@@ -93,10 +93,12 @@ class Episode:
         resumed: Resumed | None = None,
         *,
         latch: bool = False,
+        ended: float = -math.inf,
     ) -> None:
         """Times in seconds; a `repeat_every` of 0 never repeats, a `cooldown` of 0 withholds nothing.
 
-        With `latch` an alarm does not end before a person has given a verdict on it.
+        With `latch` an alarm does not end before a person has given a verdict on it. `ended` is when the last alarm
+        did, before a restart; a time in the future counts as that of the first frame.
         """
         self._cooldown = cooldown
         self._latch = latch
@@ -107,7 +109,8 @@ class Episode:
         self._first_seen = None if resumed is None else resumed.first_seen
         self._told = math.nan if resumed is None else resumed.told
         self._since: float | None = None  # the first sighting of what is pending or raised in this frame
-        self._ended = -math.inf
+        self._ended = ended
+        self._hindered: Signal | None = None  # what withholds an alarm in this frame
         self._last: float | None = None
         self._unseen = 0.0
 
@@ -119,6 +122,16 @@ class Episode:
     def first_seen(self) -> float | None:
         """The time of the first sighting that led to the alarm that is open or has ended in this frame."""
         return self._first_seen
+
+    @property
+    def ended(self) -> float:
+        """When the last alarm ended; minus infinity where none did."""
+        return self._ended
+
+    @property
+    def hindered(self) -> Signal | None:
+        """What withholds an alarm in this frame, if anything does."""
+        return self._hindered
 
     def judged(self) -> None:
         """Hear that a person has given a verdict on the open alarm: it may end, and needs no more repeats."""
@@ -146,6 +159,8 @@ class Episode:
             self._ended += elapsed
         if self._last is None and not self._told <= at:
             self._told = at
+        if self._last is None:
+            self._ended = min(self._ended, at)
         self._last = at
         if seen:
             self._unseen = 0.0
@@ -176,6 +191,7 @@ class Episode:
         """The one place where the state changes."""
         before = self._state
         self._state, decision = TRANSITIONS[before, signal]
+        self._hindered = signal if decision is Decision.WITHHELD else None
         if before is not State.PENDING:
             self._since = since
         match decision:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from tocsin.alarm.candidates import Candidate, Sieve
 from tocsin.alarm.episode import Decision, Resumed, State
 from tocsin.alarm.judge import Judge
+from tocsin.alarm.memory import NOTHING, Memory
 from tocsin.alarm.moment import Moment
 from tocsin.alarm.rule import Rule, rule_from
+from tocsin.alarm.withheld import Withheld
 from tocsin.alarm.zone import Zones
 from tocsin.frame import Detections
 
@@ -17,8 +19,8 @@ __all__ = ["Finding", "Rule", "Watch", "rule_from"]
 class Finding:
     """What one frame means for one rule on one stream.
 
-    A `sighting` holds a detection that qualifies for the rule. `best`, `decision` and `first_seen` as in a
-    `Judgement`. `hits` of the last `of` frames are what it takes to raise an alarm.
+    A `sighting` holds a detection that qualifies for the rule. `best`, `decision`, `first_seen` and
+    `withheld` as in a `Judgement`. `hits` of the last `of` frames are what it takes to raise an alarm.
     """
 
     stream: str
@@ -29,6 +31,7 @@ class Finding:
     first_seen: float | None
     hits: int
     of: int
+    withheld: tuple[Withheld, ...] = ()
 
 
 class Watch:
@@ -38,18 +41,39 @@ class Watch:
     """
 
     def __init__(
-        self, stream: str, rule: Rule, zones: Zones, labels: tuple[str, ...], resumed: Resumed | None = None
+        self,
+        stream: str,
+        rule: Rule,
+        zones: Zones,
+        labels: tuple[str, ...],
+        resumed: Resumed | None = None,
+        memory: Memory = NOTHING,
     ) -> None:
         """Raise ConfigError for a class that is not in `labels`, the model's in order, or an unknown zone."""
         self._stream = stream
         self._rule = rule
         self._sieve = Sieve(stream, rule, zones, labels)
-        self._judge = Judge(rule, resumed)
+        self._judge = Judge(rule, resumed, memory)
 
     @property
     def active(self) -> bool:
         """Whether an alarm is open."""
         return self._judge.state is State.ACTIVE
+
+    @property
+    def memory(self) -> Memory:
+        """What a restart has to know beyond the open alarm."""
+        return self._judge.memory
+
+    @property
+    def changes(self) -> int:
+        """Grows whenever a place is learned or given up at which something stands still."""
+        return self._judge.changes
+
+    @property
+    def cools_down(self) -> bool:
+        """Whether the end of an alarm withholds the next one."""
+        return self._rule.cooldown > 0
 
     def judged(self) -> None:
         """Hear that a person has given a verdict on the open alarm: it may end, and needs no more repeats."""
@@ -67,4 +91,5 @@ class Watch:
             first_seen=judged.first_seen,
             hits=self._rule.hits,
             of=self._rule.of,
+            withheld=judged.withheld,
         )

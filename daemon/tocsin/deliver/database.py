@@ -75,6 +75,15 @@ _STEPS = (
         PRIMARY KEY (type, subject)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE recalls (          -- what rules remember beyond their open alarms
+        stream TEXT NOT NULL,
+        rule TEXT NOT NULL,
+        at REAL NOT NULL,
+        data TEXT NOT NULL,
+        PRIMARY KEY (stream, rule)
+    ) WITHOUT ROWID;
+    """,
 )
 """What each version of the tables changed; the first step makes version 2 of the schema above. Steps that were once
 released stay as they are: an old database goes through all that it has missed, and a new one through all."""

@@ -15,6 +15,7 @@ from tocsin.deliver.jobs import Job, Jobs
 from tocsin.deliver.letters import Choice, Letter
 from tocsin.deliver.overflow import Limits
 from tocsin.deliver.queues import QueueCount
+from tocsin.deliver.recall import Recall
 from tocsin.deliver.schedule import Outcome, Settlement, State
 from tocsin.deliver.standby import Ledger
 from tocsin.deliver.standing import Standing
@@ -123,6 +124,10 @@ class Outbox:
     def standing(self) -> "Future[tuple[Standing, ...]]":
         """Return what events told to stand and none told to be over, the longest first; a restart keeps it."""
         return self._read(lambda ledger: ledger.standing())
+
+    def recalls(self) -> "Future[tuple[Recall, ...]]":
+        """Return what rules remembered beyond their open alarms when the last commit was made."""
+        return self._read(lambda ledger: ledger.recalls())
 
     def queued(self, webhook: str, after: int, limit: int) -> "Future[tuple[Delivery, ...]]":
         """Return the first queued deliveries of a webhook whose number is above `after`."""

@@ -8,6 +8,7 @@ from tocsin.deliver.event import OpenAlarm
 from tocsin.deliver.letters import Choice, Letter
 from tocsin.deliver.overflow import Dropped, Limits
 from tocsin.deliver.queues import QueueCount
+from tocsin.deliver.recall import Recall
 from tocsin.deliver.schedule import Outcome, State
 from tocsin.deliver.standing import Standing, begun, over
 from tocsin.deliver.store import Arrears, Change, Delivery, Store, memory_store
@@ -31,6 +32,8 @@ class Ledger(Protocol):
     def open_alarms(self) -> tuple[OpenAlarm, ...]: ...
 
     def standing(self) -> tuple[Standing, ...]: ...
+
+    def recalls(self) -> tuple[Recall, ...]: ...
 
     def queued(self, webhook: str, after: int, limit: int) -> tuple[Delivery, ...]: ...
 
@@ -94,6 +97,11 @@ class Standby:
         known = {(one.type, one.subject): one for one in self._readable().standing()}
         known |= {(one.type, one.subject): one for one in self._store.standing()}
         return tuple(one for key, one in known.items() if key not in self._arrears.over)
+
+    def recalls(self) -> tuple[Recall, ...]:
+        known = {(one.stream, one.rule): one for one in self._readable().recalls()}
+        known |= {(one.stream, one.rule): one for one in self._store.recalls()}
+        return tuple(known.values())
 
     def queued(self, webhook: str, after: int, limit: int) -> tuple[Delivery, ...]:
         found: tuple[Delivery, ...] = ()

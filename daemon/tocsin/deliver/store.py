@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tocsin.deliver import recall
 from tocsin.deliver.database import Marks, memory_database, name_of, open_database
 from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm
 from tocsin.deliver.letters import Choice, Letter, find, remove, replay
 from tocsin.deliver.overflow import Dropped, Limits, collapsed_for, trim
 from tocsin.deliver.queues import QueueCount, count_queues
+from tocsin.deliver.recall import Recall
 from tocsin.deliver.schedule import Outcome, State
 from tocsin.deliver.standing import Key, Standing, forget, read, remember
 from tocsin.errors import OutboxError
@@ -21,7 +23,7 @@ from tocsin.errors import OutboxError
 KEEP_DELIVERED = 7 * 24 * 3600.0  # seconds for which `outbox list` can show what was delivered
 SWEEP = 500  # rows that one sweep removes at most, so that no commit waits long behind it
 
-_TABLES = ("events", "deliveries", "sequences", "open_alarms", "collapsed", "standing")
+_TABLES = ("events", "deliveries", "sequences", "open_alarms", "collapsed", "standing", "recalls")
 _SETTLE = "UPDATE deliveries SET state = ?, attempts = ?, outcome = ?, settled_at = ? WHERE number = ?"
 _POSTPONE = "UPDATE deliveries SET attempts = ?, outcome = ?, next_attempt = ?, wait = ? WHERE number = ?"
 
@@ -30,13 +32,15 @@ _POSTPONE = "UPDATE deliveries SET attempts = ?, outcome = ?, next_attempt = ?, 
 class Change:
     """What happens to events and alarms in one transaction: all of it or nothing.
 
-    `opened` and `updated` are alarms to remember, `closed` the ids of those that have ended.
+    `opened` and `updated` are alarms to remember, `closed` the ids of those that have ended, and `recalled` is what
+    rules remember beyond those.
     """
 
     events: tuple[Event, ...] = ()
     opened: tuple[OpenAlarm, ...] = ()
     updated: tuple[OpenAlarm, ...] = ()
     closed: tuple[str, ...] = ()
+    recalled: tuple[Recall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,8 @@ class Store:
                 database.execute("INSERT OR REPLACE INTO open_alarms VALUES (?, ?, ?, ?)", row)
             for alarm_id in change.closed:
                 database.execute("DELETE FROM open_alarms WHERE alarm_id = ?", (alarm_id,))
+            for each in change.recalled:
+                recall.write(database, each)
             dropped = trim(database, self._webhooks, self._limits) if change.events else Dropped()
         self._sequences, self.last = sequences, last
         self._highest = max(self._highest, *last.values(), 0)
@@ -170,6 +176,10 @@ class Store:
     def standing(self) -> tuple[Standing, ...]:
         """Return what was told to stand and was not told to be over, the longest first."""
         return read(self._database)
+
+    def recalls(self) -> tuple[Recall, ...]:
+        """Return what rules remember beyond their open alarms."""
+        return recall.read(self._database)
 
     def queued(self, webhook: str, after: int, limit: int) -> tuple[Delivery, ...]:
         """Return the first queued deliveries of a webhook whose number is above `after`."""
@@ -257,6 +267,7 @@ class Store:
         with self._database as database:
             database.execute("BEGIN IMMEDIATE")
             database.execute("UPDATE life SET seconds = ?", (self._life(),))
+            recall.sweep(database, wall)
             database.execute(
                 "DELETE FROM deliveries WHERE number IN (SELECT number FROM deliveries"
                 " WHERE state = 'delivered' AND settled_at < ? ORDER BY settled_at LIMIT ?)",
