@@ -173,7 +173,11 @@ def _webhook(settings: WebhookSettings, secrets: Secrets) -> Webhook:
     key = secrets.signing_keys.get(settings.name)
     previous = given.get("previous_secret")
     return Webhook(
-        settings.name, settings.url, key, access=access, render=_render(settings), previous_secret=previous
+        *(settings.name, settings.url, key),
+        access=access,
+        render=_render(settings),
+        previous_secret=previous,
+        severities=settings.severities,
     )
 
 

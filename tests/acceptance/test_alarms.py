@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import time
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from support.daemon import Daemon
 from support.receiver import Receiver
 from support.rtspserver import RtspServer
 from support.scene import Scene, visits
-from support.site import site, stream
+from support.site import VISIT, site, stream, webhook
 from support.wait import SCALE, until
 
 pytestmark = pytest.mark.acceptance
@@ -279,6 +280,39 @@ def test_a_cooldown_holds_over_a_restart(block_model: Path, receiver: Receiver, 
             assert [message.type for message in receiver.accepted] == ["alarm.raised", "alarm.ended"]
             receiver.wait_for("alarm.raised", count=2, timeout=20)
             assert 14.0 < time.monotonic() - ended < 20.0 * SCALE
+
+
+def test_a_review_goes_to_whom_it_concerns(block_model: Path, receiver: Receiver, tmp_path: Path) -> None:
+    """Two webhooks take the alarms of the severities that they ask for, and both what is no alarm."""
+    config = site(block_model, receiver, stream("yard", "", rules=["visit", "maybe"]))
+    maybe = {**deepcopy(VISIT), "name": "maybe", "tier": "review", "severity": "info"}
+    whole = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
+    config["rules"].append(maybe)
+    config["rules"][0]["zones"] = ["left"]
+    config["streams"][0]["zones"] = [{"name": "left", "polygon": [[x / 4, y] for x, y in whole]}]
+    events = ("alarm.*", "stream.*")
+    with FakeCamera() as camera, Receiver() as chat:
+        config["streams"][0]["source"] = camera.url
+        config["webhooks"] = [
+            {**webhook("hook", receiver, events=events), "severities": ["critical", "warning"]},
+            {**webhook("chat", chat, events=events), "severities": ["info"]},
+        ]
+        with Daemon(config, tmp_path) as daemon:
+            daemon.wait_metric("tocsin_frames_analysed_total", at_least=3, stream="yard")
+            camera.show(Scene(blocks=visits((0, 1))))
+            chat.wait_for("alarm.ended")
+            camera.show(Scene(blocks=visits((0, 1), box=ELSEWHERE)))
+            receiver.wait_for("alarm.ended")
+            with camera.refusing():
+                receiver.wait_for("stream.down", timeout=25.0)
+                chat.wait_for("stream.down")
+            assert daemon.terminate() == 0
+    kinds = [(one.type, one.data.get("severity")) for one in (*receiver.accepted, *chat.accepted)]
+    ours, theirs = "critical", "info"
+    assert kinds == [
+        *(("alarm.raised", ours), ("alarm.ended", ours), ("stream.down", None)),
+        *(("alarm.raised", theirs), ("alarm.ended", theirs), ("stream.down", None)),
+    ]
 
 
 def _say(daemon: Daemon, alarm_id: str, verdict: str) -> subprocess.CompletedProcess[str]:

@@ -107,6 +107,29 @@ def test_what_ends_while_it_is_kept_alive_stays_ended(alertmanager: Alertmanager
     assert active(alertmanager, "brief") == []
 
 
+def test_only_alarms_of_its_severities_are_kept_alive(alertmanager: Alertmanager) -> None:
+    """An Alertmanager that takes warnings alone hears of no other that is open, and of nothing where none is."""
+    now = datetime.now(UTC)
+    notes = Notes()
+    told = [
+        OpenAlarm(replace(ALARM, alarm_id=severity, severity=severity, first_seen=now), now, now)
+        for severity in ("critical", "warning")
+    ]
+    picky = replace(webhook(alertmanager), severities=("warning",))
+    none = Webhook(
+        "none", "http://127.0.0.1:1/api/v2/alerts", None, LONG, render=as_alert, severities=("info",)
+    )
+    keepalive = KeepAlive([picky, none], lambda: told, notes, pytest.fail, every=0.1)
+    keepalive.start()
+    try:
+        until(lambda: active(alertmanager, "warning"), LONG, "an active alert")
+        until(lambda: len(notes.attempts) >= 2, LONG, "two turns")
+    finally:
+        keepalive.stop(time.monotonic() + LONG)
+    assert active(alertmanager, "critical") == []
+    assert {name for name, _ in notes.attempts} == {"am"}
+
+
 def test_an_alertmanager_that_is_away_stops_nothing() -> None:
     """Turns that fail are counted and go on, and nobody is told of a fault."""
     now = datetime.now(UTC)

@@ -142,6 +142,26 @@ def test_patterns_select_types(pattern: str, selected: set[str]):
     assert {kind for kind in EventType if kind.matches(pattern)} == selected
 
 
+@pytest.mark.parametrize(
+    ("pattern", "severity", "wanted"),
+    [
+        ("alarm.raised", "info", True),
+        ("alarm.raised/critical", "critical", True),
+        ("alarm.*/critical", "critical", True),
+        ("alarm.*/critical", "info", False),
+        ("alarm.ended/critical", "critical", False),
+        ("stream.*/critical", "critical", False),
+    ],
+)
+def test_patterns_select_alarms_by_severity(pattern: str, severity: str, wanted: bool):
+    """What follows a slash must be the alarm's."""
+    event = Event("m", EventType.ALARM_RAISED, NOON, replace(ALARM, severity=severity))
+    assert event.wanted(pattern) is wanted
+    down = Event("m", EventType.STREAM_DOWN, NOON, StreamData("yard", "stall"))
+    assert down.wanted("stream.*")
+    assert not down.wanted("stream.*/critical")
+
+
 def test_events_tell_what_they_are_about():
     """An event knows its stream and alarm from its data."""
     about = [

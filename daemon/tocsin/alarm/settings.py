@@ -195,7 +195,7 @@ class RuleSettings(Section):
         description="review is for whoever looks through what may have been something; passed on in events",
     )
     severity: Literal["critical", "warning", "info"] = Field(
-        default="critical", description="passed on in events; changes nothing else"
+        default="critical", description="passed on in events; webhooks may select by it"
     )
 
     weighed: ClassVar[frozenset[str]] = frozenset(

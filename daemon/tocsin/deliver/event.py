@@ -323,6 +323,12 @@ class Event:
     def alarm_id(self) -> str | None:
         return self.data.alarm_id
 
+    def wanted(self, pattern: str) -> bool:
+        """Say whether a pattern selects this event: by its type, and its severity where `/critical` follows."""
+        kind, _, severity = pattern.partition("/")
+        told = self.data.severity if isinstance(self.data, AlarmData) else ""
+        return self.type.matches(kind) and severity in ("", told)
+
     def render(self, seq: int) -> bytes:
         """Return the body of every delivery of this event: compact JSON in ASCII.
 

@@ -74,15 +74,20 @@ class KeepAlive:
     async def _turn(self) -> None:
         await asyncio.gather(*(self._tell(webhook) for webhook in self._webhooks))
 
+    def _concerning(self, webhook: Webhook) -> list[OpenAlarm]:
+        return [one for one in self._alarms() if one.alarm.severity in webhook.severities]
+
     async def _tell(self, webhook: Webhook) -> None:
         """Tell one webhook what is open, and at once what was not any more when it heard.
 
         An alarm that ended meanwhile may have been resolved just before, and would else be active again.
         """
         async with open_client(webhook) as client:
-            told = self._alarms()
+            told = self._concerning(webhook)
+            if not told:
+                return
             attempt = await webhook.post(client, as_open_alerts(told, datetime.now(UTC) + ALIVE))
-            still = {one.alarm.alarm_id for one in self._alarms()}
+            still = {one.alarm.alarm_id for one in self._concerning(webhook)}
             if over := [one for one in told if one.alarm.alarm_id not in still]:
                 await webhook.post(client, as_open_alerts(over, datetime.now(UTC)))
         self._observe.attempted(webhook.name, attempt.outcome)

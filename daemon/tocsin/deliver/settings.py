@@ -94,6 +94,7 @@ NetworkText = Annotated[str, AfterValidator(_check_network), text_of(_NETWORK)]
 Pattern = Annotated[str, AfterValidator(_check_pattern), text_of(_EVENTS)]
 
 
+SEVERITIES: tuple[Literal["critical", "warning", "info"], ...] = ("critical", "warning", "info")
 _SECRET_WORDS = ("auth", "key", "secret", "token")
 _DENIED = {
     Denial.NEVER: "expected a receiver's address, found one that no webhook may have: link-local, "
@@ -128,6 +129,11 @@ class WebhookSettings(Section):
         description="types of event to send: a whole type, or all of a kind such as alarm.*; format alertmanager "
         "sends alarm.raised and alarm.ended",
     )
+    severities: tuple[Literal["critical", "warning", "info"], ...] = Field(
+        default=SEVERITIES,
+        min_length=1,
+        description="of alarms, those of rules with these severities alone; no other event is concerned",
+    )
     headers: Headers = Field(default={}, description="further headers, each a text or given like a password")
     username: str | None = Field(default=None, description="the user for HTTP Basic")
     password: Secret | None = Field(default=None, description="that user's password")
@@ -161,10 +167,21 @@ class WebhookSettings(Section):
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """The types of event that are queued for it."""
-        if self.format == "alertmanager":
-            return (EventType.ALARM_RAISED, EventType.ALARM_ENDED)
-        return self.events
+        """What selects the events that are queued for it, as `Event.wanted` reads it."""
+        manager = self.format == "alertmanager"
+        kinds = (EventType.ALARM_RAISED, EventType.ALARM_ENDED) if manager else self.events
+        return tuple(
+            f"{kind}{end}"
+            for kind in kinds
+            for end in (self._severities if kind.startswith("alarm.") else ("",))
+        )
+
+    @property
+    def _severities(self) -> tuple[str, ...]:
+        """The ends of patterns that select alarms; an empty one where every severity is wanted."""
+        return (
+            ("",) if set(SEVERITIES) <= set(self.severities) else tuple(f"/{one}" for one in self.severities)
+        )
 
     @property
     def networks(self) -> tuple[Network, ...]:

@@ -307,7 +307,7 @@ class Store:
         wanting = [
             webhook
             for webhook, patterns in self._webhooks.items()
-            if webhook != exclude and any(event.type.matches(pattern) for pattern in patterns)
+            if webhook != exclude and any(event.wanted(pattern) for pattern in patterns)
         ]
         collapsed = collapsed_for(database, event)
         asked, wanting = len(wanting), [webhook for webhook in wanting if webhook not in collapsed]

@@ -64,7 +64,7 @@ class Webhook:
     """A receiver: where it is, the secret that signs what it gets, what else opens its door, the shape it reads.
 
     Without a secret nothing is signed. With a `previous_secret` each attempt carries a signature by either, the new
-    one first, so that a receiver may change over at any moment.
+    one first, so that a receiver may change over at any moment. It is for alarms of the `severities`.
     """
 
     name: str
@@ -74,6 +74,7 @@ class Webhook:
     access: Access = field(default_factory=Access)
     render: Render = as_tocsin
     previous_secret: str | None = field(default=None, repr=False)
+    severities: tuple[str, ...] = ("critical", "warning", "info")
 
     def __post_init__(self) -> None:
         for key, secret in (("secret", self.secret), ("previous_secret", self.previous_secret)):
