@@ -9,11 +9,13 @@ import pytest
 
 from support.footage import CELL, ELSEWHERE, boxes, seen
 from support.scene import Box
+from tocsin.alarm.hours import WEEK, Hours, Span
 from tocsin.alarm.watch import Rule
 from tocsin.alarm.zone import Zones
 from tocsin.errors import ConfigError
-from tocsin.evaluate.alarms import NOTHING_SHOWN, THRESHOLDS, Guarded, Patrol, Scene, Shown
+from tocsin.evaluate.alarms import NOTHING_SHOWN, THRESHOLDS, Guarded, Patrol, Scene, Shown, left_out
 from tocsin.evaluate.look import Lane
+from tocsin.evaluate.meaning import sections
 from tocsin.frame import Detections
 
 LABELS = ("block", "other")
@@ -254,6 +256,32 @@ def test_changing_light_withholds_alarms_of_its_condition_alone() -> None:
         (scene,) = walk.end().scenes
         raised.append(scene.raised)
     assert raised == pytest.approx([0.2, 0.2, 0.6])
+
+
+def test_what_keeps_alarms_back_does_so_here() -> None:
+    """Masks, a cooldown, and what stands still: as on a live camera."""
+    masked = Zones({}, [((0, 0), (1, 0), (1, 1), (0, 1))])
+    guarded = Walk(RULE, masked).go(1, shown(CELL), seen(CELL)).end()
+    assert (guarded.scenes, guarded.raised) == ([], 0)
+    for asked, raised in (({}, 2), ({"cooldown": 9.0}, 1)):
+        walk = Walk(replace(RULE, **asked))
+        for _ in range(2):
+            walk.go(1, NOTHING_SHOWN, seen(CELL)).go(1.5, NOTHING_SHOWN, seen())
+        guarded = walk.end()
+        assert (guarded.raised, guarded.false, guarded.sweep[0]) == (raised, raised, raised)
+    for asked, raised in (({}, 2), ({"still_after": 3.0}, 1)):
+        walk = Walk(replace(RULE, **asked))
+        walk.go(6, NOTHING_SHOWN, seen(CELL)).go(1.5, NOTHING_SHOWN, seen()).go(1, NOTHING_SHOWN, seen(CELL))
+        guarded = walk.end()
+        assert (guarded.raised, guarded.false, guarded.sweep[0]) == (raised, raised, raised)
+
+
+def test_what_a_recording_cannot_tell_is_named() -> None:
+    """A schedule and a latch, for the report; nothing of other rules."""
+    hours = Hours("UTC", (Span(WEEK, 60, 120),))
+    assert left_out(RULE) == ()
+    assert left_out(replace(RULE, latch=True, schedule=hours)) == ("schedule", "latch")
+    assert "schedule" in dict(dict(sections())["Alarms"])["of --rules"]
 
 
 def test_nobody_gives_verdicts_on_a_recording() -> None:

@@ -36,6 +36,15 @@ LABELS_LAST = 1.0
 _NO_TRACK = -1
 
 
+def left_out(rule: Rule) -> tuple[str, ...]:
+    """Return the keys of a rule that nothing is made of here.
+
+    A recording tells no time of day, so that a rule is always on duty; and nobody gives a verdict, without which
+    the first alarm that is latched would hide all others.
+    """
+    return ("schedule",) * (rule.schedule is not None) + ("latch",) * rule.latch
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """The labelled objects of one picture: `boxes` float64 [K, 4] relative to the frame, `classes` int64 [K] as the

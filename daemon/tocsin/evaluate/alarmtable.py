@@ -8,6 +8,7 @@ from rich.table import Table
 
 from tocsin.alarm.rule import Per
 from tocsin.alarm.watch import Rule
+from tocsin.evaluate.alarms import left_out
 from tocsin.evaluate.cells import NONE, brief, duration, headed, percent, say, show
 from tocsin.evaluate.intervals import Rate
 from tocsin.evaluate.look import Lane
@@ -31,6 +32,8 @@ def show_rule(console: Console, head: Head, outcome: Outcome, rule: Rule) -> Non
         f"score {rule.min_score:g}, {rule.hits} of {rule.of} frames{one} within {rule.within:g} s,"
         f" {head.max_fps:g} frames a second",
     )
+    if missed := left_out(rule):
+        say(console, f"without its {' and '.join(missed)}: a recording has no time of day, and no verdicts")
     if any(alarms.scenes for alarms in columns.values()):
         show(console, _delays_table(columns))
         say(

@@ -59,6 +59,9 @@ def _alarms() -> Entries:
         rules = without --rules one for each labelled class: --score, {rule.hits} of {rule.of}
         frames within {rule.within:g} s, end_after {rule.end_after:g} s, {MAX_FPS:g} frames a
         second; it is the daemon's own code that watches
+        of --rules = all that a rule asks for counts: zones, masks, exclude, limits, near,
+        confirm, keep_score, cooldown, stationary; but schedule (it is on duty all the time),
+        latch (nobody gives a verdict) and tier (each rule is looked at by itself)
         scene = one appearance of an object of the rule's classes in its zones: of each track_id
         where the labels have it, else of any; a pause as long as the rule's end_after begins
         another

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tocsin.alarm.watch import Rule
+from tocsin.evaluate.alarms import left_out
 from tocsin.evaluate.intervals import Comparison, Difference, Rate
 from tocsin.evaluate.look import Lane
 from tocsin.evaluate.outcome import Alarms, Column, Outcome
@@ -73,7 +74,7 @@ def as_json(head: Head, outcome: Outcome) -> dict[str, Any]:
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
-    return asdict(rule)
+    return {**asdict(rule), "left_out": left_out(rule)}
 
 
 def _column(column: Column, known: tuple[str, ...]) -> dict[str, Any]:
