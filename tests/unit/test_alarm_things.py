@@ -133,6 +133,20 @@ def test_a_sighting_counts_for_one_alarm_only() -> None:
     assert raised(play(Judge(rule), [[HERE]] * 3 + [[]] * 2 + [[HERE]] * 3)) == [2, 7]
 
 
+def test_what_was_seen_long_ago_is_not_followed_across_the_picture() -> None:
+    """After seconds without a sighting a thing has come no further than after one."""
+    rule = replace(PER_OBJECT, hits=2, of=100, within=10.0)
+    away = [[HERE], *[[]] * 40, [person(0.6)]]
+    assert raised(play(Judge(rule), away)) == []
+    assert raised(play(Judge(rule), [[HERE], *[[]] * 40, [person(0.25)]])) == [41]
+
+
+def test_a_sighting_that_counts_is_not_forgotten() -> None:
+    """A thing that is seen twice in six seconds is one as long as the rule's window holds its sightings."""
+    rule = replace(PER_OBJECT, hits=2, of=100, within=10.0)
+    assert raised(play(Judge(rule), [[HERE], *[[]] * 60, [HERE]])) == [61]
+
+
 def test_a_silence_ends_what_was_counted() -> None:
     """Two sightings before a gap and one after it raise nothing."""
     judge = Judge(PER_OBJECT)

@@ -11,6 +11,7 @@ import pytest
 
 from support.pictures import grey, view
 from tocsin.alarm.episode import Resumed
+from tocsin.alarm.hours import WEEK, Hours, Span
 from tocsin.alarm.memory import NOTHING, Memory
 from tocsin.alarm.rule import Tier
 from tocsin.alarm.watch import Rule, Watch
@@ -265,6 +266,49 @@ def test_a_clock_that_was_set_back_makes_nothing_last_longer() -> None:
     now = time.monotonic()
     assert now - 1 < memory.ended <= now
     assert now - 1 < memory.spots[0].seen <= now
+
+
+def test_a_rule_knows_the_shape_and_the_time_of_day_of_a_frame(ledger: Ledger) -> None:
+    """Limits are in pixels of the picture, and a schedule goes by the clock on the wall."""
+    square = replace(RULE, max_aspect=1.2)  # 0.2 by 0.2 of 640 by 480 pixels is 1.33
+    today = WEEK[datetime.now(UTC).weekday()]
+    another = tuple(day for day in WEEK if day not in (today, WEEK[WEEK.index(today) - 6]))
+    off = replace(RULE, schedule=Hours("UTC", (Span(another, 1, 1440),)))
+    for rule, raised in ((square, 0), (off, 0), (RULE, 1)):
+        told = Ledger()
+        now = time.monotonic()
+        watch = _alarms(told, rule=rule)
+        for tenth in range(5):
+            watch.analysed(_frame(now + tenth / 10), _seen(0.9))
+        assert told.counts["raised person"] == raised
+
+
+def test_an_alarm_tells_when_it_was_seen_first(ledger: Ledger) -> None:
+    """On the wall clock, as long before the raise as it was."""
+    alarms = _alarms(ledger, rule=replace(RULE, hits=3, of=5))
+    for tenth in range(5):
+        alarms.analysed(_frame(tenth / 10), _seen(0.9))
+    event = ledger.changes[0].events[0]
+    first = datetime.fromisoformat(event.data.payload()["first_seen"])
+    assert (event.at - first).total_seconds() == pytest.approx(0.2, abs=0.01)
+
+
+def test_a_verdict_is_on_one_alarm_alone(ledger: Ledger) -> None:
+    """Another rule's alarm on the same stream stays latched."""
+    rule = replace(RULE, latch=True, repeat_every=0.0)
+    watched = {
+        "yard": [
+            Watched(Watch("yard", replace(rule, name=name), Zones({}), LABELS), name, "warning")
+            for name in ("visit", "other")
+        ]
+    }
+    alarms = Alarms(watched, (), ledger.changes.append, ledger, Origin("m", "c", test=True))
+    for tenth in range(20):
+        alarms.analysed(_frame(tenth / 10), _seen(0.9) if tenth < 3 else _nothing())
+    one, other = alarms.open()
+    alarms.judge(one.alarm.alarm_id, Verdict.CONFIRMED)
+    alarms.analysed(_frame(2.0), _nothing())
+    assert alarms.open() == [other]
 
 
 def test_a_frame_without_a_time_is_harmless(ledger: Ledger) -> None:
