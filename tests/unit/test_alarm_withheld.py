@@ -50,6 +50,10 @@ def play(judge: Judge, frames: str) -> list[tuple[int, str]]:
             [(1, "schedule"), (70, "schedule")],
             id="off duty",
         ),
+        pytest.param({"schedule": NEVER}, "xx.xx.xx", [(1, "schedule")], id="what flickers is one"),
+        pytest.param(
+            {"schedule": NEVER, "end_after": 0.5}, "xx.x", [(1, "schedule")], id="each is confirmed anew"
+        ),
         pytest.param(
             {"cooldown": 60.0}, "xx...xxxxxxxxxx", [(1, "raised"), (6, "cooldown")], id="in a cooldown"
         ),
