@@ -355,6 +355,25 @@ FAULTS = [
         id="a deaf rule",
     ),
     pytest.param(
+        "[1, 1]]}]\n    rules: [intruder]\nrules:\n  - name: intruder\n",
+        "[1, 1]]}, {name: all, polygon: [[0, 0], [1, 0], [1, 1], [0, 1]]}]\n    rules: [intruder]\nrules:\n"
+        "  - name: intruder\n    exclude: [all]\n",
+        "f:11: rules[0].exclude: expected zones that leave a part to look at on stream yard, found none",
+        id="a rule that looks at nothing",
+    ),
+    pytest.param(
+        "max_fps: 5",
+        "masks: [[[0, 0], [0.6, 0], [0.6, 1], [0, 1]], [[0.5, 0], [1, 0], [1, 1], [0.5, 1]]]",
+        "f:5: streams[0].masks: expected masks that leave a part to look at, found none",
+        id="masks over everything",
+    ),
+    pytest.param(
+        "zones: [door]",
+        "max_area: 0",
+        "f:13: rules[0].max_area: expected a number above 0, found 0",
+        id="nothing is so small",
+    ),
+    pytest.param(
         "rules:\n  - name: intruder\n",
         "rules:\n  - {name: intruder, classes: [cat]}\n  - name: intruder\n",
         "f:11: rules[1].name: expected a name of its own, found intruder, which is taken by number 0",

@@ -171,13 +171,13 @@ class RuleSettings(Section):
         default=0.0, ge=0, le=1, description="the least area of a box, as a share of the frame"
     )
     max_area: float = Field(
-        default=1.0, ge=0, le=1, description="the largest area of a box, as a share of the frame"
+        default=1.0, gt=0, le=1, description="the largest area of a box, as a share of the frame"
     )
     min_aspect: float = Field(
         default=0.0, ge=0, le=100, description="the least width of a box as a multiple of its height"
     )
     max_aspect: float = Field(
-        default=100.0, ge=0, le=100, description="the largest width of a box as a multiple of its height"
+        default=100.0, gt=0, le=100, description="the largest width of a box as a multiple of its height"
     )
     near: str | None = Field(
         default=None,

@@ -58,6 +58,15 @@ class Zones:
         return hidden
 
 
+def area_left(zones: Sequence[Sequence[Point]], taken: Sequence[Sequence[Point]]) -> float:
+    """Return the share of the frame in any of the zones, or in all of it without zones, that is in none taken."""
+    whole = (
+        shapely.union_all([shapely.Polygon(points) for points in zones]) if zones else shapely.box(0, 0, 1, 1)
+    )
+    left = shapely.difference(whole, shapely.union_all([shapely.Polygon(points) for points in taken]))
+    return float(shapely.area(left))
+
+
 def _prepared(points: Sequence[Point]) -> shapely.Polygon:
     polygon = shapely.Polygon(points)
     assert polygon.is_valid, "the configuration refuses polygons whose sides touch or cross"

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from tocsin.alarm.settings import RuleSettings
+from tocsin.alarm.zone import area_left
 from tocsin.config.faults import meant
 from tocsin.config.settings import Config, HttpSettings, StreamSettings
 from tocsin.deliver.settings import WebhookSettings
@@ -23,6 +24,9 @@ S = TypeVar("S", bound=Section)
 
 MOST_ZONES = 64
 """Views of zones in a frame; as many as there may be tiles."""
+
+_NOTHING = 1e-6
+"""The share of a frame that is none: what rounding leaves between two polygons."""
 
 _STAND_INS = {
     "name": "-",
@@ -87,11 +91,13 @@ def cross_faults(document: Document, parts: Parts) -> Iterator[Fault]:
         yield from _repeated_names(_names(content, (*stream.path, "zones")))
         yield from _rules_of(stream, known)
         yield from _views_of(stream, rules)
+        yield from _masked(stream)
     named = [stream for stream in streams if stream.sound("name")]
     for rule in rules:
         users = [stream for stream in named if rule.settings.name in stream.settings.rules]
         yield from _zones_of(rule, users)
         yield from _deaf(rule, users)
+        yield from _blind(rule, users)
 
 
 def _entries(
@@ -195,6 +201,29 @@ def _views_of(stream: Entry[StreamSettings], rules: tuple[Entry[RuleSettings], .
         )
     elif count > MOST_ZONES:
         yield Fault((*stream.path, "views"), f"expected {MOST_ZONES} zones at most to view, found {count}")
+
+
+def _masked(stream: Entry[StreamSettings]) -> Iterator[Fault]:
+    masks = stream.settings.masks
+    if masks and stream.sound("masks") and area_left((), masks) <= _NOTHING:
+        yield Fault((*stream.path, "masks"), "expected masks that leave a part to look at, found none")
+
+
+def _blind(rule: Entry[RuleSettings], users: list[Entry[StreamSettings]]) -> Iterator[Fault]:
+    """A rule for which nothing counts, wherever it stands: nobody would notice before it is too late."""
+    if not rule.sound("zones", "exclude") or not set(rule.settings.zones).isdisjoint(rule.settings.exclude):
+        return
+    for stream in users if rule.settings.exclude else ():
+        where = f"on stream {stream.settings.name}"
+        zones = {zone.name: zone.polygon for zone in stream.settings.zones}
+        names = (*rule.settings.zones, *rule.settings.exclude)
+        if not stream.sound("zones") or not all(name in zones for name in names):
+            continue  # which is a fault of its own
+        parts = [[zones[name] for name in given] for given in (rule.settings.zones, rule.settings.exclude)]
+        if area_left(*parts) <= _NOTHING:
+            yield Fault(
+                (*rule.path, "exclude"), f"expected zones that leave a part to look at {where}, found none"
+            )
 
 
 def _deaf(rule: Entry[RuleSettings], users: list[Entry[StreamSettings]]) -> Iterator[Fault]:
