@@ -9,10 +9,13 @@ import pytest
 from support.events import ALARM
 from support.footage import seen
 from tocsin.alarm.episode import Decision
+from tocsin.alarm.memory import NOTHING
 from tocsin.alarm.moment import Moment
-from tocsin.assembly import score_floor, watched
-from tocsin.config.load import Config, loads
+from tocsin.alarms import monotonic_time
+from tocsin.assembly import score_floor, watched, webhooks
+from tocsin.config.load import Config, Secrets, loads
 from tocsin.deliver.event import OpenAlarm
+from tocsin.deliver.recall import Recall
 from tocsin.deliver.verdict import Verdict
 
 SOUND = (Path(__file__).parents[1] / "data" / "config" / "sound.yaml").read_text()
@@ -56,3 +59,38 @@ def test_a_verdict_outlives_a_restart(verdict: Verdict | None) -> None:
     assert orphans == []
     finding = watches["yard"][0].watch.update(Moment(1.0, 0.1, 0.1), seen())
     assert finding.decision is (Decision.HELD if verdict is None else Decision.ENDED)
+
+
+def test_a_watch_remembers_what_was_kept() -> None:
+    """Each rule on each stream its own: a cooldown goes on, and what stood still does not count."""
+    config = read(SOUND.replace("zones: [door]", "cooldown: 1h\n    stationary: {}"))
+    now = datetime.now(UTC)
+    kept = Recall("yard", "intruder", now, now, (((0.0, 0.0, 0.5, 0.5), now),))
+    watches, _ = watched(config, ("person",), [], [kept, replace(kept, stream="gate", ended=None)])
+    memory = watches["yard"][0].watch.memory
+    assert [spot.box for spot in memory.spots] == [(0.0, 0.0, 0.5, 0.5)]
+    assert abs(memory.ended - monotonic_time(now)) < 1.0
+    watches, _ = watched(config, ("person",), [], [replace(kept, rule="other")])
+    assert watches["yard"][0].watch.memory == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("asked", "patterns", "severities"),
+    [
+        ("", ("alarm.*", "stream.down"), ("critical", "warning", "info")),
+        (
+            "    severities: [info, warning]\n",
+            ("alarm.*/info", "alarm.*/warning", "stream.down"),
+            ("info", "warning"),
+        ),
+    ],
+)
+def test_a_webhook_gets_alarms_of_its_severities(
+    asked: str, patterns: tuple[str, ...], severities: tuple[str, ...]
+) -> None:
+    """By its queue, and by what keeps an Alertmanager up to date; what is no alarm is not concerned."""
+    signed = "    secret: {env: ROOM}\n"
+    config = read(SOUND.replace(signed, f"{signed}    events: [alarm.*, stream.down]\n{asked}"))
+    assert config.webhooks[0].patterns == patterns
+    (receiver,) = webhooks(config, Secrets({}, {}, {}))
+    assert receiver.severities == severities
