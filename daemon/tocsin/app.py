@@ -46,6 +46,7 @@ from tocsin.scenes import Scenes
 from tocsin.sdnotify import Notifier, watchdog_seconds
 from tocsin.vigil import Deafness, RateVigil, StreamVigil, bringing
 from tocsin.warming import warm_detector
+from tocsin.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
 
@@ -58,9 +59,6 @@ STOP_SECONDS = 8.0
 _TURN = 0.5
 _PULSE_LIMIT = 10.0
 """Seconds after which a part that has not moved counts as stuck: the longest step of any is far below."""
-
-_STUCK_LIMIT = 45.0
-"""Seconds after which a stuck part ends the daemon, also where no service manager watches: a restart mends it."""
 
 _OUTBOX_RESERVE = 2.0
 """Seconds at the end of a stop that are the outbox's own, however long a receiver keeps the dispatcher waiting."""
@@ -108,6 +106,7 @@ class App:
             self._lifecycle.stop(STOP_SECONDS)
             raise
         self._ready = True
+        self._start_watchdog()
         self._notifier.ready(self.report().line())
         log.info(
             "the daemon is ready",
@@ -120,26 +119,13 @@ class App:
 
     def run(self, stop: Flag) -> str | None:
         """Watch over the parts until `stop` is set; return None then, or why the daemon has to end before."""
-        interval = watchdog_seconds()
-        kicked = told = -_PULSE_LIMIT
         while not stop.wait(_TURN) and self._failure is None:
-            now = time.monotonic()
+            now = self._turned = time.monotonic()
             if self._reload_asked and self._reloader.begin():
                 self._reload_asked = False
             if self._file is not None:
                 self._reloader.tidy()
             self._look(now)
-            stuck = self._pulses.overdue(now)
-            if stuck and stuck[0].seconds > _STUCK_LIMIT:
-                return str(stuck[0])
-            if stuck and now - told >= _PULSE_LIMIT:
-                told = now
-                log.error("a part is stuck", part=stuck[0].name, seconds=round(stuck[0].seconds))
-                self._notifier.status(str(stuck[0]))
-            if interval and not stuck and now - kicked >= interval / 3:
-                kicked = now
-                self._notifier.watchdog()
-                self._notifier.status(self.report().line())
         return self._failure
 
     def ask_reload(self) -> None:
@@ -207,6 +193,15 @@ class App:
             ("supervisor", self._supervisor.pulse),
         ):
             self._pulses.watch(name, moved, _PULSE_LIMIT)
+
+    def _start_watchdog(self) -> None:
+        """The last to start and the first to stop: a part that starts or stops may rest for longer."""
+        self._turned = time.monotonic()
+        self._pulses.watch("main", lambda: self._turned, _PULSE_LIMIT)
+        period = watchdog_seconds()
+        interval = None if period is None else period / 3
+        watchdog = Watchdog(self._pulses, self._notifier, interval, lambda: self.report().line(), self._fail)
+        self._lifecycle.start("watchdog", watchdog)
 
     def _start_foundation(self) -> None:
         """What everything else stands on: the state, and the address that tells how the start goes."""

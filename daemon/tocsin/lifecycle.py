@@ -91,9 +91,12 @@ class Pulses:
         """Return the seconds since each part moved."""
         return {name: max(0.0, now - moved()) for name, (moved, _) in self._parts.items()}
 
-    def overdue(self, now: float) -> list[Overdue]:
-        """Return the parts that have not moved within their limit, the longest silent first."""
+    def overdue(self, now: float, since: float = float("-inf")) -> list[Overdue]:
+        """Return the parts that have not moved within their limit, the longest silent first.
+
+        What they did not do before the monotonic time `since` is not held against them.
+        """
         parts = self._parts
-        ages = {name: now - moved() for name, (moved, _) in parts.items()}
+        ages = {name: now - max(moved(), since) for name, (moved, _) in parts.items()}
         late = [Overdue(name, age) for name, age in ages.items() if age > parts[name][1]]
         return sorted(late, key=lambda part: part.seconds, reverse=True)

@@ -61,6 +61,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
                 "spell",
                 "vigil",
                 "warming",
+                "watchdog",
             }
         ),
     ),

@@ -57,6 +57,7 @@ ROWS = {
     53: "the clock is set by a day",
     54: "nobody keeps the clock right",
     56: "the configuration is a bomb",
+    58: "a part of the daemon does not move any more",
     62: "clients of the endpoint are slow",
     63: "a foreign name leads to the endpoint",
     65: "a secret is written",
