@@ -14,7 +14,7 @@ import threading
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -31,6 +31,7 @@ from tocsin.footage.shown import harmless, shown
 from tocsin.lightcard.command import light
 from tocsin.postbox import outbox
 from tocsin.probe.command import probe
+from tocsin.scarcity import scarcity
 
 if TYPE_CHECKING:  # the configuration's libraries load when a command needs them
     from tocsin.config.load import Config
@@ -99,6 +100,8 @@ def run() -> None:
 
 
 def _exit_code(error: TocsinError) -> int:
+    if scarcity(error):  # it looks like a model or a file that is none, and a restart mends it
+        return TEMPORARY_FAILURE
     match error:
         case ConfigError() | ModelError():
             return WRONG_CONFIGURATION
@@ -133,6 +136,9 @@ def run_daemon(
 
     Example: tocsin run --config /etc/tocsin/tocsin.yaml
     """
+    _leave_no_core()
+    faulthandler.enable()  # the watchdog's SIGABRT leaves every thread's stack in the journal
+    sys.excepthook = _tell_scarcity
     import structlog
 
     from tocsin import logs
@@ -141,8 +147,6 @@ def run_daemon(
     from tocsin.config.load import load, resolve_secrets, warnings
     from tocsin.native import Diverted
 
-    _leave_no_core()
-    faulthandler.enable()  # the watchdog's SIGABRT leaves every thread's stack in the journal
     try:
         settings = load(config)
         secrets = resolve_secrets(settings)
@@ -437,6 +441,17 @@ def _log_uncaught(uncaught: threading.ExceptHookArgs) -> None:
     structlog.get_logger(__name__).critical(
         "a thread ended by an error", thread=name, exc_info=uncaught.exc_value
     )
+
+
+def _tell_scarcity(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """End the daemon for what its machine has too little of, if that is it; the service manager tries again."""
+    found = scarcity(error)
+    if found is None:
+        sys.__excepthook__(kind, error, trace)
+        return
+    print(f"tocsin: expected enough memory, threads and files, found: {harmless(found)}", file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(TEMPORARY_FAILURE)
 
 
 def _leave(code: int) -> NoReturn:

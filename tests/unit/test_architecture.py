@@ -13,7 +13,12 @@ PACKAGE = Path(__file__).parents[2] / "daemon" / "tocsin"
 LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
     (
         True,
-        frozenset({"", "errors", "frame", "fields", "image", "memory", "resources", "thread", "yamlfile"}),
+        frozenset(
+            {
+                *("", "errors", "frame", "fields", "image", "memory", "resources", "scarcity", "thread"),
+                "yamlfile",
+            }
+        ),
     ),
     (False, frozenset({"capture", "light", "detect", "alarm", "deliver"})),
     (True, frozenset({"config"})),

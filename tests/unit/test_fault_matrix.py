@@ -58,6 +58,8 @@ ROWS = {
     54: "nobody keeps the clock right",
     56: "the configuration is a bomb",
     58: "a part of the daemon does not move any more",
+    60: "no more files may be opened",
+    61: "there is too little memory, or no further thread",
     62: "clients of the endpoint are slow",
     63: "a foreign name leads to the endpoint",
     65: "a secret is written",

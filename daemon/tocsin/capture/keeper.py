@@ -198,6 +198,7 @@ class Keeper:
             self._worker = worker = started.result(0.0)
         except WorkerError as error:
             self._restart_at = now + self._reconnect.failed(SourceFault.WORKER, now)
+            self._bulletin.lost(str(error), now)
             log.error("a capture worker did not start", stream=self._order.stream, error=str(error))
             return
         self._pids = (*self._pids[-3:], worker.pid)

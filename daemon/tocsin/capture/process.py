@@ -4,8 +4,10 @@ Workers are forked by a fork server that has the libraries loaded, so a worker c
 """
 
 import contextlib
+import errno
 import multiprocessing
 import os
+import resource
 import select
 import signal
 import socket
@@ -25,6 +27,12 @@ _UNKNOWN = 255
 
 _REAP = 1.0
 """Seconds for the fork server to notice a death, milliseconds mostly."""
+
+_NEEDED = 6
+"""Descriptors that a start takes in this process, one or two of them for its duration alone."""
+
+_SPARE = 16
+"""Descriptors that deliveries, the database and the endpoint keep, whatever the streams take."""
 
 _SIGNALS = {one.value: one.name for one in signal.Signals}
 
@@ -63,6 +71,7 @@ class WorkerProcess:
         # held for one system call that never waits.
         self._sending = threading.Lock()
         with contextlib.ExitStack() as undo, _translated(order.stream):
+            _leave_some_descriptors()
             self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             undo.callback(self.channel.close)
             with theirs:
@@ -128,13 +137,20 @@ class WorkerProcess:
             self._process.close()
 
 
+def _leave_some_descriptors() -> None:
+    """Raise OSError where a worker would take the last descriptors: alarms that nobody can send help nobody."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed - len(os.listdir("/proc/self/fd")) < _NEEDED + _SPARE:  # noqa: PTH208 - the names alone
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
 @contextlib.contextmanager
 def _translated(stream: str) -> Iterator[None]:
     try:
         yield
     except (OSError, EOFError, RuntimeError) as error:
         # No descriptors or processes left, or the fork server died at this moment: the next try starts a new one.
-        found = type(error).__name__
+        found = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
         raise WorkerError(f"stream {stream}: expected a capture worker to start, found {found}") from error
 
 
