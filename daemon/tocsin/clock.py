@@ -1,8 +1,10 @@
 """Whether the wall clock can be believed: receivers refuse signatures from a wrong time."""
 
 import ctypes
+import time
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 _TIMEX_BYTES = 256
 """More than `struct timex` takes on any Linux; all zero, it asks and changes nothing."""
@@ -14,10 +16,28 @@ JUMP = 1.0
 """Seconds that are no drift: a time server pulls a clock by half a millisecond a second at most."""
 
 
+TIMESYNCD = Path("/run/systemd/timesync/synchronized")
+"""Touched by systemd-timesyncd with each answer of its server; the folder is there while that runs."""
+
+_BELIEVED = 3 * 2048.0
+"""Seconds: three times the longest that it waits between two questions."""
+
+
 def synchronized() -> bool | None:
-    """Return whether the kernel's clock is kept in step with a time server; None where it does not tell."""
+    """Return whether the clock is kept in step with a time server; None where nobody tells.
+
+    The kernel is asked first. The service may not ask it, since the call is the one that sets the clock; then
+    systemd-timesyncd counts.
+    """
     state = _state()
-    return None if state is None or state < 0 else state != _UNSYNCHRONIZED
+    return _kept_by_timesyncd() if state is None or state < 0 else state != _UNSYNCHRONIZED
+
+
+def _kept_by_timesyncd() -> bool | None:
+    try:
+        return time.time() - TIMESYNCD.stat().st_mtime < _BELIEVED
+    except OSError:
+        return False if TIMESYNCD.parent.is_dir() else None
 
 
 class Jumps:

@@ -1,5 +1,9 @@
 """Whether the wall clock can be believed."""
 
+import os
+import time
+from pathlib import Path
+
 import pytest
 
 from tocsin import clock
@@ -39,6 +43,25 @@ def test_the_kernel_says_whether_the_clock_is_right(
 ) -> None:
     """TIME_ERROR is no; where it cannot be asked nothing is known."""
     monkeypatch.setattr(clock, "_state", lambda: state)
+    monkeypatch.setattr(clock, "TIMESYNCD", Path("/nowhere/synchronized"))
+    assert synchronized() is told
+
+
+@pytest.mark.parametrize(
+    ("age", "told"),
+    [(0.0, True), (6_000.0, True), (6_200.0, False), (None, False)],
+    ids=["just now", "within its longest waits", "too long ago", "not yet"],
+)
+def test_where_the_kernel_may_not_be_asked_timesyncd_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, age: float | None, told: bool
+) -> None:
+    """By when its server last answered."""
+    monkeypatch.setattr(clock, "_state", lambda: -1)
+    mark = tmp_path / "synchronized"
+    monkeypatch.setattr(clock, "TIMESYNCD", mark)
+    if age is not None:
+        mark.touch()
+        os.utime(mark, (time.time() - age, time.time() - age))
     assert synchronized() is told
 
 
