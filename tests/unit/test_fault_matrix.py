@@ -58,6 +58,7 @@ ROWS = {
     54: "nobody keeps the clock right",
     56: "the configuration is a bomb",
     58: "a part of the daemon does not move any more",
+    59: "the stop comes during a delivery",
     60: "no more files may be opened",
     61: "there is too little memory, or no further thread",
     62: "clients of the endpoint are slow",
