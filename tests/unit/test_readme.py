@@ -56,3 +56,14 @@ def test_every_word_for_a_fault_is_explained(word: str) -> None:
 def test_every_link_in_the_readme_leads_somewhere(target: str) -> None:
     """No link is dead."""
     assert (ROOT / target).exists()
+
+
+def test_the_service_is_installed_in_a_few_lines() -> None:
+    """Every file that they and the table beside them name is there."""
+    section = README.split("### As a service")[1].split("\n### ")[0]
+    (guide,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    assert len(guide.splitlines()) <= 10
+    named = set(re.findall(r"\bsystemd/tocsin\.service(?:\.d/[\w.]+\w)?", section))
+    assert named >= {"systemd/tocsin.service", "systemd/tocsin.service.d/webcam.conf"}
+    named |= {f"systemd/tocsin.service.d/{name}" for name in ("gpu.conf", "clock.conf")}
+    assert all((ROOT / name).is_file() for name in named)
