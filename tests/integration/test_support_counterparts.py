@@ -88,7 +88,7 @@ def test_prometheus_scrapes_and_answers_queries() -> None:
     server.shutdown()
     server.server_close()
     thread.join()
-    assert (labels["job"], value) == ("target", 3.0)
+    assert (labels["job"], value) == ("tocsin", 3.0)
 
 
 def run_model(path: Path, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -1,9 +1,10 @@
-"""A real Prometheus that scrapes one target every second."""
+"""A real Prometheus that scrapes one target every second, by the configuration that is shipped."""
 
 import contextlib
 import json
 import subprocess
 import tempfile
+import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -11,30 +12,26 @@ from types import TracebackType
 from typing import Any, Self
 
 from support.counterpart import free_port, need_prometheus
+from support.rules import RULES, SCRAPE
 from support.wait import until
 
-CONFIG = """
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
-scrape_configs:
-  - job_name: target
-    static_configs: [{{targets: ["{target}"]}}]
-    {more}
-"""
-
 Sample = tuple[dict[str, str], float]
+Curve = list[tuple[float, float]]
 
 
 class Prometheus:
     """Prometheus on a free port of 127.0.0.1, its data in a directory of its own, scraping `target` (host:port).
 
-    `more` are further keys of the target, such as `scheme: https`. Skips the test (fails it under CI) where the
+    It runs config/prometheus/scrape.yml, but for the target and the pace, with these `rules` or those beside it.
+    `more` are further keys of the job, such as `scheme: https`. Skips the test (fails it under CI) where the
     program is missing.
     """
 
-    def __init__(self, target: str, more: str = "") -> None:
+    def __init__(self, target: str, more: str = "", rules: Path = RULES) -> None:
         self.port = 0
         self._target = target
         self._more = more
+        self._rules = rules
         self._cleanup = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -56,6 +53,27 @@ class Prometheus:
         answer = json.loads(self._get("/api/v1/query?" + urllib.parse.urlencode({"query": expression})))
         return [(each["metric"], float(each["value"][1])) for each in answer["data"]["result"]]
 
+    def history(
+        self, expression: str, seconds: float, step: float = 1.0
+    ) -> list[tuple[dict[str, str], Curve]]:
+        """The labels of each series, and its times and values over the last seconds."""
+        now = time.time()
+        asked = {"query": expression, "start": now - seconds, "end": now, "step": step}
+        answer = json.loads(self._get("/api/v1/query_range?" + urllib.parse.urlencode(asked)))
+        return [
+            (e["metric"], [(at, float(value)) for at, value in e["values"]]) for e in answer["data"]["result"]
+        ]
+
+    def firing(self) -> dict[str, dict[str, Any]]:
+        """The alerts that fire now, as the API tells them, by name."""
+        alerts = json.loads(self._get("/api/v1/alerts"))["data"]["alerts"]
+        return {one["labels"]["alertname"]: one for one in alerts if one["state"] == "firing"}
+
+    def rules(self) -> dict[str, str]:
+        """How the evaluation of each alert went, by its name: `ok`, `err`, or `unknown` before the first."""
+        groups = json.loads(self._get("/api/v1/rules"))["data"]["groups"]
+        return {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
+
     def wait_query(self, expression: str, at_least: float, timeout: float = 15.0) -> list[Sample]:
         """Wait until the answer's values sum up to a value; return the answer."""
 
@@ -68,7 +86,7 @@ class Prometheus:
     def _start(self, folder: Path, cleanup: contextlib.ExitStack) -> None:
         self.port = free_port()
         config = folder / "prometheus.yml"
-        config.write_text(CONFIG.format(target=self._target, more=self._more))
+        config.write_text(_configuration(self._target, self._more, self._rules))
         arguments = {
             "--config.file": config,
             "--storage.tsdb.path": folder / "data",
@@ -89,6 +107,19 @@ class Prometheus:
     def _get(self, path: str) -> Any:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as response:
             return response.read()
+
+
+def _configuration(target: str, more: str, rules: Path) -> str:
+    text = SCRAPE.read_text(encoding="utf-8")
+    for shipped, ours in (
+        ("127.0.0.1:9464", target),
+        ("interval: 15s", "interval: 1s"),
+        (f"- {RULES.name}", f"- {rules}"),
+        ("- job_name: tocsin\n", f"- job_name: tocsin\n    {more}\n"),
+    ):
+        assert shipped in text
+        text = text.replace(shipped, ours)
+    return text
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
