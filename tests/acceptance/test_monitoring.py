@@ -1,5 +1,6 @@
-"""The shipped alerts, by a real Prometheus that watches the real daemon."""
+"""The shipped alerts and dashboard, by a real Prometheus that watches the real daemon."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from support.board import ROWS
 from support.camera import FakeCamera
 from support.counterpart import need, need_prometheus
 from support.daemon import Daemon
+from support.panels import Query, asked
 from support.prometheus import Prometheus
 from support.receiver import Receiver
 from support.rules import alerts, hurried
@@ -26,6 +29,19 @@ LOOKS = 40
 
 EXPECTED = set() if synchronized() is True else {"TocsinClockUnsynchronized"}
 """What is wrong with the machine of the tests itself."""
+
+QUERIES = {
+    f"{panel.title}: {query.legend or index}": query
+    for row in ROWS
+    for panel in row.panels
+    for index, query in enumerate(panel.queries)
+}
+TROUBLE = {
+    name: query
+    for name, query in QUERIES.items()
+    if name.startswith(("What is wrong now", "Connection broke: broke", "Connection broke: failed"))
+}
+"""What has an answer only while something is wrong."""
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +69,22 @@ def test_nothing_fires_on_a_healthy_demo(demo: Prometheus) -> None:
     assert {labels["alertname"] for labels, _ in fired} <= EXPECTED
 
 
+@pytest.mark.parametrize("name", [name for name in QUERIES if name not in TROUBLE])
+def test_each_query_of_the_dashboard_has_an_answer(demo: Prometheus, name: str) -> None:
+    """The demo gives data to every panel that does not wait for trouble."""
+    found = demo.history(asked(QUERIES[name]), LOOKS)
+    assert found
+    values = [value for _, curve in found for _, value in curve]
+    assert any(value == value for value in values), "nothing but NaN"
+
+
+def test_each_series_of_the_dashboard_has_a_name(demo: Prometheus) -> None:
+    """What a legend names is a label of the answer: no curve is called {{stream}}."""
+    for name, query in QUERIES.items():
+        for labels, _ in demo.history(asked(query), LOOKS):
+            assert set(re.findall(r"{{(\w+)}}", query.legend)) <= labels.keys(), name
+
+
 def test_each_trouble_fires_its_alert_and_no_other(
     cameras: tuple[FakeCamera, FakeCamera], block_model: Path, receiver: Receiver, tmp_path: Path
 ) -> None:
@@ -74,6 +106,8 @@ def test_each_trouble_fires_its_alert_and_no_other(
                 assert down["annotations"]["summary"] == "Camera gate is down"
                 assert "TocsinStreamBlind" not in prometheus.firing()
                 _check_metrics(daemon)
+                for name, query in TROUBLE.items():
+                    until(lambda query=query: _answers(prometheus, query), 20, f"an answer to {name}")
             until(lambda: "TocsinStreamDown" not in prometheus.firing(), 60, "the alert to end")
             daemon.kill9()
             _wait_fires(prometheus, "TocsinUnreachable", 20)
@@ -82,6 +116,10 @@ def test_each_trouble_fires_its_alert_and_no_other(
 
 def _wait_fires(prometheus: Prometheus, alert: str, timeout: float) -> dict[str, Any]:
     return until(lambda: prometheus.firing().get(alert), timeout, f"{alert} to fire") or {}
+
+
+def _answers(prometheus: Prometheus, query: Query) -> bool:
+    return bool(prometheus.history(asked(query), 20))
 
 
 def _check_metrics(daemon: Daemon) -> None:

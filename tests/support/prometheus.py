@@ -48,21 +48,21 @@ class Prometheus:
     ) -> None:
         self._cleanup.close()
 
-    def query(self, expression: str) -> list[Sample]:
-        """The labels and value of each series in the answer, as of now."""
-        answer = json.loads(self._get("/api/v1/query?" + urllib.parse.urlencode({"query": expression})))
+    def query(self, expression: str, at: float | None = None) -> list[Sample]:
+        """The labels and value of each series in the answer, as of a Unix time, or of now."""
+        asked = {"query": expression} | ({} if at is None else {"time": at})
+        answer = json.loads(self._get("/api/v1/query?" + urllib.parse.urlencode(asked)))
         return [(each["metric"], float(each["value"][1])) for each in answer["data"]["result"]]
 
     def history(
-        self, expression: str, seconds: float, step: float = 1.0
+        self, expression: str, seconds: float, at: float | None = None
     ) -> list[tuple[dict[str, str], Curve]]:
-        """The labels of each series, and its times and values over the last seconds."""
-        now = time.time()
-        asked = {"query": expression, "start": now - seconds, "end": now, "step": step}
+        """The labels of each series, and its Unix times and values, one a second up to a Unix time, or to now."""
+        end = time.time() if at is None else at
+        asked = {"query": expression, "start": end - seconds, "end": end, "step": 1}
         answer = json.loads(self._get("/api/v1/query_range?" + urllib.parse.urlencode(asked)))
-        return [
-            (e["metric"], [(at, float(value)) for at, value in e["values"]]) for e in answer["data"]["result"]
-        ]
+        found = answer["data"]["result"]
+        return [(one["metric"], [(when, float(value)) for when, value in one["values"]]) for one in found]
 
     def firing(self) -> dict[str, dict[str, Any]]:
         """The alerts that fire now, as the API tells them, by name."""
