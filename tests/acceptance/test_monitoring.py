@@ -12,6 +12,7 @@ from support.board import ROWS
 from support.camera import FakeCamera
 from support.counterpart import need, need_prometheus
 from support.daemon import Daemon
+from support.drawing import Look, draw
 from support.panels import Query, asked
 from support.prometheus import Prometheus
 from support.receiver import Receiver
@@ -83,6 +84,12 @@ def test_each_series_of_the_dashboard_has_a_name(demo: Prometheus) -> None:
     for name, query in QUERIES.items():
         for labels, _ in demo.history(asked(query), LOOKS):
             assert set(re.findall(r"{{(\w+)}}", query.legend)) <= labels.keys(), name
+
+
+def test_the_dashboard_can_be_drawn(demo: Prometheus, tmp_path: Path) -> None:
+    """The picture in the README can be made anew."""
+    draw(ROWS, Look(demo, LOOKS, "street"), tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_each_trouble_fires_its_alert_and_no_other(

@@ -118,6 +118,13 @@ def test_nothing_that_an_operator_needs_is_left_out() -> None:
     assert (PLAIN | BUCKETED).keys() - shown == NOT_SHOWN.keys()
 
 
+def test_the_picture_is_small_enough_for_every_page_that_shows_it() -> None:
+    """It is a PNG of less than 300 KB."""
+    picture = grafana.FILE.with_suffix(".png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 300_000
+
+
 def _selectors(expr: str) -> Iterator[tuple[str, set[str]]]:
     """Yield each metric of an expression with the labels by which its series are chosen."""
     for metric, matchers in re.findall(r"\b([a-zA-Z_]\w*)\{(.*?)\}", expr):

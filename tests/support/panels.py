@@ -1,6 +1,6 @@
 """What panels are made of: queries, words for their values, and the expressions that recur.
 
-`support.board` has the panels, `support.grafana` turns them into JSON.
+`support.board` has the panels, `support.grafana` turns them into JSON, `support.drawing` into a picture.
 """
 
 from dataclasses import dataclass
