@@ -33,6 +33,10 @@ def units(packet: bytes | memoryview, size: int) -> Iterator[int]:
         at = start + length
 
 
+_LONGEST_CODE = 32
+"""Zeros before the number in an Exp-Golomb code."""
+
+
 class TooShortError(Exception):
     """The data end before what should stand there."""
 
@@ -54,12 +58,11 @@ class Bits:
 
     def unsigned(self) -> int:
         """Return an Exp-Golomb code, ue(v)."""
-        zeros = 0
-        while not self.take(1):
-            zeros += 1
-            if zeros > 32:
-                raise TooShortError
-        return (1 << zeros) - 1 + self.take(zeros)
+        rest = self._value & ((1 << self._left) - 1)
+        zeros = self._left - rest.bit_length()
+        if not rest or zeros > _LONGEST_CODE:
+            raise TooShortError
+        return self.take(2 * zeros + 1) - 1
 
     def signed(self) -> int:
         """Return a signed Exp-Golomb code, se(v)."""
