@@ -7,7 +7,9 @@ streams each demux and decode it on one thread. Ours: as many capture workers de
 and hand every frame over to this process, as fast as they can; and the same with 10 of the 25 frames a second.
 
 With no more streams than cores the ratio says what capture adds to decoding; with more of them the cores are
-shared, also with this process, and it says what is left of the machine's whole decoding rate.
+shared, also with this process, and it says what is left of the machine's whole decoding rate. The second ratio is
+that of the processor time that the decoders and the workers took: on a machine that does other things it holds,
+and the first does not.
 """
 
 import argparse
@@ -24,7 +26,7 @@ from pathlib import Path
 
 import av
 import structlog
-from measure import ratio
+from measure import processor_seconds, ratio, spare_workers
 
 from tocsin.capture.order import Order, SourceOrder, ViewOrder
 from tocsin.capture.status import StreamState
@@ -58,8 +60,12 @@ def make_clip(folder: Path) -> tuple[Path, int]:
     return path, count
 
 
-def bare(path: Path, streams: int) -> float:
-    """Return the seconds in which so many processes demux and decode the file, on one thread each."""
+Taken = tuple[float, float]
+"""Seconds, by the clock and of a processor."""
+
+
+def bare(path: Path, streams: int) -> Taken:
+    """Return what it takes so many processes to demux and decode the file, on one thread each."""
     command = [sys.executable, "-c", _BARE, str(path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     decoders = [subprocess.Popen(command, **pipes) for _ in range(streams)]  # type: ignore[call-overload]
@@ -68,42 +74,50 @@ def bare(path: Path, streams: int) -> float:
     begun = time.perf_counter()
     for decoder in decoders:
         decoder.stdin.close()
-    for decoder in decoders:
-        assert decoder.stdout.readline(), "a decoder is done"
+    worked = sum(float(decoder.stdout.readline()) for decoder in decoders)
     taken = time.perf_counter() - begun
     for decoder in decoders:
         decoder.stdout.close()
         decoder.wait()
-    return taken
+    return taken, worked
 
 
 _BARE = """
-import sys, av
+import sys, time, av
 print("ready", flush=True)
 sys.stdin.read()
+begun = time.process_time()
 with av.open(sys.argv[1]) as container:
     container.streams.video[0].codec_context.thread_count = 1
     for _ in container.decode(video=0):
         pass
-print("done", flush=True)
+print(time.process_time() - begun, flush=True)
 """
 
 
-def ours(path: Path, max_fps: float, streams: int) -> float:
-    """Return the seconds from the first frame to the last of so many streams."""
+def ours(path: Path, max_fps: float, streams: int) -> Taken:
+    """Return what it takes so many workers from the first frame to the last."""
     source = SourceOrder(str(path), realtime=False)
     views = (ViewOrder(416, 416, keep_aspect=True),)
     orders = [Order(f"bench{number}", source, views, Policy(), max_fps) for number in range(streams)]
     supervisor = Supervisor(orders, _Deaf())  # type: ignore[arg-type]
     supervisor.start()
-    begun = last = 0.0
+    begun = last = worked = 0.0
     while any(status.state is not StreamState.ENDED for status in supervisor.statuses()):
         for frame in supervisor.take(streams, 0.05):
             last = time.perf_counter()
-            begun = begun or last
+            if not begun:
+                begun, worked = last, _worked(supervisor)
             supervisor.release(frame)
+    worked = _worked(supervisor) - worked
     supervisor.stop(time.monotonic() + 2)
-    return last - begun
+    return last - begun, worked
+
+
+def _worked(supervisor: Supervisor) -> float:
+    """Return the processor time that the workers took until now."""
+    workers = [keeper._worker for keeper in supervisor._keepers]
+    return sum(processor_seconds(worker.pid) for worker in workers if worker is not None)
 
 
 def main() -> None:
@@ -114,6 +128,7 @@ def main() -> None:
     options.add_argument("--turns", type=int, default=5)
     options.add_argument("--streams", type=int, nargs="+", default=[1, 2, 4, 8])
     asked = options.parse_args()
+    spare_workers()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     cores = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:
@@ -121,7 +136,7 @@ def main() -> None:
         print(f"capture path, {count} frames of 1080p25 H.264 a stream, {asked.turns} turns, {cores} cores")
         bare(path, 1)
         for streams in asked.streams:
-            taken: dict[str, list[float]] = {"bare": [], "every frame": [], "10 of 25": []}
+            taken: dict[str, list[Taken]] = {"bare": [], "every frame": [], "10 of 25": []}
             for _ in range(asked.turns):
                 taken["bare"].append(bare(path, streams))
                 taken["every frame"].append(ours(path, 60.0, streams))
@@ -129,12 +144,15 @@ def main() -> None:
             _print(taken, count, streams, cores)
 
 
-def _print(taken: dict[str, list[float]], count: int, streams: int, cores: int) -> None:
+def _print(taken: dict[str, list[Taken]], count: int, streams: int, cores: int) -> None:
     print(f" {streams} stream{'s' if streams > 1 else ''}, {min(streams, cores)} cores for them")
-    for name, seconds in taken.items():
+    clock, worked = ([one[which] for one in taken["bare"]] for which in (0, 1))
+    for name, both in taken.items():
+        seconds, processor = ([one[which] for one in both] for which in (0, 1))
         rate = count * streams / statistics.median(seconds) / min(streams, cores)
         print(
-            f"  {name:<12} {rate:6.1f} frames/s a core   {ratio(taken['bare'], seconds):6.1%} of bare",
+            f"  {name:<12} {rate:6.1f} frames/s a core   {ratio(clock, seconds):6.1%} of bare"
+            f"   {ratio(worked, processor):6.1%} of its processor time",
             flush=True,
         )
 

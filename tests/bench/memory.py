@@ -18,6 +18,7 @@ from pathlib import Path
 
 import structlog
 from capture import make_clip
+from measure import spare_workers
 
 sys.path.append(str(Path(__file__).parents[1]))
 
@@ -44,6 +45,7 @@ def main() -> None:
     )
     options.add_argument("--streams", type=int, nargs="+", default=[1, 2, 4, 8])
     counts = options.parse_args().streams
+    spare_workers()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     sizes: dict[int, float] = {}
     with tempfile.TemporaryDirectory() as folder:

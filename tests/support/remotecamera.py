@@ -5,6 +5,7 @@ went wrong.
 """
 
 import json
+import logging
 import subprocess
 import sys
 import threading
@@ -67,6 +68,7 @@ class RemoteCamera:
 
 
 def _serve() -> None:
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each client that is gone
     wanted = json.loads(sys.stdin.readline())
     width, height, fps = wanted["scene"]
     with (
