@@ -54,7 +54,7 @@ class FrameNumbers:
         """Note that what comes has nothing to do with what was before."""
         self._last = None
 
-    def gap(self, packet: bytes) -> bool:
+    def gap(self, packet: bytes | memoryview) -> bool:
         """Return whether a reference picture is missing before this one.
 
         What forgets all numbers without being an IDR picture (memory_management_control_operation 5) is taken for

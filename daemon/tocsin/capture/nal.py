@@ -44,8 +44,8 @@ class TooShortError(Exception):
 class Bits:
     """Reads the payload of a unit bit by bit, without what prevents start codes (ITU-T H.264, 7.2, 7.4.1, 9.1)."""
 
-    def __init__(self, unit: bytes) -> None:
-        payload = unit.replace(b"\x00\x00\x03", b"\x00\x00")
+    def __init__(self, unit: bytes | memoryview) -> None:
+        payload = bytes(unit).replace(b"\x00\x00\x03", b"\x00\x00")
         self._value = int.from_bytes(payload, "big")
         self._left = len(payload) * 8
 

@@ -33,7 +33,7 @@ class Refreshes:
         """Note that what comes has nothing to do with what was before."""
         self._under_way.clear()
 
-    def ended(self, number: int, packet: bytes, place: int | None) -> int | None:
+    def ended(self, number: int, packet: bytes | memoryview, place: int | None) -> int | None:
         """Return the number of the packet with which the refresh began that ends with this one's picture, if any.
 
         `place`: of the picture among the reference pictures, None where it is none. By the standard what is shown
@@ -45,12 +45,14 @@ class Refreshes:
         if count := self._announced(packet):
             insort(self._under_way, (place + count, number))
             del self._under_way[_MOST:]
+        if not self._under_way:
+            return None
         while self._under_way and self._under_way[0][0] < place:
             del self._under_way[0]
         # It is not removed yet: the next packet may hold the second field of the picture.
         return max((began for end, began in self._under_way if end == place), default=None)
 
-    def _announced(self, packet: bytes) -> int:
+    def _announced(self, packet: bytes | memoryview) -> int:
         for at in units(packet, self._length_size):
             kind = packet[at] & 31
             if kind in _SLICES:

@@ -203,7 +203,7 @@ class Source:
             self._packet += 1
             gap, refresh = now < self._doubtful_until, None
             if self._numbers:
-                content = bytes(packet)
+                content = memoryview(packet) if packet.size else b""  # the last one is empty
                 gap = self._numbers.gap(content) or gap
                 refresh = self._refreshes.ended(self._packet, content, self._numbers.place)
             packet.opaque = (self._packet, refresh)
