@@ -122,3 +122,25 @@ def test_a_device_that_takes_long_makes_no_camera_late(monkeypatch: pytest.Monke
     with pytest.raises(SourceError) as caught:
         asks.open()
     assert (caught.value.fault, clock[0]) == (SourceFault.EOF, 5.0)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no stream is compatible"), ValueError("no device")])
+def test_a_device_that_fails_while_a_camera_is_opened_is_a_fault_of_decoding(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the next opening does without it; without a device the same is an error of ours."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(opening, "acceleration", lambda decoder: decoder if decoder is Decoder.CUDA else None)
+    monkeypatch.setattr(av, "open", fails)
+
+    def opened(device: Decoder) -> None:
+        Opening(SourceOrder("http://192.0.2.1/"), lambda _: None, 1.5, Resolver(), True, device).open()
+
+    with pytest.raises(SourceError, match="expected cuda to decode, found ") as caught:
+        opened(Decoder.CUDA)
+    assert caught.value.fault is SourceFault.DECODE
+    with pytest.raises(type(error)):
+        opened(Decoder.CPU)

@@ -90,6 +90,12 @@ class Opening:
                 where = f"{fault} (where it was when the name server last answered, for now that fails)"
                 fault = SourceError(fault.fault, where)
             raise fault from error
+        except (RuntimeError, ValueError) as error:
+            if device is None:
+                raise
+            # PyAV's own, when the device is not what it was on trial
+            message = f"expected {self.device} to decode, found {type(error).__name__}"
+            raise SourceError(SourceFault.DECODE, message) from error
 
     def _why(self, error: Exception, found: Target, seconds: float, connects: bool) -> SourceError:
         """Say why it did not open; a camera that refuses a login or a certificate is asked for more."""

@@ -55,9 +55,6 @@ killed within ten seconds."""
 _SLICE = 1.0
 """The longest wait under one promise, so that a worker that hangs while it waits is noticed soon, too."""
 
-_PERHAPS_THE_DEVICE = frozenset({SourceFault.DECODE, SourceFault.UNSUPPORTED, SourceFault.OTHER})
-"""What a stream that a graphics card decodes may break from: it is decoded on the CPU from then on."""
-
 _KEPT = frozenset({"PATH", "HOME", "LANG", "TZ", "RES_OPTIONS"})
 _KEPT_TOO = ("LC_", "OMP_", "OPENBLAS_", "MKL_")
 
@@ -218,7 +215,7 @@ class Worker:
     def _wait(self, error: SourceError) -> None:
         if error.fault is SourceFault.STALL:
             self._intake.stalled()
-        if error.fault in _PERHAPS_THE_DEVICE:
+        if error.fault is SourceFault.DECODE:  # perhaps a graphics card's: from now on the CPU decodes
             self._software = True
         if not self._live:
             self._names.failed()  # the host may have another address that works
