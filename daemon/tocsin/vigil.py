@@ -31,12 +31,11 @@ Notice = tuple[EventType, StreamData]
 
 @dataclass(frozen=True, slots=True)
 class Deafness:
-    """Whether a rule is deaf at the rate at which a stream's frames are analysed; `news`: that just changed."""
+    """Whether a rule is deaf at the rate at which a stream's frames are analysed."""
 
     stream: str
     rule: str
     deaf: bool
-    news: bool
 
 
 class StreamVigil:
@@ -96,7 +95,6 @@ class RateVigil:
     def __init__(self, rules: Mapping[str, Sequence[Rule]]) -> None:
         self._rules = rules
         self._since: dict[str, tuple[float, int]] = {}
-        self._deaf: set[tuple[str, str]] = set()
 
     def turn(self, now: float, analysed: Mapping[str, int], brought: Collection[str]) -> list[Deafness]:
         """Return the judgement on every rule of each stream whose window is full.
@@ -114,12 +112,5 @@ class RateVigil:
                 continue
             rate = (analysed[stream] - count + 1) / (now - began)  # one more: the window cuts one off
             self._since[stream] = now, analysed[stream]
-            judged += [self._judge(stream, rule, rate) for rule in rules]
+            judged += [Deafness(stream, rule.name, deaf(rule.hits, rule.within, rate)) for rule in rules]
         return judged
-
-    def _judge(self, stream: str, rule: Rule, rate: float) -> Deafness:
-        key = stream, rule.name
-        is_deaf = deaf(rule.hits, rule.within, rate)
-        news = is_deaf != (key in self._deaf)
-        (self._deaf.add if is_deaf else self._deaf.discard)(key)
-        return Deafness(stream, rule.name, is_deaf, news)
