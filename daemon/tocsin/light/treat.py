@@ -25,8 +25,9 @@ long."""
 _STALE = 0.3
 """Seconds for which a measured picture stands for those that look like it: less than what the memory takes to turn
 to another. At 25 pictures a second seven of eight need no measuring, at 10 two of three. With 0.15 of 200 pictures
-of the clip 53 were measured and with this 36; under veils and in noise the picture that was furthest from what
-measuring each would have made of it was the same."""
+of the clip 53 were measured, and with this 36. In four of five kinds of light the picture that was furthest from
+what measuring each would have made of it was the same; with half the picture veiled it was off by 0.62 luma values
+on average where it had been by 0.33."""
 
 _ERROR = 3.0
 """Luma values by which a cell's mean may have moved, after the correction: about what the noise of the clip is
