@@ -7,19 +7,15 @@ of a stream is then an increase that `rate()` sees.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from itertools import product
-from typing import TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
-    Gauge,
     GCCollector,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
@@ -34,8 +30,7 @@ from tocsin.deliver.clerk import Trouble
 from tocsin.deliver.schedule import Outcome, Settlement
 from tocsin.errors import InferenceFault, SourceFault
 from tocsin.frame import Correction, Light
-
-M = TypeVar("M", Counter, Gauge, Histogram)
+from tocsin.series import DeclaredCounter, DeclaredGauge, DeclaredHistogram
 
 
 class Stage(StrEnum):
@@ -219,28 +214,38 @@ class Metrics:
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
         self._gauges = {
-            name: _filled(Gauge(f"tocsin_{name}", text, axis.labels, registry=registry), axis, names)
+            name: DeclaredGauge(f"tocsin_{name}", text, axis.labels, registry=registry)
             for name, axis, text in GAUGES
         }
         self._counters = {
-            name: _filled(Counter(f"tocsin_{name}", text, axis.labels, registry=registry), axis, names)
+            name: DeclaredCounter(f"tocsin_{name}", text, axis.labels, registry=registry)
             for name, axis, text in COUNTERS
         }
         self._histograms = {
-            name: _filled(
-                Histogram(f"tocsin_{name}", text, axis.labels, registry=registry, buckets=buckets),
-                axis,
-                names,
-            )
+            name: DeclaredHistogram(f"tocsin_{name}", text, axis.labels, registry=registry, buckets=buckets)
             for name, axis, text, buckets in HISTOGRAMS
         }
-        self._named_classes = frozenset(STREAM_CLASS.values(names))
         self._clock = clock
-        self._last_frame = dict.fromkeys(names.streams, clock())
+        self._last_frame: dict[str, float] = {}
+        self.adopt(names)
         self._gauges["build_info"].labels(__version__).set(1)
-        for stream in names.streams:
+
+    def adopt(self, names: Names) -> None:
+        """Go on with other names: series of those that are gone go, those of new ones begin at 0."""
+        for family, axis in self._families():
+            if axis.labels and axis not in (ABSENT, DETECTOR):
+                family.declare(axis.values(names))
+        self._named_classes = frozenset(STREAM_CLASS.values(names))
+        now, known = self._clock(), self._last_frame
+        self._last_frame = {stream: known.get(stream, now) for stream in names.streams}
+        for stream in self._last_frame.keys() - known.keys():
             age = self._gauges["stream_last_frame_age_seconds"].labels(stream)
             age.set_function(partial(self._frame_age, stream))
+
+    def _families(self) -> Iterator[tuple[DeclaredGauge | DeclaredCounter | DeclaredHistogram, Axis]]:
+        yield from ((self._gauges[name], axis) for name, axis, _ in GAUGES)
+        yield from ((self._counters[name], axis) for name, axis, _ in COUNTERS)
+        yield from ((self._histograms[name], axis) for name, axis, *_ in HISTOGRAMS)
 
     def connected(self, stream: str) -> None:
         self._gauges["stream_up"].labels(stream).set(1)
@@ -286,7 +291,7 @@ class Metrics:
         gauge = self._gauges["stream_clock_offset_seconds"]
         if seconds is None:
             gauge.remove(stream)
-        else:
+        elif stream in self._last_frame:
             gauge.labels(stream).set(seconds)
 
     def resized(self, stream: str) -> None:
@@ -297,7 +302,8 @@ class Metrics:
 
     def lit(self, stream: str, light: Light, correction: Correction, seconds: float) -> None:
         """Take in a clean frame that had this light; to shrink, measure and correct it took so long."""
-        self._last_frame[stream] = self._clock()
+        if stream in self._last_frame:
+            self._last_frame[stream] = self._clock()
         self._gauges["light_luma"].labels(stream).set(light.mean)
         self._gauges["light_contrast"].labels(stream).set(light.contrast)
         self._gauges["light_infrared"].labels(stream).set(light.infrared)
@@ -432,12 +438,5 @@ class Metrics:
         self._gauges["disk_free_bytes"].set(free)
 
     def _frame_age(self, stream: str) -> float:
-        return max(0.0, self._clock() - self._last_frame[stream])
-
-
-def _filled(metric: M, axis: Axis, names: Names) -> M:
-    """Return the metric with a series for each combination of its labels."""
-    if axis.labels:
-        for values in axis.values(names):
-            metric.labels(*values)
-    return metric
+        now = self._clock()
+        return max(0.0, now - self._last_frame.get(stream, now))  # its series goes just after the stream

@@ -38,6 +38,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
                 "native",
                 "passwords",
                 "sdnotify",
+                "series",
                 "web",
             }
         ),

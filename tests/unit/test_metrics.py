@@ -347,3 +347,45 @@ def test_a_reload_that_failed_shows_until_one_succeeds(
     good = result in (Reload.APPLIED, Reload.UNCHANGED)
     assert series(registry)["config_last_reload_successful", ()] == good
     assert series(registry)["config_last_reload_success_timestamp_seconds", ()] == (2.0 if good else 1.0)
+
+
+def test_other_names_take_their_series_with_them(
+    observed: Metrics, registry: CollectorRegistry, clock: Clock
+) -> None:
+    """Series of what is gone go, those of what is new begin at 0, and all others count on."""
+    for stream in NAMES.streams:
+        observed.received(stream, 5)
+        observed.clock_offset(stream, 1.0)
+    clock.now += 7
+    observed.adopt(Names({"gate": ["armed"], "barn": ["anyone"]}, NAMES.rules, ["desk"]))
+    now = series(registry)
+    assert now["frames_received_total", (("stream", "gate"),)] == 5
+    assert now["frames_received_total", (("stream", "barn"),)] == 0
+    assert now["stream_last_frame_age_seconds", (("stream", "gate"),)] == 7
+    assert now["stream_last_frame_age_seconds", (("stream", "barn"),)] == 0
+    assert labelled(registry, "alarms_active") == {("gate", "armed"), ("barn", "anyone")}
+    assert labelled(registry, "outbox_depth") == {("desk",)}
+    observed.clock_offset("yard", None)  # as a stream that is stopped does
+    assert not [labels for _, labels in series(registry) if ("stream", "yard") in labels]
+
+
+def test_what_is_told_of_a_stream_that_is_gone_is_told_to_nobody(
+    observed: Metrics, registry: CollectorRegistry
+) -> None:
+    """Last words and a frame on its way do not bring a series back; a stream that returns starts at 0."""
+    observed.received("yard", 5)
+    left = Names({"gate": ["anyone"]}, NAMES.rules, ["desk"])
+    observed.adopt(left)
+    before = series(registry)
+    observed.connected("yard")
+    observed.received("yard", 1)
+    observed.analysed("yard", 0.1)
+    observed.detected("yard", "person", 1)
+    observed.clock_offset("yard", 1.0)
+    observed.lit("yard", VEILED, Correction.NONE, 0.001)
+    observed.alarm_raised("yard", "anyone", "person", 1.0)
+    observed.queued("phone", 1, 1.0)
+    now = series(registry)
+    assert now.keys() == before.keys()
+    observed.adopt(NAMES)
+    assert series(registry)["frames_received_total", (("stream", "yard"),)] == 0
