@@ -257,7 +257,9 @@ class App:
             self._alarms.origin = replace(self._alarms.origin, config=config.digest)
             return
         self._alarms.origin = Origin(detector.model_name, config.digest, self._test)
-        self._supervisor.show(assembly.shown(config, detector))
+        self._supervisor.adopt(
+            [assembly.order(config, stream, self._secrets, detector) for stream in config.streams]
+        )
 
     def _resume(self) -> None:
         """Go on from what an earlier life of the daemon told and did not clear."""

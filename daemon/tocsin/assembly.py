@@ -94,11 +94,6 @@ def order(config: Config, stream: StreamSettings, secrets: Secrets, takes: Input
     return Order(stream.name, source, views(config, stream, takes), policy(stream), stream.max_fps)
 
 
-def shown(config: Config, takes: Input) -> dict[str, tuple[ViewOrder, ...]]:
-    """Return the views of every stream."""
-    return {stream.name: views(config, stream, takes) for stream in config.streams}
-
-
 def views(config: Config, stream: StreamSettings, takes: Input) -> tuple[ViewOrder, ...]:
     """Return the views of a stream's frames, in their order.
 

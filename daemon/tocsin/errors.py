@@ -65,6 +65,7 @@ class SourceFault(StrEnum):
     OVERRATE = "overrate"
     DECODE = "decode"
     ENDED = "ended"
+    RELOAD = "reload"
     WORKER = "worker"
     OTHER = "other"
 

@@ -113,6 +113,12 @@ class Bulletin:
             self._observe.disconnected(self._stream, SourceFault.WORKER)
         self._turn(StreamState.WAITING, now, SourceFault.WORKER, message)
 
+    def left(self, now: float) -> None:
+        """Tell that the stream is given up, for it left the configuration or is another one there."""
+        if self.status.state is StreamState.LIVE:
+            self._observe.disconnected(self._stream, SourceFault.RELOAD)
+        self._turn(StreamState.WAITING, now, SourceFault.RELOAD, "the configuration is another one")
+
     def restarted(self) -> None:
         """Tell that a worker is replaced."""
         self._observe.worker_restarted(self._stream)

@@ -71,12 +71,14 @@ class Keeper:
     ) -> None:
         self._order = order
         self._newest = newest
+        self._observe = observe
         self._bulletin = Bulletin(order.stream, order.source, observe, time.monotonic())
         self._selector = selector
         # One stream has one process: asked for, at work, or dismissed and about to die.
         self._starter = starter
         self._starting: Future[WorkerProcess] | None = None
-        self._starting_views = order.views
+        self._asked = order  # what the last one that was asked for was told
+        self._retired = False
         self._worker: WorkerProcess | None = None
         self._dying: _Dying | None = None
         # Of the worker and of those before it, of which a last word may still come; replaced whole, read by others.
@@ -100,6 +102,11 @@ class Keeper:
         """Return whether a process is the stream's worker, or was until lately; from any thread."""
         return pid in self._pids
 
+    @property
+    def gone(self) -> bool:
+        """Whether nothing is left after `retire`."""
+        return self._retired and self._starting is None and self._worker is None and self._dying is None
+
     def tend(self, now: float) -> None:
         """Start the worker when it is due, and kill it when it broke its promise."""
         if self._dying is not None:
@@ -109,9 +116,9 @@ class Keeper:
         self._bulletin.tick(now)
         worker = self._worker
         if worker is None:
-            due = now >= self._restart_at and self.status.state is not StreamState.ENDED
+            due = now >= self._restart_at and self.status.state is not StreamState.ENDED and not self._retired
             if due and self._starting is None and self._dying is None:
-                self._starting_views = self._order.views
+                self._asked = self._order
                 self._starting = self._starter.ask(self._order, self._reconnect.outage)
             return
         limit = worker.mailbox.alive_until or self._started_at + _START_LIMIT
@@ -126,6 +133,32 @@ class Keeper:
     def excuse(self, until: float) -> None:
         """Let no promise be broken before `until`: this process itself stood still, and so may the worker have."""
         self._excused_until = until
+
+    def reorder(self, order: Order) -> None:
+        """Serve the stream by another order: other views are shown, for all else another worker takes over.
+
+        That one starts as soon as the one at work has ended, a second later at most, and whatever the stream waited
+        for, such as the end of the pause after a refused password.
+        """
+        if not self._retired and replace(order, views=self._order.views) == self._order:
+            if order.views != self._order.views:
+                self.show(order.views)
+            return
+        self.retire()
+        self._order, self._retired = order, False
+        self._bulletin = Bulletin(order.stream, order.source, self._observe, time.monotonic())
+        self._reconnect = Reconnect(random)
+        self._restart_at = self._retry_at = 0.0
+
+    def retire(self) -> None:
+        """Let the worker end for good, by itself at first; nothing that it says from here on is heard."""
+        if not self._retired:
+            self._retired = True
+            self._bulletin.left(time.monotonic())
+        if self._starting is not None and self._starting.cancel():
+            self._starting = None
+        if self._worker is not None:
+            self._let_go(self._worker)
 
     def show(self, views: tuple[ViewOrder, ...]) -> None:
         """Let the worker show other views from its next frame on; one whose memory is too small is replaced."""
@@ -162,17 +195,26 @@ class Keeper:
         if self._worker is not None:
             self._dismiss(time.monotonic(), died=False)
         if self._dying is not None:
+            self._dying.worker.kill()
             self._dying.worker.settle(_KILL_LIMIT)
             self._bury_dying(math.inf)
 
-    def _dismiss(self, now: float, *, died: bool) -> None:
-        """Have done with the worker; nothing that it says from here on is heard."""
+    def _let_go(self, worker: WorkerProcess) -> None:
+        """Have done with a worker that is well: it may say goodbye to its camera."""
+        worker.send(Stop())
+        self._dismiss(time.monotonic(), died=False, spared=True)
+
+    def _dismiss(self, now: float, *, died: bool, spared: bool = False) -> None:
+        """Have done with the worker; nothing that it says from here on is heard.
+
+        One that died, or is `spared`, has `_LAST_BREATH` before it is killed.
+        """
         worker, self._worker = self._worker, None
         assert worker is not None, "only a worker that is there is dismissed"
         for descriptor in (worker.channel, worker.pidfd):
             self._selector.unregister(descriptor)
         self._dying = _Dying(worker, now, died)
-        if not died:
+        if not (died or spared):
             worker.kill()
 
     def _bury_dying(self, now: float) -> None:
@@ -203,10 +245,12 @@ class Keeper:
             return
         self._pids = (*self._pids[-3:], worker.pid)
         self._started_at = time.monotonic()
-        self._most_views = len(self._starting_views)
+        self._most_views = len(self._asked.views)
         self._selector.register(worker.channel, selectors.EVENT_READ, self._read)
         self._selector.register(worker.pidfd, selectors.EVENT_READ, self._died)
-        if self._order.views != self._starting_views:
+        if self._retired or replace(self._asked, views=self._order.views) != self._order:
+            self._let_go(worker)  # it was asked for by an order that is no more
+        elif self._order.views != self._asked.views:
             self.show(self._order.views)
 
     def _read(self) -> None:

@@ -6,12 +6,12 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from tocsin.capture.bulletin import Observer
 from tocsin.capture.keeper import Keeper
 from tocsin.capture.newest import Newest
-from tocsin.capture.order import Order, ViewOrder
+from tocsin.capture.order import Order
 from tocsin.capture.process import prepare_fork_server
 from tocsin.capture.starter import Starter
 from tocsin.capture.status import StreamStatus
@@ -39,16 +39,16 @@ class Supervisor:
         self.release = self._newest.release
         self._selector = selectors.DefaultSelector()
         self._starter = Starter(self._wake, on_failure)
-        self._keepers = [
-            Keeper(order, self._newest, observe, self._selector, self._starter) for order in orders
-        ]
+        self._observe = observe
+        self._keepers = [self._keeper(order) for order in orders]  # replaced whole
+        self._leaving: list[Keeper] = []  # of streams that are gone, until their workers are, too
         # The only thread that reads and kills workers; it waits in the selector, half a second at most, and `stop`,
-        # `show` and the starter wake it by a byte.
+        # `adopt` and the starter wake it by a byte.
         self._thread = guarded("supervisor", self._run, on_failure)
         self._stopping = threading.Event()
         self._bell, self._rope = socket.socketpair()
-        # Filled by `show`, emptied by the thread; both ends of a deque are safe without a lock.
-        self._shows: deque[Mapping[str, tuple[ViewOrder, ...]]] = deque()
+        # Filled by `adopt`, emptied by the thread; both ends of a deque are safe without a lock.
+        self._orders: deque[Sequence[Order]] = deque()
         self._pulse = time.monotonic()
 
     def start(self) -> None:
@@ -78,9 +78,13 @@ class Supervisor:
         self._bell.close()
         self._rope.close()
 
-    def show(self, views: Mapping[str, tuple[ViewOrder, ...]]) -> None:
-        """Let streams show other views, at once and without a pause; from any thread, and never waits."""
-        self._shows.append(views)
+    def adopt(self, orders: Sequence[Order]) -> None:
+        """Serve the streams of these orders from now on; from any thread, and never waits.
+
+        A stream whose order is the same loses no frame, and where only the views are others neither; any other one
+        gets a new worker, and one without an order none.
+        """
+        self._orders.append(orders)
         self._wake()
 
     def pulse(self) -> float:
@@ -106,27 +110,41 @@ class Supervisor:
                 for keeper in self._keepers:
                     keeper.excuse(now + _STOOD_STILL)
             self._pulse = now
-            while self._shows:
-                self._order_views(self._shows.popleft())
+            while self._orders:
+                self._take_over(self._orders.popleft())
             self._starter.watch(now)
-            for keeper in self._keepers:
+            for keeper in (*self._keepers, *self._leaving):
                 keeper.tend(now)
+            self._leaving = [keeper for keeper in self._leaving if not keeper.gone]
             for key, _ in self._selector.select(_TICK):
                 key.data()
         self._end_workers()
 
-    def _order_views(self, views: Mapping[str, tuple[ViewOrder, ...]]) -> None:
-        for keeper in self._keepers:
-            if keeper.status.stream in views:
-                keeper.show(views[keeper.status.stream])
+    def _keeper(self, order: Order) -> Keeper:
+        return Keeper(order, self._newest, self._observe, self._selector, self._starter)
+
+    def _take_over(self, orders: Sequence[Order]) -> None:
+        known = {keeper.status.stream: keeper for keeper in (*self._leaving, *self._keepers)}
+        keepers = []
+        for order in orders:
+            keeper = known.pop(order.stream, None)
+            if keeper is None:
+                keeper = self._keeper(order)
+            else:
+                keeper.reorder(order)
+            keepers.append(keeper)
+        for keeper in known.values():
+            keeper.retire()
+        self._keepers, self._leaving = keepers, list(known.values())
 
     def _end_workers(self) -> None:
         """Let all end by themselves at the same time, then kill those that did not."""
+        keepers = (*self._keepers, *self._leaving)
         self._starter.stop(_GRACE)
-        for keeper in self._keepers:
+        for keeper in keepers:
             keeper.ask_to_stop()
         grace = time.monotonic() + _GRACE
-        for keeper in self._keepers:
+        for keeper in keepers:
             keeper.wait_and_kill(grace)
-        for keeper in self._keepers:
+        for keeper in keepers:
             keeper.bury()
