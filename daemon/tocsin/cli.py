@@ -513,6 +513,7 @@ _STATUS_TABLES = {
     },
     "queues": {
         "webhook": "webhook",
+        "configured": "configured",
         "queued": "waiting",
         "oldest_age_seconds": "oldest (s)",
         "dead": "given up",

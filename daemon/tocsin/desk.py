@@ -30,6 +30,10 @@ class Desk:
     def __init__(self, outbox: Outbox, hurry: Callable[[str], None], webhooks: Collection[str]) -> None:
         self._outbox = outbox
         self._hurry = hurry
+        self._webhooks = tuple(webhooks)  # replaced whole
+
+    def adopt(self, webhooks: Collection[str]) -> None:
+        """Know these webhooks from now on; from any thread."""
         self._webhooks = tuple(webhooks)
 
     def handlers(self) -> dict[str, Handler]:

@@ -117,6 +117,7 @@ def _light(light: LightStatus) -> dict[str, Any]:
 def _queue(queue: QueueCount) -> dict[str, Any]:
     return {
         "webhook": queue.webhook,
+        "configured": queue.configured,
         "queued": queue.queued,
         "dead": queue.dead,
         "oldest_age_seconds": round(queue.oldest_age, 1),

@@ -741,3 +741,84 @@ def test_alarms_are_complete_at_the_receiver(tmp_path: Path, receiver: Receiver)
         post.commit(alarm_event())
         message = receiver.wait_for("alarm.raised")
     assert message.data == {"seq": 1, **ALARM.payload()}
+
+
+def adopt(post: Post, *webhooks: Webhook, changed: tuple[str, ...] = ()) -> None:
+    """Go on with other webhooks, as a reload does."""
+    patterns = ("alarm.*", "stream.*", "delivery.*")
+    post.outbox.adopt({webhook.name: patterns for webhook in webhooks}).result(LONG)
+    post.dispatcher.adopt(webhooks, changed)
+
+
+def test_a_webhook_that_leaves_keeps_its_queue_until_it_returns(tmp_path: Path, receiver: Receiver):
+    """Nothing is sent to it and nothing new is queued for it; what waited is named, and delivered in the end."""
+    with Receiver() as other, Post(tmp_path, to(receiver)) as post, capture_logs() as logs:
+        receiver.answer(503)
+        post.commit(alarm_event(alarm_id="a"), alarm_event(alarm_id="b"))
+        until(lambda: len(post.notes.attempts) >= 2, LONG, "attempts in vain")
+        adopt(post, to(other, "other"))
+        post.commit(alarm_event(alarm_id="c"))
+        assert other.wait_for("alarm.raised").data["alarm_id"] == "c"
+        until(lambda: set(post.dispatcher._posts) == {"other"}, LONG, "its courier to be gone")
+        tried = len(receiver.requests)
+        receiver.answer(204)
+        (stray,) = [count for count in post.outbox.counts() if not count.configured] or until(
+            lambda: [count for count in post.outbox.counts() if not count.configured], LONG, "a count"
+        )
+        assert (stray.webhook, stray.queued) == ("hook", 2)
+        adopt(post, to(other, "other"), to(receiver))
+        until(lambda: len(receiver.accepted) == 2, LONG, "what waited")
+        assert len(receiver.requests) == tried + 2
+        assert {message.data["alarm_id"] for message in receiver.accepted} == {"a", "b"}
+    named = [(line["webhook"], line["count"]) for line in logs if "not configured" in line["event"]]
+    assert named == [("hook", 2)], "once"
+
+
+def test_the_next_attempt_uses_the_new_settings_at_once(tmp_path: Path, receiver: Receiver):
+    """Whoever rotates a secret that a receiver refused does not wait for the end of a pause."""
+    rotated = "whsec_" + "b3RoZXItc2VjcmV0LW9mLXRlc3RzLTAxMjM0NTY3ODk="
+    with Receiver(rotated) as other:
+        stale = Webhook("hook", other.url, SECRET)
+        with Post(tmp_path, stale, schedule=replace(FAST, steps=(600.0,), slow=(600.0,))) as post:
+            post.commit(alarm_event())
+            until(lambda: other.refused, LONG, "a refused signature")
+            adopt(post, replace(stale, secret=rotated), changed=("hook",))
+            message = other.wait_for("alarm.raised")
+            assert message.headers["tocsin-attempt"] == "2"
+            until(lambda: not post.left(), LONG, "an empty queue")
+    assert receiver.requests == []
+
+
+def test_an_attempt_under_way_ends_with_the_settings_that_it_began_with(tmp_path: Path, receiver: Receiver):
+    """Neither an exchange nor a removal cuts a request off whose answer decides whether it is made again."""
+    receiver.answer(Answer(204, delay=0.5))
+    with Receiver() as other, Post(tmp_path, to(receiver)) as post:
+        post.commit(alarm_event(alarm_id="a"))
+        until(lambda: receiver.requests, LONG, "a request")
+        adopt(post, to(other), changed=("hook",))
+        post.commit(alarm_event(alarm_id="b"))
+        assert other.wait_for("alarm.raised").data["alarm_id"] == "b"
+        until(lambda: not post.left(), LONG, "an empty queue")
+        other.answer(Answer(204, delay=0.5))
+        post.commit(alarm_event(alarm_id="c"))
+        until(lambda: len(other.requests) == 2, LONG, "another request")
+        adopt(post)
+        until(lambda: not post.dispatcher._posts, LONG, "the courier to be gone")
+        assert post.left() == 0
+    assert [m.data["alarm_id"] for m in (*receiver.requests, *other.requests)] == ["a", "b", "c"]
+    assert {outcome for _, outcome in post.notes.attempts} == {Outcome.DELIVERED}
+
+
+def test_a_webhook_that_does_not_change_is_not_touched(tmp_path: Path, receiver: Receiver):
+    """Its courier, its client and its pause after a failure stay what they were."""
+    with Post(tmp_path, to(receiver), schedule=replace(FAST, steps=(600.0,))) as post:
+        receiver.answer(503)
+        post.commit(alarm_event())
+        until(lambda: post.notes.attempts, LONG, "an attempt")
+        before = post.dispatcher._posts["hook"].client
+        with Receiver() as other:
+            adopt(post, to(receiver), to(other, "other"))
+            post.commit(stream_event())
+            other.wait_for("stream.down")
+        assert post.dispatcher._posts["hook"].client is before
+        assert {message.headers["tocsin-attempt"] for message in receiver.requests} == {"1"}

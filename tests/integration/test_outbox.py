@@ -669,3 +669,17 @@ def test_a_failed_flush_opens_a_new_connection(
         until(lambda: len(opened) > 1, 5, "a new connection")
         disk.is_well = True
         future.result(WAIT)
+
+
+def test_other_webhooks_count_from_the_next_commit_on(path: Path, notes: Notes):
+    """In memory and on the disk alike, and the answer holds what stood at that moment."""
+    with running(path, notes) as outbox:
+        outbox.commit(Change(events=(stream_event(stream="yard"),)))
+        standing = outbox.adopt({"other": ("alarm.*",)})
+        outbox.commit(Change(events=(stream_event(stream="gate"), alarm_event()))).result(WAIT)
+        assert [one.data["stream"] for one in standing.result(WAIT)] == ["yard"]
+        assert [each.type for each in queued(outbox)] == [EventType.STREAM_DOWN]
+        assert [each.type for each in queued(outbox, "other")] == [EventType.ALARM_RAISED]
+        until(lambda: notes.depths.get("other") == 1, 5, "a count")
+        counts = [(one.webhook, one.queued, one.configured) for one in outbox.counts()]
+        assert counts == [("other", 1, True), ("hook", 1, False)]

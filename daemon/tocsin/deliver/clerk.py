@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -21,6 +21,7 @@ from tocsin.deliver.overflow import Dropped, Limits
 from tocsin.deliver.queues import QueueCount
 from tocsin.deliver.schedule import State
 from tocsin.deliver.standby import Ledger, Standby
+from tocsin.deliver.standing import Standing
 from tocsin.deliver.store import Change, Store, open_store
 from tocsin.errors import OutboxError
 
@@ -96,10 +97,15 @@ class Clerk:
     """
 
     def __init__(
-        self, path: Path, webhooks: Mapping[str, Sequence[str]], limits: Limits, observe: Observer, jobs: Jobs
+        self,
+        path: Path,
+        webhooks: dict[str, Sequence[str]],
+        limits: Limits,
+        observe: Observer,
+        jobs: Jobs,
     ) -> None:
         self._path = path
-        self._webhooks = webhooks
+        self._webhooks = webhooks  # one table with the stores; `adopt` changes it in their thread
         self._limits = limits
         self._observe = observe
         self._jobs = jobs
@@ -130,12 +136,7 @@ class Clerk:
         self._store = opened.store
         self.durable = max(self.durable, opened.store.marks().number)
         log.info("outbox opened", sqlite=sqlite3.sqlite_version)
-        for stray in opened.store.strays(time.time()):
-            log.warning(
-                "deliveries wait for a webhook that is not configured",
-                webhook=stray.webhook,
-                count=stray.queued,
-            )
+        _name_strays(opened.store.counts(time.time()))
         if opened.moved is None:
             return None
         log.error("outbox was damaged, a new one replaces it", moved_to=opened.moved.name)
@@ -159,6 +160,18 @@ class Clerk:
     def apply(self, change: Change, exclude: str | None, ledger: Ledger) -> None:
         """Put a change into the ledger, and say what had to be dropped for it."""
         self._count_dropped(ledger.apply(change, time.time(), exclude))
+
+    def adopt(self, webhooks: Mapping[str, Sequence[str]], ledger: Ledger) -> tuple[Standing, ...]:
+        """Go on with other webhooks, name what is queued for those that are gone, and return what stands."""
+        gone = self._webhooks.keys() - webhooks.keys()
+        self._webhooks.clear()
+        self._webhooks.update(webhooks)
+        self._full &= webhooks.keys()
+        self._changed = True
+        self._counted_at = 0.0  # so that they are counted at once
+        if gone:
+            _name_strays(count for count in ledger.counts(time.time()) if count.webhook in gone)
+        return ledger.standing()
 
     def replay(self, choice: Choice, ledger: Ledger) -> int:
         """Queue dead deliveries anew, and let the couriers know."""
@@ -367,3 +380,11 @@ class Clerk:
         fault = OutboxError(f"{self._path}: expected {wanted}, found {name_of(error)}")
         fault.__cause__ = error
         return fault
+
+
+def _name_strays(counts: Iterable[QueueCount]) -> None:
+    """Say for which webhooks that are not configured deliveries wait: nobody brings them."""
+    for count in counts:
+        if count.queued and not count.configured:
+            sentence = "deliveries wait for a webhook that is not configured"
+            log.warning(sentence, webhook=count.webhook, count=count.queued)

@@ -85,6 +85,8 @@ class Courier:
         self._read_to = 0  # the number of the last delivery that was read from the outbox
         self._has_unread = True
         self._is_finishing = False
+        self._is_leaving = False
+        self._under_way: set[asyncio.Task[None]] = set()  # attempts with the client of now
         self._said: set[Outcome] = set()  # the kinds of failure that the log knows of; emptied by recovery
         self._is_paused = is_paused  # whether the others know that the receiver wants no more
         self._has_past = False  # whether an earlier run of the daemon left deliveries that had failed
@@ -118,6 +120,27 @@ class Courier:
         self._is_finishing = True
         self._news.set()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether `run` may return."""
+        return self._is_leaving or self._is_finishing
+
+    def leave(self) -> None:
+        """Begin nothing more, and let `run` return when nothing is under way; what is queued stays queued."""
+        self._is_leaving = True
+        self._news.set()
+
+    def exchange(self, webhook: Webhook, client: httpx2.AsyncClient) -> set[asyncio.Task[None]]:
+        """Go on with other settings and another client, at once; return the attempts that still need the old one.
+
+        Whoever was to leave stays.
+        """
+        self._webhook, self._client = webhook, client
+        self._is_leaving = False
+        self.hurry()
+        before, self._under_way = self._under_way, set()
+        return before
+
     async def run(self) -> None:
         """Deliver until `finish`; cancelling it gives up the attempts under way, which stay queued."""
         async with asyncio.TaskGroup() as attempts:
@@ -128,8 +151,11 @@ class Courier:
                 while waiting := self._next(now):
                     self._running += 1
                     began, was_closed = self._circuit.round, self._circuit.closed
-                    attempts.create_task(self._attempt(waiting, began, was_closed))
-                if self._is_finishing and not self._running and not self._has_unread:
+                    attempt = attempts.create_task(self._attempt(waiting, began, was_closed))
+                    self._under_way.add(attempt)
+                    attempt.add_done_callback(self._under_way.discard)
+                is_over = self._is_leaving or (self._is_finishing and not self._has_unread)
+                if is_over and not self._running:
                     return
                 await self._sleep(now)
 
@@ -168,6 +194,8 @@ class Courier:
 
     def _next(self, now: float) -> Waiting | None:
         """Return the delivery to attempt now, if any."""
+        if self._is_leaving:
+            return None
         if self._circuit.admits(self._running, CONCURRENCY, now):
             return self._lanes.take(now) if self._circuit.closed else self._lanes.take_probe(now)
         if self._circuit.suspect is not None and not self._running:
@@ -176,7 +204,7 @@ class Courier:
 
     async def _sleep(self, now: float) -> None:
         """Wait until something happens or is due."""
-        due = now + PAUSE if self._has_unread else self._due()
+        due = None if self._is_leaving else now + PAUSE if self._has_unread else self._due()
         with suppress(TimeoutError):
             async with asyncio.timeout_at(due):
                 await self._news.wait()

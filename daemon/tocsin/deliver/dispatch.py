@@ -5,15 +5,18 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
+
+import httpx2
 
 from tocsin.deliver import courier
 from tocsin.deliver.courier import Courier, Observer, Route
 from tocsin.deliver.resolve import ResolvingLoop
 from tocsin.deliver.schedule import Schedule
-from tocsin.deliver.webhook import Webhook, open_client
+from tocsin.deliver.webhook import Webhook, new_client
 from tocsin.errors import OutboxError
 from tocsin.thread import guarded
 
@@ -24,6 +27,15 @@ class Source(courier.Source, Protocol):
     """The outbox as the dispatcher sees it."""
 
     def listen(self, wake: Callable[[], None], forget: Callable[[frozenset[int]], None]) -> None: ...
+
+
+@dataclass(slots=True)
+class _Post:
+    """A courier at work: its task, and the client that it has now."""
+
+    courier: Courier
+    task: asyncio.Task[None]
+    client: httpx2.AsyncClient
 
 
 class Dispatcher:
@@ -55,9 +67,12 @@ class Dispatcher:
         self._route = Route(outbox, observe, schedule or Schedule(), chance)
         self._thread = guarded("dispatcher", self._work, on_failure)
         self._ready = threading.Event()  # set when the loop can be called; only `start` waits for it
-        # Both are set by the thread before `_ready` and stay as they are.
+        # Both are set by the thread before `_ready`. The loop stays as it is, the couriers are replaced whole.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._couriers: tuple[Courier, ...] = ()
+        self._posts: dict[str, _Post] = {}  # by webhook, with those that are leaving; the loop's own
+        self._group = asyncio.TaskGroup()
+        self._closing: set[asyncio.Task[None]] = set()  # of clients that were exchanged
         self._stopping = asyncio.Event()  # wakes the thread's main task; set in the loop alone
         self._deadline = float("inf")  # written before `_stopping` is set
         self._pulse = time.monotonic()
@@ -95,6 +110,14 @@ class Dispatcher:
             if each.webhook == webhook:
                 self._call(each.hurry)
 
+    def adopt(self, webhooks: Sequence[Webhook], changed: Collection[str]) -> None:
+        """Deliver to these webhooks from now on; from any thread, and never waits.
+
+        One that is new is begun with what is queued for it. What waits for one of the `changed` is tried at once,
+        with its new settings. For one that is gone nothing is begun any more; what is queued for it stays.
+        """
+        self._call(partial(self._take_over, tuple(webhooks), frozenset(changed)))
+
     def _look(self) -> None:
         """Let each courier look for what is new; called from the outbox's thread."""
         for each in self._couriers:
@@ -121,23 +144,53 @@ class Dispatcher:
             self._ready.set()
 
     async def _run(self) -> None:
-        async with AsyncExitStack() as clients, asyncio.TaskGroup() as group:
-            couriers = []
+        async with self._group:
             for webhook in self._webhooks:
-                client = await clients.enter_async_context(open_client(webhook))
-                couriers.append(Courier(webhook, client, self._route, webhook.name in self._paused))
-            self._couriers = tuple(couriers)
-            tasks = [group.create_task(each.run()) for each in self._couriers]
+                self._begin(webhook, webhook.name in self._paused)
+            self._couriers = tuple(post.courier for post in self._posts.values())
             self._ready.set()
             await self._beat()
-            for each in self._couriers:
-                each.finish()
-            left = set(tasks)
+            posts = tuple(self._posts.values())
+            for post in posts:
+                post.courier.finish()
+            left = {post.task for post in posts}
             while left and (seconds := self._deadline - time.monotonic()) > 0:
                 self._pulse = time.monotonic()
                 _, left = await asyncio.wait(left, timeout=min(seconds, TURN))
-            for task in left:
+            for task in (*left, *self._closing):
                 task.cancel()
+
+    def _begin(self, webhook: Webhook, is_paused: bool = False) -> None:
+        client = new_client(webhook)
+        courier = Courier(webhook, client, self._route, is_paused)
+        task = self._group.create_task(self._serve(courier))
+        self._posts[webhook.name] = _Post(courier, task, client)
+
+    async def _serve(self, courier: Courier) -> None:
+        """Let a courier work until its end, and close its client."""
+        try:
+            await courier.run()
+            while not courier.is_over:  # it was told to stay while it left
+                await courier.run()
+        finally:
+            await self._posts.pop(courier.webhook).client.aclose()
+
+    def _take_over(self, webhooks: Sequence[Webhook], changed: Collection[str]) -> None:
+        if self._stopping.is_set():
+            return
+        for name in self._posts.keys() - {webhook.name for webhook in webhooks}:
+            self._posts[name].courier.leave()
+        for webhook in webhooks:
+            post = self._posts.get(webhook.name)
+            if post is None:
+                self._begin(webhook)
+            elif webhook.name in changed or post.courier.is_over:
+                before, post.client = post.client, new_client(webhook)
+                attempts = post.courier.exchange(webhook, post.client)
+                closing = self._group.create_task(_close(before, attempts))
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
+        self._couriers = tuple(self._posts[webhook.name].courier for webhook in webhooks)
 
     async def _beat(self) -> None:
         """Show every second that the loop comes around, until `stop`."""
@@ -146,3 +199,12 @@ class Dispatcher:
             with suppress(TimeoutError):
                 async with asyncio.timeout(TURN):
                     await self._stopping.wait()
+
+
+async def _close(client: httpx2.AsyncClient, attempts: Collection[asyncio.Task[None]]) -> None:
+    """Close a client when the last of the attempts that need it is over."""
+    try:
+        if attempts:
+            await asyncio.wait(attempts)
+    finally:
+        await client.aclose()

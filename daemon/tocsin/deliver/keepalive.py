@@ -44,7 +44,7 @@ class KeepAlive:
         on_failure: Callable[[str], None],
         every: float = EVERY,
     ) -> None:
-        self._webhooks = tuple(webhooks)
+        self._webhooks = tuple(webhooks)  # replaced whole
         self._alarms = alarms
         self._observe = observe
         self._every = every
@@ -57,6 +57,12 @@ class KeepAlive:
         if self._webhooks:
             self._thread.start()
 
+    def adopt(self, webhooks: Sequence[Webhook]) -> None:
+        """Tell these from the next turn on; by the thread that started it."""
+        self._webhooks = tuple(webhooks)
+        if self._thread.ident is None:
+            self.start()
+
     def stop(self, deadline: float) -> None:
         """Let the thread end, and wait for it a moment, though not beyond `deadline` on the monotonic clock."""
         self._stopping.set()
@@ -65,7 +71,7 @@ class KeepAlive:
 
     def _work(self) -> None:
         while True:
-            if self._alarms():
+            if self._webhooks and self._alarms():
                 with asyncio.Runner(loop_factory=ResolvingLoop) as runner:
                     runner.run(self._turn())
             if self._stopping.wait(self._every):

@@ -117,6 +117,14 @@ class Outbox:
         run = partial(self._clerk.apply, change, exclude)
         return self._submit(self._jobs.write, run, change.events, promised=True)
 
+    def adopt(self, webhooks: Mapping[str, Sequence[str]]) -> "Future[tuple[Standing, ...]]":
+        """Queue for these webhooks and patterns whatever is committed from now on; as in the constructor.
+
+        What is queued for another one stays, and is named in the log. Return what stood at that moment, as
+        `standing` does: every earlier commit is in it, and no later one.
+        """
+        return self._submit(self._jobs.write, partial(self._clerk.adopt, dict(webhooks)), ())
+
     def open_alarms(self) -> "Future[tuple[OpenAlarm, ...]]":
         """Return the alarms that were open when the last commit was made, the oldest first."""
         return self._read(lambda ledger: ledger.open_alarms())

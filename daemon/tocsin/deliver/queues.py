@@ -12,7 +12,8 @@ from tocsin.errors import OutboxError
 class QueueCount:
     """How many deliveries of a webhook wait and how many are dead.
 
-    `oldest_age` in seconds, 0 when none waits; `size` in bytes, of the bodies that wait.
+    `oldest_age` in seconds, 0 when none waits; `size` in bytes, of the bodies that wait. What waits for a webhook
+    that is not `configured` is brought by nobody.
     """
 
     webhook: str
@@ -20,6 +21,7 @@ class QueueCount:
     dead: int
     oldest_age: float
     size: int = 0
+    configured: bool = True
 
 
 def read_counts(path: Path, wall: float) -> tuple[QueueCount, ...]:

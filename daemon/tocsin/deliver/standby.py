@@ -135,7 +135,11 @@ class Standby:
         here = self._store.counts(wall)
         if self.disk is None:
             return here
-        return tuple(map(_together, self.disk.counts(wall), here))
+        found = {count.webhook: count for count in self.disk.counts(wall)}
+        for count in here:
+            known = found.get(count.webhook)
+            found[count.webhook] = count if known is None else _together(known, count)
+        return tuple(found.values())
 
     def sweep(self, wall: float) -> None:
         """Forget what was settled long ago or is too much."""
@@ -158,6 +162,7 @@ def _together(disk: QueueCount, here: QueueCount) -> QueueCount:
         disk.dead + here.dead,
         max(disk.oldest_age, here.oldest_age),
         disk.size + here.size,
+        disk.configured,
     )
 
 

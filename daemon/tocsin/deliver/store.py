@@ -277,14 +277,13 @@ class Store:
             return database.execute(excess, ("dead", SWEEP, self._limits.settled)).rowcount
 
     def counts(self, wall: float) -> tuple[QueueCount, ...]:
-        """Return the state of each webhook's queue, those without a delivery included."""
-        found = {count.webhook: count for count in count_queues(self._database, wall)}
-        return tuple(found.get(webhook, QueueCount(webhook, 0, 0, 0.0)) for webhook in self._webhooks)
+        """Return the state of each webhook's queue, those without a delivery included.
 
-    def strays(self, wall: float) -> tuple[QueueCount, ...]:
-        """Return the queues of webhooks that are not configured any more."""
-        counts = count_queues(self._database, wall)
-        return tuple(count for count in counts if count.queued and count.webhook not in self._webhooks)
+        Then come the queues of webhooks that are configured no more, where something waits or is dead.
+        """
+        found = {count.webhook: count for count in count_queues(self._database, wall)}
+        known = tuple(found.pop(name, QueueCount(name, 0, 0, 0.0)) for name in self._webhooks)
+        return known + tuple(replace(count, configured=False) for count in found.values())
 
     def _life(self) -> float:
         return time.monotonic() - self._birth

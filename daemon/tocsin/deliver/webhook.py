@@ -147,7 +147,13 @@ class _Exchange:
 
 @asynccontextmanager
 async def open_client(webhook: Webhook) -> AsyncIterator[httpx2.AsyncClient]:
-    """Open the HTTP client of one webhook: no other may share its connections.
+    """Open the HTTP client of one webhook, as `new_client` makes it."""
+    async with new_client(webhook) as client:
+        yield client
+
+
+def new_client(webhook: Webhook) -> httpx2.AsyncClient:
+    """Return an HTTP client for one webhook, to be closed: no other may share its connections.
 
     It follows no redirect, keeps no cookie, and takes nothing from the environment: neither a proxy nor a
     password file. It trusts the authorities that the webhook names, else those of the system. Its time limit is
@@ -156,7 +162,7 @@ async def open_client(webhook: Webhook) -> AsyncIterator[httpx2.AsyncClient]:
     access = webhook.access
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=5)
     transport = httpx2.AsyncHTTPTransport(verify=access.tls or True, trust_env=False, limits=limits)
-    client = httpx2.AsyncClient(
+    return httpx2.AsyncClient(
         headers={"user-agent": f"tocsin/{__version__}"},
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         follow_redirects=False,
@@ -164,8 +170,6 @@ async def open_client(webhook: Webhook) -> AsyncIterator[httpx2.AsyncClient]:
         timeout=None,  # these limits are for each read and write
         transport=GuardedTransport(transport, access.networks),
     )
-    async with client:
-        yield client
 
 
 def send_test(webhook: Webhook, event: Event) -> Attempt:
