@@ -67,7 +67,7 @@ class Origin:
 
 
 class Alarms:
-    """The engine's sink; used by the engine's thread alone, but for `open`, `withheld`, `judge` and `origin`.
+    """The engine's sink; used by the engine's thread alone, but for `open`, `withheld`, `adopt`, `judge`, `origin`.
 
     `commit` hands a change to the outbox and returns at once. `origin` is what alarms tell that are raised from now
     on; it may be replaced, whole, at any time.
@@ -103,6 +103,27 @@ class Alarms:
     def withheld(self) -> dict[tuple[str, str, Withheld], int]:
         """Return how many alarms were not raised by stream, rule and reason; from any thread."""
         return dict(self._withheld)
+
+    def adopt(self, watched: Mapping[str, Sequence[Watched]]) -> list[OpenAlarm]:
+        """Go on with other watches and return the alarms that ended, for none carries them on; from any thread.
+
+        A watch of the same stream and a rule of the same name goes on where the one before is, as `Watch.revise`
+        has it. What is told of an alarm is what it was raised with.
+        """
+        with self._turn:
+            before = {(stream, one.rule): one.watch for stream, all_ in self._watched.items() for one in all_}
+            now = {(stream, one.rule): one for stream, all_ in watched.items() for one in all_}
+            for key in before.keys() & now.keys():
+                before[key].revise(now[key].watch)
+                now[key] = replace(now[key], watch=before[key])
+            self._watched = {
+                stream: [now[stream, one.rule] for one in all_] for stream, all_ in watched.items()
+            }
+            self._settling = {stream: light for stream, light in self._settling.items() if stream in watched}
+            ended = [self._open.pop(key) for key in list(self._open) if key not in now]
+            for known in ended:
+                self._close(known, datetime.now(UTC), "an alarm ends, for its stream or rule is gone")
+        return ended
 
     def judge(self, alarm_id: str, verdict: Verdict) -> AlarmData:
         """Take a person's verdict on an open alarm, tell it and return the alarm; from any thread.
@@ -215,12 +236,17 @@ class Alarms:
 
     def _end(self, frame: Frame, finding: Finding, watched: Watched) -> None:
         known = self._open.pop((finding.stream, finding.rule))
-        event = _event(EventType.ALARM_ENDED, wall_time(frame.at), known.alarm)
         learned = watched.watch.cools_down or self._has_learned(frame, watched)
         recalled = (self._recall(frame, watched),) if learned else ()
+        self._close(known, wall_time(frame.at), "alarm ended", recalled)
+
+    def _close(
+        self, known: OpenAlarm, at: datetime, sentence: str, recalled: tuple[Recall, ...] = ()
+    ) -> None:
+        event = _event(EventType.ALARM_ENDED, at, known.alarm)
         self._commit(Change(events=(event,), closed=(known.alarm.alarm_id,), recalled=recalled))
-        self._observe.alarms_active(finding.stream, finding.rule, 0)
-        _log("alarm ended", known.alarm)
+        self._observe.alarms_active(known.alarm.stream, known.alarm.rule, 0)
+        _log(sentence, known.alarm)
 
     def _has_learned(self, frame: Frame, watched: Watched) -> bool:
         """Whether a restart would forget something of a watch's places."""

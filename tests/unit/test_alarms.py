@@ -331,3 +331,96 @@ def test_wall_and_monotonic_time_are_inverse() -> None:
     for ago in (0.0, 3600.0, 10_000_000.0):
         wall = datetime.now(UTC) - timedelta(seconds=ago)
         assert abs((wall_time(monotonic_time(wall)) - wall).total_seconds()) < 0.05
+
+
+def _watching(*rules: Rule, stream: str = "yard", zones: Zones | None = None) -> dict[str, list[Watched]]:
+    zones = zones or Zones({"door": [(0.0, 0.0), (0.0, 1.0), (1.0, 1.0)]})
+    return {stream: [Watched(Watch(stream, rule, zones, LABELS), rule.name, "info") for rule in rules]}
+
+
+GOING_ON = {
+    "end_after": replace(RULE, end_after=2.0),
+    "repeat_every": replace(RULE, repeat_every=0.0),
+    "cooldown": replace(RULE, cooldown=5.0),
+    "latch": replace(RULE, latch=True),
+    "keep_score": replace(RULE, keep_score=0.2),
+    "nothing": RULE,
+}
+ANEW = {
+    "classes": replace(RULE, classes=("dog", "person")),
+    "min_score": replace(RULE, min_score=0.4),
+    "hits": replace(RULE, hits=2, of=4),
+    "within": replace(RULE, within=2.0),
+    "exclude": replace(RULE, exclude=("door",)),
+    "schedule": replace(RULE, max_area=0.9),
+}
+
+
+@pytest.mark.parametrize("rule", [*GOING_ON.values(), *ANEW.values()], ids=[*GOING_ON, *ANEW])
+def test_an_open_alarm_goes_on_by_whatever_its_rule_becomes(rule: Rule, ledger: Ledger) -> None:
+    """It is raised no second time, its repeat and its end follow the new rule, and it keeps its severity."""
+    alarms = _alarms(ledger)
+    for tenth in range(6):
+        alarms.analysed(_frame(tenth / 10), _seen(0.6))
+    assert alarms.adopt(_watching(rule)) == []
+    for tenth in range(6, 12):
+        alarms.analysed(_frame(tenth / 10), _seen(0.6))
+    for tenth in range(12, 35):
+        alarms.analysed(_frame(tenth / 10), _nothing())
+    kinds = [change.events[0].type for change in ledger.changes]
+    assert kinds.count(EventType.ALARM_RAISED) == 1
+    assert (EventType.ALARM_REPEATED in kinds) is (rule.repeat_every > 0 and not rule.exclude)
+    assert (kinds[-1] is EventType.ALARM_ENDED) is not rule.latch
+    assert {change.events[0].data.payload()["severity"] for change in ledger.changes} == {"warning"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "kept"),
+    [*((rule, True) for rule in GOING_ON.values()), *((rule, False) for rule in ANEW.values())],
+    ids=[*GOING_ON, *ANEW],
+)
+def test_sightings_count_on_where_they_are_of_the_same(rule: Rule, kept: bool, ledger: Ledger) -> None:
+    """One before and one after confirm an alarm, but not by a rule that asks for something else."""
+    alarms = _alarms(ledger)
+    alarms.analysed(_frame(0.0), _seen(0.6))
+    alarms.adopt(_watching(rule))
+    alarms.analysed(_frame(0.1), _seen(0.6))
+    assert (ledger.counts["raised person"] == 1) is kept
+
+
+def test_an_alarm_ends_with_its_rule_or_stream_and_no_other_does(ledger: Ledger) -> None:
+    """As at a restart: told once, counted, and forgotten; what comes later of the stream is nobody's concern."""
+    other = replace(RULE, name="other")
+    alarms = Alarms(_watching(RULE, other), (), ledger.changes.append, ledger, Origin("m", "sha256:0", False))
+    for tenth in range(3):
+        alarms.analysed(_frame(tenth / 10), _seen(0.6))
+    (ended,) = alarms.adopt(_watching(other))
+    assert ended.alarm.rule == "visit"
+    assert [change.events[0].type for change in ledger.changes[2:]] == [EventType.ALARM_ENDED]
+    assert ledger.changes[-1].closed == (ended.alarm.alarm_id,)
+    assert ledger.active == {("yard", "visit"): 0, ("yard", "other"): 1}
+    assert len(alarms.adopt(_watching(RULE, stream="gate"))) == 1
+    alarms.analysed(_frame(0.4), _seen(0.6))
+    assert alarms.open() == []
+
+
+def test_sightings_begin_anew_with_a_zone_that_the_rule_names_and_with_no_other(ledger: Ledger) -> None:
+    """Whoever draws one zone anew disturbs the rules of that zone alone; a mask concerns all."""
+    half, most = (
+        [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)],
+        [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)],
+    )
+    rule = replace(RULE, zones=("a",))
+
+    def raised_over(zones: Zones) -> bool:
+        before = ledger.counts["raised person"]
+        old = _watching(rule, zones=Zones({"a": most, "b": most}))
+        alarms = Alarms(old, (), ledger.changes.append, ledger, Origin("m", "sha256:0", False))
+        alarms.analysed(_frame(0.0), _seen(0.6))
+        alarms.adopt(_watching(rule, zones=zones))
+        alarms.analysed(_frame(0.1), _seen(0.6))
+        return ledger.counts["raised person"] > before
+
+    assert raised_over(Zones({"a": most, "b": half}))
+    assert not raised_over(Zones({"a": half, "b": most}))
+    assert not raised_over(Zones({"a": most, "b": most}, [[(0.9, 0.9), (1.0, 0.9), (1.0, 1.0)]]))

@@ -133,6 +133,11 @@ class Episode:
         """What withholds an alarm in this frame, if anything does."""
         return self._hindered
 
+    def revise(self, end_after: float, repeat_every: float, cooldown: float, *, latch: bool) -> None:
+        """Go on by other times, which count for an alarm that is open, too."""
+        self._end_after, self._repeat_every, self._cooldown = end_after, repeat_every, cooldown
+        self._latch = latch
+
     def judged(self) -> None:
         """Hear that a person has given a verdict on the open alarm: it may end, and needs no more repeats."""
         self._judged = True

@@ -48,16 +48,20 @@ class Judge:
     """Judges the frames of one stream by one rule; for one thread."""
 
     def __init__(self, rule: Rule, resumed: Resumed | None = None, memory: Memory = NOTHING) -> None:
+        self._ask(rule, memory)
+        self._confirmed: _Confirmed | None = None  # what was confirmed last: it may be raised frames later
+        self._episode = Episode(
+            *(rule.end_after, rule.repeat_every, rule.cooldown, resumed), latch=rule.latch, ended=memory.ended
+        )
+
+    def _ask(self, rule: Rule, memory: Memory) -> None:
+        """Look for what a rule asks for, from the first sighting on."""
         self._schedule = rule.schedule
         self._enough = float(np.float32(rule.min_score))  # as float32, which a score is
         self._per = rule.per
         self._window = Confirmation(rule.hits, rule.of, rule.within)
         self._things = Things(rule)
         self._places = None if rule.still_after is None else Places(rule.still_after, memory.spots)
-        self._confirmed: _Confirmed | None = None  # what was confirmed last: it may be raised frames later
-        self._episode = Episode(
-            *(rule.end_after, rule.repeat_every, rule.cooldown, resumed), latch=rule.latch, ended=memory.ended
-        )
         self._unraised = Unraised(rule)
 
     @property
@@ -73,6 +77,20 @@ class Judge:
     def changes(self) -> int:
         """Grows whenever a place is learned or given up at which something stands still."""
         return 0 if self._places is None else self._places.changes
+
+    def revise(self, rule: Rule, *, sightings: bool) -> None:
+        """Go on by another rule: what is open, about to be raised or cooling down stays so, and what stands still.
+
+        Without `sightings` those that were on their way to an alarm are forgotten.
+        """
+        window, things, places, unraised = self._window, self._things, self._places, self._unraised
+        self._ask(rule, NOTHING)
+        if sightings:
+            self._window, self._things, self._unraised = window, things, unraised
+        if places is not None and rule.still_after is not None:
+            places.revise(rule.still_after)
+            self._places = places
+        self._episode.revise(rule.end_after, rule.repeat_every, rule.cooldown, latch=rule.latch)
 
     def judged(self) -> None:
         """Hear that a person has given a verdict on the open alarm: it may end, and needs no more repeats."""

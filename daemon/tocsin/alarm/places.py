@@ -46,6 +46,10 @@ class Places:
         """What is remembered, for a restart."""
         return tuple(Spot(place.box, place.seen) for place in self._places)
 
+    def revise(self, after: float) -> None:
+        """Go on with another time; the places that are known stay."""
+        self._after = after
+
     def learn(self, things: Iterable[Thing], now: float) -> None:
         """Remember where a thing has stood for long enough among those that are seen in a frame."""
         for thing in things:

@@ -1,6 +1,6 @@
 """What a rule asks for; pure, and without the library that reads the configuration."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,10 @@ class Tier(StrEnum):
 
     ALARM = "alarm"  # whoever must act
     REVIEW = "review"  # whoever looks through what may have been something
+
+
+_GOING_ON = ("end_after", "repeat_every", "cooldown", "latch", "keep_score")
+"""What says how an alarm goes on once it is confirmed, and not what confirms it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,11 @@ class Rule:
     def keeps(self) -> float:
         """The score that keeps an open alarm alive; never above `min_score`."""
         return self.min_score if self.keep_score is None else min(self.keep_score, self.min_score)
+
+    def confirms_as(self, other: "Rule") -> bool:
+        """Whether what confirms an alarm by the other rule does so by this one; how alarms go on may differ."""
+        going_on = {name: getattr(self, name) for name in _GOING_ON}
+        return replace(other, **going_on) == self
 
 
 def rule_from(settings: "RuleSettings") -> Rule:

@@ -51,8 +51,9 @@ class Watch:
     ) -> None:
         """Raise ConfigError for a class that is not in `labels`, the model's in order, or an unknown zone."""
         self._stream = stream
-        self._rule = rule
-        self._sieve = Sieve(stream, rule, zones, labels)
+        self.rule = rule
+        self.zones = zones
+        self.sieve = Sieve(stream, rule, zones, labels)
         self._judge = Judge(rule, resumed, memory)
 
     @property
@@ -73,7 +74,20 @@ class Watch:
     @property
     def cools_down(self) -> bool:
         """Whether the end of an alarm withholds the next one."""
-        return self._rule.cooldown > 0
+        return self.rule.cooldown > 0
+
+    def revise(self, by: "Watch") -> None:
+        """Become as another watch, of the same stream and a rule of the same name, but go on where this one is.
+
+        Nothing happens where nothing changed. Else what is open or about to be raised stays so, and sightings count
+        on where they are still of the same.
+        """
+        rule, before = by.rule, self.rule
+        alike = by.zones.alike(self.zones, (*rule.zones, *rule.exclude))
+        if rule == before and alike:
+            return
+        self._judge.revise(rule, sightings=alike and rule.confirms_as(before))
+        self.rule, self.zones, self.sieve = rule, by.zones, by.sieve
 
     def judged(self) -> None:
         """Hear that a person has given a verdict on the open alarm: it may end, and needs no more repeats."""
@@ -81,15 +95,15 @@ class Watch:
 
     def update(self, moment: Moment, detections: Detections) -> Finding:
         """Count one analysed frame."""
-        judged = self._judge.update(moment, self._sieve.pick(detections, moment.shape))
+        judged = self._judge.update(moment, self.sieve.pick(detections, moment.shape))
         return Finding(
             stream=self._stream,
-            rule=self._rule.name,
+            rule=self.rule.name,
             decision=judged.decision,
             sighting=judged.sighting,
             best=judged.best,
             first_seen=judged.first_seen,
-            hits=self._rule.hits,
-            of=self._rule.of,
+            hits=self.rule.hits,
+            of=self.rule.of,
             withheld=judged.withheld,
         )

@@ -20,12 +20,19 @@ class Zones:
         self, polygons: Mapping[str, Sequence[Point]], masks: Sequence[Sequence[Point]] = ()
     ) -> None:
         """All polygons are valid: three or more points, no side that touches or crosses another."""
+        self.drawn = {name: tuple(points) for name, points in polygons.items()}
+        self.masked_parts = tuple(map(tuple, masks))
         self._polygons = {name: _prepared(points) for name, points in polygons.items()}
         self._masks = shapely.union_all([_prepared(points) for points in masks])
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self._polygons)
+
+    def alike(self, other: "Zones", names: Sequence[str]) -> bool:
+        """Whether the zones of these names, and all masks, are drawn as in another stream's or another time's."""
+        drawn = all(self.drawn.get(name) == other.drawn.get(name) for name in names)
+        return drawn and self.masked_parts == other.masked_parts
 
     def inside(self, boxes: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.int64]:
         """Return for each box the index in `names` of the first zone that it stands in, -1 for none: [K].
