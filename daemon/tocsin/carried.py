@@ -62,6 +62,25 @@ class Carried:
             else:
                 self._end(one)
 
+    def adopt(self, told: Iterable[Standing], streams: Collection[str], anew: Collection[str]) -> None:
+        """Go on with other streams: what stands of those that are gone is over.
+
+        `told` is all that stands. What was told of the pictures of streams that are looked at `anew` waits for its
+        end here, as after a restart: whoever told it has forgotten them.
+        """
+        gone: list[Standing] = []
+        with self._changing:
+            self._known = {key: one for key, one in self._known.items() if one.told.data["stream"] in streams}
+            for one in told:
+                if one.type not in _ENDS:
+                    continue
+                if one.data["stream"] not in streams:
+                    gone.append(one)
+                elif one.data["stream"] in anew and one.type is not EventType.STREAM_DOWN:
+                    self._known[one.type, one.subject] = _Known(one)
+        for one in gone:
+            self._end(one, "it is over, for the stream is gone")
+
     def commit(self, change: Change) -> object:
         """Pass a change on, but for events that would tell again what stands."""
         with self._changing:
@@ -98,10 +117,10 @@ class Carried:
                 return _lasting(event, known.told)
         return event
 
-    def _end(self, one: Standing) -> None:
+    def _end(self, one: Standing, sentence: str = "it is over since the restart") -> None:
         now = datetime.now(UTC)
         kind, fields = _ENDS[one.type], one.data
-        log.warning("it is over since the restart", type=one.type.value, stream=fields["stream"])
+        log.warning(sentence, type=one.type.value, stream=fields["stream"])
         # What is up needs no reason, what is restored names the one that it had.
         reason = None if kind is EventType.STREAM_UP else fields["reason"]
         data = StreamData(fields["stream"], reason, (now - one.since).total_seconds())

@@ -71,10 +71,17 @@ class Degradations:
             self._carried[reason, stream, rule] = None
             self._model, self._provider = one.data["model"], one.data["provider"]
             log.info("it was degraded before the restart", reason=reason.value, stream=stream, rule=rule)
-            is_gone = stream is not None and (stream not in watched or rule not in {None, *watched[stream]})
-            if is_gone or reason is Degradation.LOST:
+            if reason is Degradation.LOST:
                 self.restored(reason, stream, rule)
+        self.adopt(watched)
         self._observe.detector_degraded(bool(self._standing))
+
+    def adopt(self, watched: Mapping[str, Collection[str]]) -> None:
+        """Go on with other streams and their rules: what was wrong with one that is gone is over."""
+        for one in self.standing():
+            stream, rule = one.stream, one.rule
+            if stream is not None and (stream not in watched or rule not in {None, *watched[stream]}):
+                self.restored(one.reason, stream, rule)
 
     def results(self, now: float, analysed: Mapping[str, int]) -> None:
         """Take in how many results each stream has had by now: what was carried here and not seen again is over.

@@ -102,9 +102,9 @@ class Endpoint:
         self._socket: socket.socket | None = None
         self._port = 0
         self._web = web or Web(None, guarded=False)
-        hosts = {*LOOPBACK_NAMES, *allowed_hosts} | ({listen[0]} if isinstance(listen, tuple) else set())
-        known = frozenset(host.strip("[]").lower() for host in hosts)
-        app = _Gate(_application(source, healthy, ready), known, self._web.current, observe)
+        self._hosts: set[str] = set()  # one set with the application
+        self.allow(allowed_hosts)
+        app = _Gate(_application(source, healthy, ready), self._hosts, self._web.current, observe)
         self._server = _Server(_settings(app), self._web, observe)
         # Runs the event loop; woken by its sockets, and every 0.1 s to look whether it shall end.
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
@@ -135,6 +135,13 @@ class Endpoint:
             raise StartError(
                 f"http.listen: expected the endpoint to serve within {START_SECONDS:g} s, found it not to"
             )
+
+    def allow(self, hosts: Collection[str]) -> None:
+        """Answer those who call this machine by these names; from one thread, while others may ask."""
+        own = {self._listen[0]} if isinstance(self._listen, tuple) else set()
+        wanted = {host.strip("[]").lower() for host in {*LOOPBACK_NAMES, *hosts} | own}
+        self._hosts |= wanted
+        self._hosts &= wanted
 
     def stop(self, deadline: float) -> None:
         """End every connection and free the port before that monotonic time, in seconds."""
@@ -215,7 +222,7 @@ class _Gate:
     """What every request passes: it is known by name and password or turned away, its answer counted and marked."""
 
     def __init__(
-        self, app: ASGIApp, hosts: frozenset[str], terms: Callable[[], Terms], observe: Observer
+        self, app: ASGIApp, hosts: Collection[str], terms: Callable[[], Terms], observe: Observer
     ) -> None:
         self._app = app
         self._hosts = hosts

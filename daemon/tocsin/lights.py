@@ -57,6 +57,12 @@ class Lights:
         """Return how each stream was last seen; from any thread."""
         return dict(self._statuses)
 
+    def forget(self, stream: str) -> None:
+        """Know nothing of a stream, as before its first frame; called while the engine is kept out."""
+        if self._streams.pop(stream, None) is not None:
+            self._observe.impaired(stream, False)
+        self._statuses.pop(stream, None)
+
     def impaired(self, stream: str) -> bool:
         """Whether that was said of a stream and is not over."""
         known = self._streams.get(stream)

@@ -66,6 +66,13 @@ class Scenes:
         """Return why a stream does not show what it should, for each of which that was said; from any thread."""
         return dict(self._statuses)
 
+    def forget(self, stream: str) -> None:
+        """Know nothing of a stream, as before its first frame; called while the engine is kept out."""
+        if self._streams.pop(stream, None) is not None:
+            self._observe.frozen(stream, False)
+            self._observe.covered(stream, False)
+        self._statuses.pop(stream, None)
+
     def analysed(self, frame: Frame, impaired: bool) -> bool:
         """Judge one analysed frame, whose stream may be reported as impaired; return whether it stands covered.
 

@@ -46,6 +46,12 @@ class StreamVigil:
         self._back: dict[str, float] = {}  # when its return was reported
         self._up_after: dict[str, float] = {}
 
+    def forget(self, streams: Collection[str]) -> None:
+        """Forget streams that are gone."""
+        for known in (self._down, self._back, self._up_after):
+            for stream in streams:
+                known.pop(stream, None)
+
     def turn(self, now: float, statuses: Sequence[StreamStatus]) -> list[Notice]:
         """Return what is to be said, given how every stream is at the monotonic time `now`."""
         return [notice for status in statuses if (notice := self._judge(now, status)) is not None]
@@ -95,6 +101,13 @@ class RateVigil:
     def __init__(self, rules: Mapping[str, Sequence[Rule]]) -> None:
         self._rules = rules
         self._since: dict[str, tuple[float, int]] = {}
+
+    def adopt(self, rules: Mapping[str, Sequence[Rule]]) -> None:
+        """Go on with other streams and rules."""
+        self._rules = rules
+        self._since = {stream: window for stream, window in self._since.items() if stream in rules}
+        known = {(stream, rule.name) for stream, watching in rules.items() for rule in watching}
+        self._deaf &= known
 
     def turn(self, now: float, analysed: Mapping[str, int], brought: Collection[str]) -> list[Deafness]:
         """Return the judgement on every rule of each stream whose window is full.

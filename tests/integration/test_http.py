@@ -289,3 +289,12 @@ def test_stopping_frees_the_port() -> None:
 def test_stopping_before_starting_does_nothing() -> None:
     """A part that was never started can be stopped."""
     endpoint().stop(time.monotonic())
+
+
+def test_the_names_by_which_others_may_ask_can_change(running: Endpoint) -> None:
+    """From the next request on; the loopback's own always count."""
+    assert get(running, "/healthz", host="cameras.example")[0] == 200
+    running.allow(["Other.example"])
+    assert get(running, "/healthz", host="cameras.example")[0] == 421
+    assert get(running, "/healthz", host="other.example")[0] == 200
+    assert get(running, "/healthz", host="localhost")[0] == 200

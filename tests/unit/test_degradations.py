@@ -146,3 +146,24 @@ def test_results_prove_that_what_failed_before_a_restart_works() -> None:
     for second in range(100):
         lacks.results(100.0 + second, {"gate": 500, "yard": 10 + second})
     assert [one.reason for one in lacks.standing()] == [Degradation.OUTPUT, Degradation.CANARY]
+
+
+def test_what_a_stream_or_rule_lacked_is_over_when_it_goes() -> None:
+    """What is wrong with all others stands, and with the detector itself."""
+    ledger = Ledger()
+    lacks = Degradations(ledger.say, ledger)
+    lacks.degraded(Degradation.CANARY, "no person")
+    lacks.degraded(Degradation.TOO_SLOW, "slow", "yard", "intruder")
+    lacks.degraded(Degradation.TOO_SLOW, "slow", "yard", "burglar")
+    lacks.degraded(Degradation.OUTPUT, "garbage", "barn")
+    ledger.said.clear()
+    lacks.adopt(WATCHED)
+    over = [(kind, data.payload()["stream"], data.payload()["rule"]) for kind, data in ledger.said]
+    assert over == [
+        (EventType.DETECTOR_RESTORED, "yard", "burglar"),
+        (EventType.DETECTOR_RESTORED, "barn", None),
+    ]
+    assert [(one.reason, one.rule) for one in lacks.standing()] == [
+        (Degradation.CANARY, None),
+        (Degradation.TOO_SLOW, "intruder"),
+    ]

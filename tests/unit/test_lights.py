@@ -197,3 +197,16 @@ def test_corrections_that_flap_are_summed_up(lights: Lights) -> None:
         "mean": 120.0,
         "contrast": 210.0,
     }
+
+
+def test_a_stream_that_is_forgotten_is_seen_for_the_first_time(lights: Lights, ledger: Ledger) -> None:
+    """Its darkness counts from then on, and nothing is said of its end."""
+    show(lights, DARK, 0, 30)
+    assert ledger.impairments == [("yard", True)]
+    lights.forget("yard")
+    lights.forget("gate")
+    assert (lights.statuses(), lights.impaired("yard")) == ({}, False)
+    assert ledger.impairments == [("yard", True), ("yard", False)]
+    assert len(ledger.changes) == 1
+    show(lights, DARK, 30, 60)
+    assert ledger.impairments[2:] == [("yard", True)]

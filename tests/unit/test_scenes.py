@@ -165,3 +165,14 @@ def test_an_outage_between_two_scenes_is_seen_though_frames_came_since(
     assert ledger.told == [], "three seconds and one and a half are no five"
     show(scenes, HAND, 3602, 3604)
     assert len(ledger.told) == 1
+
+
+def test_a_stream_that_is_forgotten_is_seen_for_the_first_time(scenes: Scenes, ledger: Ledger) -> None:
+    """Another camera may look elsewhere without being covered."""
+    show(scenes, YARD, 0, 60, living=False)
+    assert scenes.statuses() == {"yard": "frozen"}
+    told = len(ledger.told)
+    scenes.forget("yard")
+    assert scenes.statuses() == {}
+    assert ledger.heard[-2:] == [("frozen", "yard", False), ("covered", "yard", False)]
+    assert len(ledger.told) == told

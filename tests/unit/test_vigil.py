@@ -158,3 +158,31 @@ def test_a_camera_that_hangs_within_a_window_does_not_make_the_detector_too_slow
         status = StreamStatus("yard", StreamState.LIVE, 0.0, last_frame_at=last, period=0.1)
         judged += [(now, one.deaf) for one in vigil.turn(now, {"yard": analysed}, bringing(now, [status]))]
     assert judged == [(34.0, False), (44.0, False), (54.0, False)]
+
+
+def test_a_stream_that_went_and_comes_again_is_a_new_one() -> None:
+    """Neither its outage nor its rate goes on, and those of the others do."""
+    vigil = StreamVigil()
+    down = [_status(StreamState.WAITING, 0.0, SourceFault.STALL)]
+    assert [kind for kind, _ in vigil.turn(20.0, down)] == [EventType.STREAM_DOWN]
+    vigil.forget(["gate"])
+    assert vigil.turn(21.0, down) == []
+    vigil.forget(["yard"])
+    assert [kind for kind, _ in vigil.turn(22.0, down)] == [EventType.STREAM_DOWN]
+
+
+def test_rules_that_come_are_judged_and_those_that_go_are_not() -> None:
+    """One that stays is no news, though the others are exchanged in the middle of its window."""
+    other = replace(RULE, name="other")
+    vigil = RateVigil({"yard": [RULE], "gate": [RULE]})
+    both = {"yard", "gate"}
+    assert (
+        len([one for second in range(11) for one in vigil.turn(float(second), dict.fromkeys(both, 0), both)])
+        == 2
+    )
+    vigil.adopt({"yard": [RULE, other]})
+    judged = [one for second in range(11, 21) for one in vigil.turn(float(second), {"yard": 0}, {"yard"})]
+    assert [(one.stream, one.rule, one.news) for one in judged] == [
+        ("yard", "visit", False),
+        ("yard", "other", True),
+    ]
