@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,16 +59,23 @@ def check(path: str | os.PathLike[str]) -> Checked:
     return _judge(reading, secret_faults(reading.parts, skip_credentials=True))
 
 
-def complete(path: str | os.PathLike[str], first: TocsinError, *, secrets_had: bool) -> TocsinError:
+def complete(
+    path: str | os.PathLike[str],
+    first: TocsinError,
+    *,
+    secrets_had: bool = False,
+    known: Mapping[str, str] | None = None,
+) -> TocsinError:
     """Return an error with all that is wrong with the configuration at `path`, of which `first` came to light.
 
     That is `first` itself where nothing is wrong with the configuration. What the machine refused is told too,
     since `check` does not try it all: a port in use, say. With `secrets_had` secrets are not looked for again:
-    the environment may have been cleared of them.
+    the environment may have been cleared of them. `known` holds what was in it, as in `resolve_secrets`.
     """
     try:
         reading = _read(Path(path))
-        _judge(reading, [] if secrets_had else secret_faults(reading.parts, skip_credentials=False))
+        secrets = [] if secrets_had else secret_faults(reading.parts, skip_credentials=False, known=known)
+        _judge(reading, secrets)
     except ConfigError as error:
         refused = str(first).splitlines() if isinstance(first, StartError) else []
         return ConfigError(*dict.fromkeys([*error.faults, *refused]))

@@ -51,12 +51,14 @@ def configure(
     level: Level,
     secrets: Iterable[str] = (),
     stream: TextIO | None = None,
-) -> None:
+) -> Callable[[Iterable[str]], None]:
     """Send structlog and the standard library's loggers to `stream` (standard error by default).
 
     `auto` is a console with colours on a terminal and logfmt elsewhere. In the journal each line begins with
-    its priority, and has no time of its own. A second call replaces the first.
+    its priority, and has no time of its own. A second call replaces the first. What is returned has further secrets
+    masked from then on.
     """
+    tidy = _Tidy(secrets)
     output = sys.stderr if stream is None else stream
     journal = _is_journal(output)
     renderer = _renderer(format, output, journal)
@@ -76,7 +78,7 @@ def configure(
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *times,
                 structlog.processors.format_exc_info,
-                _Tidy(secrets),
+                tidy,
                 renderer,
             ],
         )
@@ -84,6 +86,7 @@ def configure(
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    return tidy.mask
 
 
 def masked(text: str, secrets: Iterable[str] = ()) -> str:
@@ -186,9 +189,14 @@ class _Tidy:
     """Makes each value of an event a number, a truth, nothing, or a text that is masked and short."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
+        self._secrets: list[str] = []  # replaced whole
+        self.mask(secrets)
+
+    def mask(self, secrets: Iterable[str]) -> None:
+        """Mask these, too."""
         written = {form for secret in secrets if len(secret) >= SHORTEST_SECRET for form in forms(secret)}
         # The longest first: one secret may begin with another.
-        self._secrets = sorted(written, key=len, reverse=True)
+        self._secrets = sorted(written.union(self._secrets), key=len, reverse=True)
 
     def __call__(self, _logger: object, _method: str, event: Event) -> Mapping[str, Any]:
         trace = event.pop("exception", None)

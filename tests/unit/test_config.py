@@ -490,3 +490,20 @@ def test_views_of_zones_are_limited() -> None:
     assert len(read(text).streams[0].zones) == 65
     with pytest.raises(ConfigError, match="views: expected 64 zones at most to view, found 65"):
         read(text.replace("    max_fps: 5\n", "    max_fps: 5\n    views: zones\n"))
+
+
+def test_a_reload_has_the_variables_of_the_start_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment was cleared of them, and another process may have put others there."""
+    monkeypatch.setenv("DOOR", "hunter2")
+    monkeypatch.setenv("ROOM", KEY)
+    config = read(SECRETS.replace("{credential: gate}", "hunter3"))
+    secrets = resolve_secrets(config)
+    assert "hunter" not in repr(secrets)
+    monkeypatch.setenv("DOOR", "hunter4")
+    monkeypatch.delenv("ROOM")
+    assert resolve_secrets(config, secrets.environment) == secrets
+    with pytest.raises(SecretError) as error:
+        resolve_secrets(config, {"ROOM": KEY})
+    (fault,) = error.value.faults
+    sentence = "expected a variable that was given at the start, found DOOR; restart for another one"
+    assert fault == f"f:2: streams[0].password: {sentence}"

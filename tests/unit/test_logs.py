@@ -322,3 +322,11 @@ def test_a_terminal_gets_colours_and_obeys_no_value() -> None:
     assert "\x1b[2J" not in written
     assert "[2Jcleared" in written
     assert "[2Jwiped" in written
+
+
+def test_secrets_that_come_later_are_masked_beside_the_first(output: io.StringIO) -> None:
+    """A reload may bring new ones, and the old ones stay what they are."""
+    mask = logs.configure("logfmt", "info", [PASSWORD], stream=output)
+    mask(["corr3ct/horse"])
+    structlog.get_logger().info("a line", one=PASSWORD, two="corr3ct/horse", three="corr3ct%2Fhorse")
+    assert "one=*** two=*** three=***" in output.getvalue()

@@ -25,6 +25,8 @@ class Secrets:
     passwords: Mapping[str, str] = field(repr=False)
     signing_keys: Mapping[str, str] = field(repr=False)
     credentials: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The texts that came from variables, by their names: a daemon clears its environment of them."""
 
     def texts(self) -> list[str]:
         """Return every secret."""
@@ -32,9 +34,12 @@ class Secrets:
         return [*self.passwords.values(), *self.signing_keys.values(), *others]
 
 
-def resolve_secrets(config: Config) -> Secrets:
-    """Return every secret of `config`; raises SecretError with one message for each that cannot be had."""
-    return _had(config, secrets_in(config))
+def resolve_secrets(config: Config, known: Mapping[str, str] | None = None) -> Secrets:
+    """Return every secret of `config`; raises SecretError with one message for each that cannot be had.
+
+    Where `known` is given, variables are looked up there, and the environment is asked for none.
+    """
+    return _had(config, secrets_in(config), known)
 
 
 def webhook_secrets(config: Config, name: str) -> Secrets:
@@ -49,8 +54,10 @@ def webhook_secrets(config: Config, name: str) -> Secrets:
     raise ConfigError(place(config, ("webhooks",), f"expected one of the webhooks ({known}), found {name}"))
 
 
-def secret_faults(parts: Parts, *, skip_credentials: bool) -> list[Fault]:
-    """Return a fault for each secret that cannot be had, in whatever sections can be judged."""
+def secret_faults(
+    parts: Parts, *, skip_credentials: bool, known: Mapping[str, str] | None = None
+) -> list[Fault]:
+    """Return a fault for each secret that cannot be had, in whatever sections can be judged; `known` as above."""
     passwords = (
         ((*entry.path, "password"), entry.settings.password)
         for entry in parts.streams
@@ -62,7 +69,7 @@ def secret_faults(parts: Parts, *, skip_credentials: bool) -> list[Fault]:
         for path, secret in entry.settings.secrets()
         if entry.sound(path[0])
     )
-    return _resolve([*passwords, *of_webhooks], skip_credentials)[1]
+    return _resolve([*passwords, *of_webhooks], skip_credentials, known)[1]
 
 
 def secrets_in(config: Config) -> Iterator[tuple[KeyPath, Secret]]:
@@ -78,8 +85,11 @@ def _of_webhook(number: int, webhook: WebhookSettings) -> Iterator[tuple[KeyPath
     return ((("webhooks", number, *path), secret) for path, secret in webhook.secrets())
 
 
-def _had(config: Config, secrets: Iterable[tuple[KeyPath, Secret]]) -> Secrets:
-    texts, faults = _resolve(secrets, skip_credentials=False)
+def _had(
+    config: Config, secrets: Iterable[tuple[KeyPath, Secret]], known: Mapping[str, str] | None = None
+) -> Secrets:
+    secrets = tuple(secrets)
+    texts, faults = _resolve(secrets, skip_credentials=False, known=known)
     if faults:
         raise SecretError(*messages(config, faults))
     passwords: dict[str, str] = {}
@@ -93,7 +103,8 @@ def _had(config: Config, secrets: Iterable[tuple[KeyPath, Secret]]) -> Secrets:
             keys[config.webhooks[number].name] = text
         else:
             credentials.setdefault(config.webhooks[number].name, {})[".".join(map(str, rest))] = text
-    return Secrets(passwords, keys, credentials)
+    environment = {secret.reference: texts[path] for path, secret in secrets if secret.kind == "env"}
+    return Secrets(passwords, keys, credentials, environment)
 
 
 def unverifiable(secret: Secret) -> bool:
@@ -102,7 +113,7 @@ def unverifiable(secret: Secret) -> bool:
 
 
 def _resolve(
-    secrets: Iterable[tuple[KeyPath, Secret]], skip_credentials: bool
+    secrets: Iterable[tuple[KeyPath, Secret]], skip_credentials: bool, known: Mapping[str, str] | None = None
 ) -> tuple[dict[KeyPath, str], list[Fault]]:
     texts: dict[KeyPath, str] = {}
     faults: list[Fault] = []
@@ -110,13 +121,23 @@ def _resolve(
         if skip_credentials and unverifiable(secret):
             continue
         try:
-            text = texts[path] = secret.resolve()
+            text = texts[path] = _text_of(secret, known)
             fault = _misuse(path[2:], text)
         except SecretError as error:
             fault = str(error)
         if fault:
             faults.append(Fault(path, fault))
     return texts, faults
+
+
+def _text_of(secret: Secret, known: Mapping[str, str] | None) -> str:
+    if known is None or secret.kind != "env":
+        return secret.resolve()
+    if secret.reference not in known:
+        raise SecretError(
+            f"expected a variable that was given at the start, found {secret.reference}; restart for another one"
+        )
+    return known[secret.reference]
 
 
 def _misuse(key: KeyPath, text: str) -> str | None:
