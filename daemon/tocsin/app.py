@@ -1,11 +1,12 @@
 """The daemon: builds every part from the configuration, starts them in order, watches over them, stops them."""
 
 import os
+import threading
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
@@ -15,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from tocsin import __version__, assembly
 from tocsin.alarms import Alarms, Origin
+from tocsin.capture.status import StreamStatus
 from tocsin.capture.supervisor import Supervisor
 from tocsin.carried import Carried
 from tocsin.check import state_dir_fault
@@ -24,23 +26,25 @@ from tocsin.control import ControlServer
 from tocsin.degradations import Degradations
 from tocsin.deliver.dispatch import Dispatcher
 from tocsin.deliver.event import Data, Event, EventType, OpenAlarm, PauseData, new_id
-from tocsin.deliver.formats import as_alert
 from tocsin.deliver.keepalive import KeepAlive
 from tocsin.deliver.outbox import Outbox
+from tocsin.deliver.standing import Standing
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import Verdict
+from tocsin.deliver.webhook import Webhook
 from tocsin.desk import Desk
 from tocsin.detect.detector import Detector
 from tocsin.detect.engine import Engine
 from tocsin.detect.keeper import COMPILING, Keeper
-from tocsin.detect.stamp import Stamp, stamp
+from tocsin.detect.stamp import stamp
 from tocsin.errors import ConfigError, ControlError, Degradation, StartError
-from tocsin.frame import Detections, Frame
 from tocsin.http import Endpoint, Health, PartHealth
 from tocsin.lifecycle import Lifecycle, Pulses
 from tocsin.lights import Lights
+from tocsin.lookout import Lookout
 from tocsin.metrics import Metrics
-from tocsin.reload import Reloader, Running
+from tocsin.plan import Draft, Plan
+from tocsin.reload import Reloader
 from tocsin.report import Report
 from tocsin.scenes import Scenes
 from tocsin.sdnotify import Notifier, watchdog_seconds
@@ -57,6 +61,7 @@ STOP_SECONDS = 8.0
 """For everything together; the service manager is promised an end within ten."""
 
 _TURN = 0.5
+_RELOADING_TURN = 0.1
 _PULSE_LIMIT = 10.0
 """Seconds after which a part that has not moved counts as stuck: the longest step of any is far below."""
 
@@ -68,15 +73,21 @@ class App:
     """One running daemon: `start`, `run`, `stop`, all from one thread.
 
     `test` marks every alarm as one that is not meant. `file` is where the configuration came from; `ask_reload` has
-    it read again.
+    it read again. `mask` keeps the secrets out of the log that a reload brings.
     """
 
     def __init__(
-        self, config: Config, secrets: Secrets, *, test: bool = False, file: Path | None = None
+        self,
+        config: Config,
+        secrets: Secrets,
+        *,
+        test: bool = False,
+        file: Path | None = None,
+        mask: Callable[[Iterable[str]], None] = lambda _: None,
     ) -> None:
         self._file = file
-        # Replaced whole by a reload, from whatever thread; all parts but the detector are made of the first.
-        self._config = config
+        self._mask = mask
+        self._config = config  # replaced whole by a reload
         self._secrets = secrets
         self._test = test
         self._registry = CollectorRegistry()
@@ -92,8 +103,9 @@ class App:
         self._ready = False
         self._failure: str | None = None
         self._reload_asked = False  # set by a signal handler, taken by `run`
-        # Written by the engine's thread, read by the main one: numbers are replaced whole.
-        self._analysed: Counter[str] = Counter()
+        self._reloader: Reloader | None = None
+        # Lets nobody see a configuration half taken over: `_adopt` holds it for milliseconds, and `report`.
+        self._changing = threading.Lock()
 
     def start(self) -> None:
         """Start everything, or raise a TocsinError and leave nothing running.
@@ -119,12 +131,9 @@ class App:
 
     def run(self, stop: Flag) -> str | None:
         """Watch over the parts until `stop` is set; return None then, or why the daemon has to end before."""
-        while not stop.wait(_TURN) and self._failure is None:
+        while not stop.wait(self._pause()) and self._failure is None:
             now = self._turned = time.monotonic()
-            if self._reload_asked and self._reloader.begin():
-                self._reload_asked = False
-            if self._file is not None:
-                self._reloader.tidy()
+            self._reload(now)
             self._look(now)
         return self._failure
 
@@ -134,6 +143,16 @@ class App:
         However often it is called while a reload is under way, one more follows.
         """
         self._reload_asked = self._file is not None
+
+    def _pause(self) -> float:
+        return _TURN if self._reloader is None or not self._reloader.busy else _RELOADING_TURN
+
+    def _reload(self, now: float) -> None:
+        if self._reloader is None:
+            return
+        self._reloader.turn()
+        if self._reload_asked and self._reloader.begin(now):
+            self._reload_asked = False
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Stop every part within so many seconds, together; a second call does nothing."""
@@ -151,40 +170,50 @@ class App:
 
     def report(self) -> Report:
         """Return how the daemon is; only after `start`."""
-        return Report(
-            self._ready,
-            tuple(self._supervisor.statuses()),
-            dict(self._analysed),
-            self._lights.statuses(),
-            self._scenes.statuses(),
-            self._detector,
-            self._degradations.standing(),
-            tuple(self._alarms.open()),
-            self._outbox.counts(),
-            self._endpoint.port,
-            self._alarms.withheld(),
-        )
+        with self._changing:
+            return Report(
+                self._ready,
+                self._statuses(),
+                self._lookout.analysed,
+                self._lookout.lights.statuses(),
+                self._lookout.scenes.statuses(),
+                self._detector,
+                self._degradations.standing(),
+                tuple(self._lookout.alarms.open()),
+                self._outbox.counts(),
+                self._endpoint.port,
+                self._lookout.alarms.withheld(),
+            )
+
+    def _statuses(self) -> tuple[StreamStatus, ...]:
+        """How each stream is; one that has left just now may still be among the supervisor's."""
+        streams = self._lookout.streams
+        return tuple(status for status in self._supervisor.statuses() if status.stream in streams)
 
     def _start(self) -> None:
         self._start_foundation()
         # before it is opened: a file that changes meanwhile is another
-        files = stamp(self._config.detector.model)
+        draft = assembly.draft(self._config, self._secrets, stamp(self._config.detector.model))
         if self._config.detector.device == "tensorrt":
             self._notifier.extend(COMPILING)
         self._resume()
         self._keeper = Keeper(warm_detector(self._config), self._metrics, self._degradations)
         self._keeper.introduce()
         self._metrics.config_applied(time.time())
-        self._alarms = self._open_alarms()
-        self._lights = Lights(self._carried.commit, self._metrics)
-        self._scenes = Scenes(self._carried.commit, self._metrics)
-        self._start_road()
+        lights = Lights(self._carried.commit, self._metrics)
+        scenes = Scenes(self._carried.commit, self._metrics)
+        streams = [stream.name for stream in self._config.streams]
+        self._lookout = Lookout(lights, scenes, self._open_alarms(), streams)
+        self._start_road(draft.receivers)
         if self._file is not None:
-            self._start_reloader(self._file, files)
+            told = self._metrics, self._notifier, lambda: self.report().line(), self._mask
+            self._reloader = Reloader(self._file, draft, self._keeper, self._adopt, *told)
         socket = Path(self._config.state_dir) / CONTROL_SOCKET
-        desk = Desk(self._outbox, self._dispatcher.hurry, [webhook.name for webhook in self._config.webhooks])
+        self._desk = Desk(
+            self._outbox, self._dispatcher.hurry, [webhook.name for webhook in self._config.webhooks]
+        )
         status = {"status": lambda _: self.report().as_json()}
-        handlers = {**status, "verdict": self._verdict, **desk.handlers()}
+        handlers = {**status, "verdict": self._verdict, **self._desk.handlers()}
         self._lifecycle.start("control", ControlServer(socket, handlers))
         for name, moved in (
             ("outbox", self._outbox.pulse),
@@ -210,7 +239,7 @@ class App:
             raise ConfigError(place(config, ("state_dir",), fault))
         with placed(config, ("state_dir",), StartError):
             _prepare(state)
-        patterns = {webhook.name: webhook.patterns for webhook in config.webhooks}
+        patterns = assembly.patterns(config)
         self._outbox = Outbox(state / OUTBOX_FILE, patterns, self._metrics, on_failure=self._fail)
         self._lifecycle.start("outbox", self._outbox)
         listen, hosts = (config.http.host, config.http.port), config.http.allowed_hosts
@@ -219,21 +248,19 @@ class App:
         with placed(config, ("http", "listen"), StartError):
             self._lifecycle.start("endpoint", self._endpoint)
 
-    def _start_road(self) -> None:
+    def _start_road(self, receivers: Sequence[Webhook]) -> None:
         """From the receivers back to the cameras, so that nothing is seen that could not be told."""
-        config = self._config
-        receivers = assembly.webhooks(config, self._secrets)
         self._dispatcher = Dispatcher(
             self._outbox, receivers, self._metrics, paused=self._paused, on_failure=self._fail
         )
         self._dispatcher.start()
         self._lifecycle.add("dispatcher", lambda deadline: self._dispatcher.stop(deadline - _OUTBOX_RESERVE))
-        alertmanagers = [one for one in receivers if one.render is as_alert]
-        keepalive = KeepAlive(alertmanagers, self._alarms.open, self._metrics, self._fail)
-        self._lifecycle.start("keepalive", keepalive)
-        orders = [assembly.order(config, stream, self._secrets, self._detector) for stream in config.streams]
+        alertmanagers = assembly.alertmanagers(receivers)
+        self._keepalive = KeepAlive(alertmanagers, self._lookout.alarms.open, self._metrics, self._fail)
+        self._lifecycle.start("keepalive", self._keepalive)
+        orders = assembly.orders(self._config, self._secrets, self._detector)
         self._supervisor = Supervisor(orders, self._metrics, self._fail)
-        self._engine = Engine(self._keeper, self._supervisor, self._seen, self._metrics, self._fail)
+        self._engine = Engine(self._keeper, self._supervisor, self._lookout.seen, self._metrics, self._fail)
         self._lifecycle.start("engine", self._engine)
         self._lifecycle.start("supervisor", self._supervisor)
 
@@ -242,34 +269,56 @@ class App:
         """The detector that is at work now."""
         return self._keeper.detector
 
-    def _start_reloader(self, file: Path, files: Stamp) -> None:
-        running = Running(self._config, files)
-        told = self._metrics, self._notifier
-        self._reloader = Reloader(
-            file, running, self._keeper, self._adopt, *told, lambda: self.report().line()
-        )
-        self._lifecycle.add("reload", lambda _: self._reloader.stop())
+    def _adopt(self, draft: Draft, detector: Detector, plan: Plan) -> None:
+        """Go on with another draft and detector, all at once; nothing here fails or waits.
 
-    def _adopt(self, config: Config, detector: Detector | None) -> None:
-        """Go on with another configuration and detector; called by a reload, or the engine that takes one back."""
-        self._config = config
-        if detector is None:
-            self._alarms.origin = replace(self._alarms.origin, config=config.digest)
-            return
-        self._alarms.origin = Origin(detector.model_name, config.digest, self._test)
-        self._supervisor.adopt(
-            [assembly.order(config, stream, self._secrets, detector) for stream in config.streams]
-        )
+        Whoever looks at frames goes first, so that whoever has heard of an alarm hears of its end.
+        """
+        config, origin = draft.config, Origin(detector.model_name, draft.config.digest, self._test)
+        rules = {stream.name: stream.rules for stream in config.streams}
+        webhooks = [webhook.name for webhook in config.webhooks]
+        watched, _ = assembly.watched(config, detector.labels, ())
+        with self._changing:
+            self._config = config
+            self._metrics.adopt(assembly.names(config))
+            detector.floor = assembly.score_floor(config)
+            self._lookout.adopt(rules, plan.anew, watched, origin)
+            self._stream_vigil.forget(plan.streams.removed)
+            self._rate_vigil.adopt(assembly.rules_by_stream(config))
+            self._degradations.adopt(rules)
+            standing = self._outbox.adopt(assembly.patterns(config))
+            standing.add_done_callback(partial(self._clear, rules, plan.anew, webhooks))
+            self._dispatcher.adopt(draft.receivers, plan.webhooks.changed)
+            self._keepalive.adopt(assembly.alertmanagers(draft.receivers))
+            self._desk.adopt(webhooks)
+            self._endpoint.allow(config.http.allowed_hosts)
+            self._supervisor.adopt(assembly.orders(config, draft.secrets, detector))
+
+    def _clear(
+        self,
+        streams: Collection[str],
+        anew: Collection[str],
+        webhooks: Collection[str],
+        standing: Future[tuple[Standing, ...]],
+    ) -> None:
+        """Say of all that stood of what is gone that it is over; called from the outbox's thread."""
+        if standing.exception() is None:
+            self._carried.adopt(standing.result(), streams, anew)
+            self._clear_pauses(standing.result(), webhooks)
+
+    def _clear_pauses(self, told: Iterable[Standing], webhooks: Collection[str]) -> set[str]:
+        """Return the webhooks that want no more, and say of those that are gone that this is over."""
+        paused = {one.subject for one in told if one.type is EventType.DELIVERY_PAUSED}
+        for webhook in sorted(paused.difference(webhooks)):
+            self._say(EventType.DELIVERY_RESUMED, PauseData(webhook, "removed"))
+        return paused.intersection(webhooks)
 
     def _resume(self) -> None:
         """Go on from what an earlier life of the daemon told and did not clear."""
         told = self._outbox.standing().result()
         rules = {stream.name: stream.rules for stream in self._config.streams}
         self._carried = Carried(told, rules, self._outbox.commit)
-        paused = {one.subject for one in told if one.type is EventType.DELIVERY_PAUSED}
-        self._paused = paused & {webhook.name for webhook in self._config.webhooks}
-        for webhook in sorted(paused - self._paused):  # gone from the configuration
-            self._say(EventType.DELIVERY_RESUMED, PauseData(webhook, "removed"))
+        self._paused = self._clear_pauses(told, [webhook.name for webhook in self._config.webhooks])
         degraded = [one for one in told if one.type is EventType.DETECTOR_DEGRADED]
         self._degradations.resume(degraded, rules)
 
@@ -290,37 +339,30 @@ class App:
         carried = [alarm for alarm in known if alarm not in orphans]
         return Alarms(watched, carried, self._outbox.commit, self._metrics, origin)
 
-    def _seen(self, frame: Frame, detections: Detections) -> None:
-        """Take one analysed frame; called by the engine's thread, and all that it calls may rely on that."""
-        self._analysed[frame.stream] += 1
-        covered = self._scenes.analysed(frame, self._lights.impaired(frame.stream))
-        self._lights.analysed(frame, covered)
-        self._alarms.analysed(frame, detections)
-
     def _verdict(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Take a verdict from the control socket; called by a thread of its server. Raises ControlError."""
         word = request.get("verdict")
         if word not in set(Verdict):
             raise ControlError(f"expected a verdict among {', '.join(Verdict)}, found another")
-        return dict(self._alarms.judge(str(request.get("alarm_id")), Verdict(word)).payload())
+        return dict(self._lookout.alarms.judge(str(request.get("alarm_id")), Verdict(word)).payload())
 
     def _fail(self, why: str) -> None:
         self._failure = why
 
     def _look(self, now: float) -> None:
         self._look_at_clock(now)
-        statuses = self._supervisor.statuses()
+        statuses, analysed = self._statuses(), self._lookout.analysed
         for kind, data in self._stream_vigil.turn(now, statuses):
             sentence = "the stream stays down" if kind is EventType.STREAM_DOWN else "the stream is back"
             log.warning(sentence, stream=data.stream, reason=data.reason, lasted=round(data.lasted or 0.0))
             self._say(kind, data)
-        self._carried.turn(now, dict(self._analysed))
+        self._carried.turn(now, analysed)
         brought = bringing(now, statuses)
         brought -= self._degradations.without_results(brought)  # what fails is said already, and not too slow
-        for judged in self._rate_vigil.turn(now, self._analysed, brought):
+        for judged in self._rate_vigil.turn(now, analysed, brought):
             self._metrics.rule_deaf(judged.stream, judged.rule, judged.deaf)
             self._tell_deaf(judged)  # every time: it may have been deaf before a restart
-        self._degradations.results(now, dict(self._analysed))
+        self._degradations.results(now, analysed)
 
     def _look_at_clock(self, now: float) -> None:
         """Say when the wall clock was set, and whether anything keeps it right."""

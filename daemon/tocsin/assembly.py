@@ -1,7 +1,9 @@
 """What the parts are made of, out of the configuration; nothing is started here."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
@@ -22,9 +24,11 @@ from tocsin.deliver.recall import Recall
 from tocsin.deliver.settings import WebhookSettings
 from tocsin.deliver.webhook import Webhook
 from tocsin.detect.model import check_classes
+from tocsin.detect.stamp import Stamp
 from tocsin.errors import ConfigError
 from tocsin.light.plan import Mode, Policy
 from tocsin.metrics import Names
+from tocsin.plan import Draft
 from tocsin.web import Web
 from tocsin.yamlfile import Fault
 
@@ -94,6 +98,11 @@ def order(config: Config, stream: StreamSettings, secrets: Secrets, takes: Input
     return Order(stream.name, source, views(config, stream, takes), policy(stream), stream.max_fps)
 
 
+def orders(config: Config, secrets: Secrets, takes: Input) -> list[Order]:
+    """Return what the capture workers of all streams are told."""
+    return [order(config, stream, secrets, takes) for stream in config.streams]
+
+
 def views(config: Config, stream: StreamSettings, takes: Input) -> tuple[ViewOrder, ...]:
     """Return the views of a stream's frames, in their order.
 
@@ -152,6 +161,31 @@ def webhooks(config: Config, secrets: Secrets, only: str | None = None) -> list[
             key, _, sentence = str(error).partition(": ")
             raise ConfigError(place(config, ("webhooks", number, key), sentence)) from error
     return receivers
+
+
+def patterns(config: Config) -> dict[str, Sequence[str]]:
+    """Return the types of event that each webhook wants."""
+    return {webhook.name: webhook.patterns for webhook in config.webhooks}
+
+
+def alertmanagers(receivers: Sequence[Webhook]) -> list[Webhook]:
+    """Return those of the receivers that are Alertmanagers."""
+    return [one for one in receivers if one.render is as_alert]
+
+
+def draft(config: Config, secrets: Secrets, model: Stamp) -> Draft:
+    """Return what the parts are made of, with what the webhooks' files hold now; raises as `webhooks`."""
+    certificates = {one.name: _fingerprint(one) for one in config.webhooks}
+    return Draft(config, secrets, model, tuple(webhooks(config, secrets)), certificates)
+
+
+def _fingerprint(settings: WebhookSettings) -> str:
+    """Return what changes with the webhook's certificates and key."""
+    digest = sha256()
+    for file in (settings.ca_file, settings.cert_file, settings.key_file):
+        with suppress(OSError):  # said by whoever needs it
+            digest.update(b"" if file is None else Path(file).read_bytes())
+    return digest.hexdigest()
 
 
 def _webhook(settings: WebhookSettings, secrets: Secrets) -> Webhook:

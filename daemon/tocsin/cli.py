@@ -155,14 +155,14 @@ def run_daemon(
     native = Diverted()
     sys.stderr = native.real
     faulthandler.enable(native.real)
-    logs.configure(log_format.value, log_level.value, secrets.texts(), native.real)
+    mask = logs.configure(log_format.value, log_level.value, secrets.texts(), native.real)
     log = structlog.get_logger(__name__)
     for warning in warnings(settings):
         log.warning("the configuration works, with a doubt", why=warning)
     threading.excepthook = _log_uncaught
     _forget_environment(settings)
     stop = _stop_on_signals()
-    app = App(settings, secrets, file=config)
+    app = App(settings, secrets, file=config, mask=mask)
     signal.signal(signal.SIGHUP, lambda *_: app.ask_reload())
     try:
         app.start()

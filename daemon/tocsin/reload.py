@@ -1,43 +1,43 @@
-"""Reads the configuration again while the daemon runs, and exchanges the detector where it is another.
+"""Reads the configuration again while the daemon runs, and has it go on with what it finds, or with nothing of it.
 
-What may change while the daemon runs is `detector` and the files of its model. Everything is checked before
-anything is done: a reload is taken as a whole, or refused as a whole and then all goes on as it was.
+A thread reads, checks and warms beside what works; the main loop then takes over what is ready, in one go, so that
+nothing is ever seen half done. Whatever is wrong comes to light before that: a reload is taken as a whole, or
+refused as a whole.
 """
 
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import structlog
 
+from tocsin import assembly
 from tocsin.check import complete
-from tocsin.config.load import Config, load, place
+from tocsin.config.load import load, place, resolve_secrets
 from tocsin.detect.detector import Detector
 from tocsin.detect.keeper import Kept
-from tocsin.detect.stamp import Stamp, stamp
+from tocsin.detect.stamp import stamp
 from tocsin.errors import ConfigError, ModelError, StartError, TocsinError
 from tocsin.memory import trim
 from tocsin.metrics import Reload
+from tocsin.plan import Draft, Plan, restarts
 from tocsin.thread import guarded
 from tocsin.warming import warm_detector
 
 log = structlog.get_logger(__name__)
 
-CHANGEABLE = ("detector",)
-"""The sections of the configuration that may change while the daemon runs."""
+REST = 1.2
+"""Seconds from the beginning of one reload to that of the next at least: a storm of signals that lasts a second is
+two of them."""
 
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """What is configured now, and of which files the model was made."""
-
-    config: Config
-    files: Stamp
+Adopt = Callable[[Draft, Detector, Plan], None]
 
 
 class Holder(Protocol):
@@ -68,121 +68,177 @@ class Manager(Protocol):
     def ready(self, status: str) -> None: ...
 
 
-def differences(old: Config, new: Config) -> list[str]:
-    """Return the places in which two configurations differ: `detector`, `streams.yard`, `http`.
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """What can be taken over in place of the draft `before`, with a new detector where it needs one."""
 
-    In the order of the sections, and of the entries in the old and then the new one.
-    """
-    places: list[str] = []
-    for section in Config.model_fields:
-        before, after = getattr(old, section), getattr(new, section)
-        if before == after:
-            continue
-        if not isinstance(before, tuple):
-            places.append(section)
-            continue
-        known, wanted = ({entry.name: entry for entry in entries} for entries in (before, after))
-        changed = [name for name in {**known, **wanted} if known.get(name) != wanted.get(name)]
-        places += [f"{section}.{name}" for name in changed] or [f"the order of {section}"]
-    return places
+    before: Draft
+    draft: Draft
+    kept: Kept | None
 
 
-def refuse_what_needs_a_restart(old: Config, new: Config) -> None:
-    """Raise ConfigError, with one sentence that names them, where other sections differ than may."""
-    others = [place for place in differences(old, new) if place not in CHANGEABLE]
-    if others:
-        only, found = _listed(CHANGEABLE), _listed(others)
-        raise ConfigError(
-            f"reload: expected changes of {only} only, found changes of {found}; restart for these"
-        )
+@dataclass(frozen=True, slots=True)
+class _TakenBack:
+    """A detector that failed at once, by the number of its exchange."""
+
+    exchange: int
+    why: str
 
 
 class Reloader:
-    """Does one reload after the other, each in a thread of its own.
+    """Does one reload after the other. All methods are for the main loop.
 
-    `adopt` is called with the configuration that counts from then on and the detector, None for the same as before;
-    and once more, from the engine's thread, where that is taken back. `line` says in one line how the daemon is.
+    `adopt` is called by `turn`, with what counts from then on: the draft, the detector, and what that changes. It
+    must neither fail nor wait. `line` says in one line how the daemon is, and `mask` has secrets masked in the log.
     """
 
     def __init__(
         self,
         file: Path,
-        running: Running,
+        draft: Draft,
         holder: Holder,
-        adopt: Callable[[Config, Detector | None], None],
+        adopt: Adopt,
         observe: Observer,
         manager: Manager,
         line: Callable[[], str],
+        mask: Callable[[Iterable[str]], None] = lambda _: None,
     ) -> None:
         self._file = file
-        # Guards what counts now, and what `adopt` changes with it. The thread of a reload takes it, and the
-        # engine's when a detector is taken back; both hold it for as long as it takes to say so.
-        self._deciding = threading.Lock()
-        self._running = running
+        self._draft = draft
+        self._detector = holder.detector  # what counts, though the holder may not have it in use yet
+        # Of which draft each was: the one that is taken back is not always the one just before.
+        self._made: WeakKeyDictionary[Detector, Draft] = WeakKeyDictionary({holder.detector: draft})
         self._exchanges = 0  # how many there were
-        # To which of them the detector belongs that is taken back: not always to the one just before.
-        self._made: WeakKeyDictionary[Detector, Running] = WeakKeyDictionary({holder.detector: running})
         self._holder = holder
         self._adopt = adopt
         self._observe = observe
         self._manager = manager
         self._line = line
+        self._mask = mask
         # Reads, loads and warms beside the detector that works. It waits for the disk and the device, and nobody
         # for it: nothing can interrupt a model that loads.
         self._thread: threading.Thread | None = None
+        self._began = -REST
+        # Filled by that thread, and by the engine's when a detector is taken back; emptied by `turn`. Both ends of
+        # a deque are safe without a lock.
+        self._news: deque[_Ready | TocsinError | _TakenBack] = deque()
         self._leaving: ReferenceType[Detector] | None = None  # the one that is replaced, until it is let go
-        self._stopping = False  # set once by `stop`; read by the thread before it changes anything
 
-    def begin(self) -> bool:
-        """Begin a reload; False while one is under way. Called by one thread."""
-        if self._thread is not None and self._thread.is_alive():
+    @property
+    def busy(self) -> bool:
+        """Whether `turn` should come soon again."""
+        return self._thread is not None
+
+    def begin(self, now: float) -> bool:
+        """Begin a reload at the monotonic time `now`; False while one is under way, or has just begun."""
+        if self.busy or now - self._began < REST:
             return False
-        self._thread = guarded("reload", self._turn, self._broke)
-        self._thread.start()
+        self._began = now
+        self._manager.reloading(now)
+        log.info("the configuration is read again", file=str(self._file))
+        self._prepare()
         return True
 
-    def tidy(self) -> None:
-        """Give back the memory of a detector that was replaced, once it is let go. Called now and then."""
+    def turn(self) -> None:
+        """Take over what is ready and take back what failed, and give back the memory of what was let go."""
+        while self._news:
+            match self._news.popleft():
+                case _Ready() as ready if ready.before is not self._draft:  # which was just taken back
+                    self._forget(ready)
+                    self._prepare()
+                case _Ready() as ready:
+                    self._end(self._take_over(ready))
+                case _TakenBack(exchange, why):
+                    self._take_back(exchange, why)
+                case error:
+                    self._end(self._refuse(error))
         if self._leaving is not None and self._leaving() is None:
             self._leaving = None
             trim()
 
-    def stop(self) -> None:
-        """Let a reload that is under way change nothing any more; its thread may go on while a model loads."""
-        self._stopping = True
+    def _end(self, status: str) -> None:
+        self._thread = None
+        trim()
+        self._manager.ready(f"{status}; {self._line()}")
 
-    def _turn(self) -> None:
-        self._manager.reloading(time.monotonic())
-        log.info("the configuration is read again", file=str(self._file))
+    def _refuse(self, error: TocsinError) -> str:
+        faults = str(error).splitlines()
+        for message in faults:
+            place, sentence = _split(message, self._file)
+            log.error("the reload is refused and changes nothing", place=place, why=sentence)
+        self._observe.reloaded(Reload.REFUSED, time.time())
+        return f"the reload was refused and changed nothing: {faults[0]}"
+
+    def _take_over(self, ready: _Ready) -> str:
+        before, draft, kept = ready.before, ready.draft, ready.kept
+        plan = Plan.between(before, draft)
+        self._mask(draft.secrets.texts())
+        result = Reload.UNCHANGED if kept is None and not plan else Reload.APPLIED
+        if kept is None:
+            self._go_on(draft, self._detector, plan)
+        else:
+            self._exchanges += 1
+            self._leaving = ref(self._detector)
+            self._go_on(draft, kept.detector, plan)
+        self._observe.reloaded(result, time.time())
+        if result is Reload.UNCHANGED:
+            log.info("the reload changes nothing", config=draft.config.digest)
+            return "the reload changed nothing"
+        log.info("the reload is applied", **plan.words(), config=draft.config.digest)
+        if kept is not None:
+            log.info("the detector is exchanged", **_about(kept.detector), config=draft.config.digest)
+            self._holder.replace(kept, partial(self._failed, self._exchanges))
+        return "the reload was applied"
+
+    def _go_on(self, draft: Draft, detector: Detector, plan: Plan) -> None:
+        self._draft, self._detector = draft, detector
+        self._made[detector] = draft
+        self._adopt(draft, detector, plan)
+
+    def _failed(self, exchange: int, why: str) -> None:
+        """Hear that a new detector failed at once; called from the engine's thread."""
+        self._news.append(_TakenBack(exchange, why))
+
+    def _take_back(self, exchange: int, why: str) -> None:
+        if exchange != self._exchanges:  # the next one was offered while this one was taken back
+            log.warning("a detector that was replaced already is taken back", why=why)
+            return
+        works = self._holder.detector
+        draft = self._made.get(works, self._draft)
+        self._go_on(draft, works, Plan.between(self._draft, draft))
+        self._observe.reloaded(Reload.ROLLED_BACK, time.time())
+        log.error("the reload is taken back", why=why, **_about(works))
+
+    def _prepare(self) -> None:
+        self._thread = guarded("reload", partial(self._work, self._draft, self._detector), self._broke)
+        self._thread.start()
+
+    @staticmethod
+    def _forget(ready: _Ready) -> None:
+        if ready.kept is not None:
+            ready.kept.detector.close()
+
+    # From here on: the thread of a reload.
+
+    def _work(self, before: Draft, detector: Detector) -> None:
         try:
-            self._reload()
+            self._news.append(self._read(before, detector))
         except (ConfigError, ModelError, StartError) as error:
-            for message in str(error).splitlines():
-                place, sentence = _split(message, self._file)
-                log.error("the reload is refused and changes nothing", place=place, why=sentence)
-            self._observe.reloaded(Reload.REFUSED, time.time())
-        finally:
-            trim()
-            if not self._stopping:
-                self._manager.ready(self._line())
+            self._news.append(error)
 
     def _broke(self, why: str) -> None:
         """Count a reload that ended by an error which nobody expected; all goes on as it was."""
-        log.error("the reload is refused and changes nothing", why=why)
-        self._observe.reloaded(Reload.REFUSED, time.time())
+        self._news.append(StartError(why))
 
-    def _reload(self) -> None:
-        before = self._running
-        try:
-            config = load(self._file)
-        except ConfigError as error:
-            raise self._whole(error) from error
-        refuse_what_needs_a_restart(before.config, config)
-        running = Running(config, stamp(config.detector.model))
-        same = config.detector == before.config.detector and running.files == before.files
+    def _read(self, before: Draft, detector: Detector) -> _Ready:
+        """Return what the file describes, all of it checked; raises ConfigError, ModelError or StartError."""
+        draft = self._drafted(before)
+        config = draft.config
+        same = config.detector == before.config.detector and draft.model == before.model
         if same and not self._holder.makeshift:
-            self._keep(before, running)
-            return
+            if faults := assembly.unknown_classes(config, detector.labels):
+                raise ConfigError(*faults)
+            return _Ready(before, draft, None)
         try:
             kept = warm_detector(config)
             if why := kept.canary.check(kept.detector):
@@ -190,50 +246,32 @@ class Reloader:
                 raise ModelError(place(config, ("detector", "model"), why))
         except (ConfigError, ModelError, StartError) as error:
             self._observe.model_reload_failed()
-            raise self._whole(error) from error
+            raise self._whole(before, error) from error
         if same and kept.detector.degraded is not None:
             kept.detector.close()
-            self._keep(before, running)
-        elif not self._stopping:
-            self._exchange(running, kept)
+            return _Ready(before, draft, None)
+        return _Ready(before, draft, kept)
 
-    def _whole(self, first: TocsinError) -> TocsinError:
-        """All that is wrong with the file, each with its place; secrets are those of the start."""
-        return complete(self._file, first, secrets_had=True)
+    def _drafted(self, before: Draft) -> Draft:
+        try:
+            config = load(self._file)
+        except ConfigError as error:
+            raise self._whole(before, error) from error
+        refused = restarts(before.config, config)
+        try:
+            secrets = resolve_secrets(config, before.secrets.environment)
+            draft = assembly.draft(config, secrets, stamp(config.detector.model))
+        except ConfigError as error:
+            whole = str(self._whole(before, error)).splitlines()
+            raise ConfigError(*dict.fromkeys([*whole, *error.faults, *refused])) from error
+        if refused:
+            whole = str(self._whole(before, ConfigError(*refused))).splitlines()
+            raise ConfigError(*dict.fromkeys([*whole, *refused]))
+        return draft
 
-    def _keep(self, before: Running, running: Running) -> None:
-        """Leave the detector alone; the file may hold other comments than before."""
-        with self._deciding:
-            if still := self._running is before:
-                self._running = running
-                self._adopt(running.config, None)
-        if not still:  # what this was compared with has just been taken back
-            self._reload()
-            return
-        self._observe.reloaded(Reload.UNCHANGED, time.time())
-        log.info("the reload changes nothing", config=running.config.digest)
-
-    def _exchange(self, running: Running, kept: Kept) -> None:
-        def roll_back(why: str) -> None:
-            works = self._holder.detector
-            with self._deciding:
-                if self._exchanges != turn:  # the next one was offered while this one was taken back
-                    log.warning("a detector that was replaced already is taken back", why=why)
-                    return
-                self._running = self._made.get(works, before)
-                self._adopt(self._running.config, works)
-            self._observe.reloaded(Reload.ROLLED_BACK, time.time())
-            log.error("the reload is taken back", why=why, **_about(works))
-
-        with self._deciding:
-            turn = self._exchanges = self._exchanges + 1
-            before, self._running = self._running, running
-            self._made[kept.detector] = running
-            self._adopt(running.config, kept.detector)
-        self._observe.reloaded(Reload.APPLIED, time.time())
-        log.info("the detector is exchanged", **_about(kept.detector), config=running.config.digest)
-        self._leaving = ref(self._holder.detector)
-        self._holder.replace(kept, roll_back)  # the last: it may be taken back at once
+    def _whole(self, before: Draft, first: TocsinError) -> TocsinError:
+        """Return all that is wrong with the file, each with its place."""
+        return complete(self._file, first, known=before.secrets.environment)
 
 
 def _split(message: str, file: Path) -> tuple[str | None, str]:
@@ -245,7 +283,3 @@ def _split(message: str, file: Path) -> tuple[str | None, str]:
 
 def _about(detector: Detector) -> dict[str, str]:
     return {"model": detector.model_name, "device": detector.device, "provider": detector.provider}
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))

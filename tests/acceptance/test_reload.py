@@ -282,10 +282,10 @@ def test_a_model_that_fails_at_once_is_taken_back(
         reloaded(daemon, "rolled_back", 2)
 
 
-def test_other_changes_are_refused_with_what_they_are(
+def test_a_file_with_faults_is_refused_with_all_of_them(
     camera: FakeCamera, model: Path, receiver: Receiver, tmp_path: Path
 ) -> None:
-    """A file that is wrong, and one whose changes need a restart, change nothing; comments may change."""
+    """Each has a line with its place, and so has what needs a restart; other comments are no change."""
     blockmodel.build(model.with_name("other.onnx"))
     with Daemon(site(model, receiver, stream("yard", camera.url)), tmp_path) as daemon:
         receiver.wait_for("alarm.raised")
@@ -298,16 +298,17 @@ def test_other_changes_are_refused_with_what_they_are(
         refused = [line for line in daemon.lines if "is refused" in line]
         assert any("rules[0].min_score" in line for line in refused)
         assert any("did you mean url" in line for line in refused)
-        changed = text.replace("blocks.onnx", "other.onnx").replace("min_score: 0.5", "min_score: 0.6")
+        changed = text.replace("blocks.onnx", "other.onnx").replace(str(daemon.state_dir), "/nowhere/else")
         daemon.config_file.write_text(changed.replace("mode: 'off'", "mode: guided"))
         hang_up(daemon)
         reloaded(daemon, "refused", 2)
-        found = "found changes of streams.yard and rules.visit; restart for these"
-        daemon.wait_log(f"reload: expected changes of detector only, {found}")
+        fixed = f"state_dir: expected {daemon.state_dir} as at the start, found /nowhere/else"
+        assert fixed in daemon.wait_log(f"{fixed}; restart for this change")
+        assert len([line for line in daemon.lines if "is refused" in line]) == 4
+        daemon.config_file.write_text(text + "# a comment\n")
         assert told(daemon) == {"blocks"}
         assert digest(daemon) == file
         assert tallies(daemon.metrics())["refused"] == 0, "no model was tried"
-        daemon.config_file.write_text(text + "# a comment\n")
         hang_up(daemon)
         reloaded(daemon, "unchanged")
         assert digest(daemon) != file
@@ -326,13 +327,20 @@ def test_the_service_manager_hears_of_reloads_and_keeps_its_watchdog(
         config = site(model, receiver, stream("yard", camera.url))
         with Daemon(config, tmp_path, environment=environment) as daemon:
             _messages(manager, "READY=1")
-            for text, result in ((daemon.config_file.read_text(), "unchanged"), ("streams: []", "refused")):
+            for text, result, status in (
+                (
+                    daemon.config_file.read_text(),
+                    "unchanged",
+                    "STATUS=the reload changed nothing; streams live",
+                ),
+                ("streams: []", "refused", "STATUS=the reload was refused and changed nothing: /"),
+            ):
                 with held(daemon, text):
                     assert "MONOTONIC_USEC=" in _messages(manager, "RELOADING=1")[-1]
                     for _ in range(3):
                         meanwhile = _messages(manager, "WATCHDOG=1")
                         assert not any("READY=1" in one for one in meanwhile)
-                _messages(manager, "READY=1")
+                assert status in _messages(manager, "READY=1")[-1]
                 reloaded(daemon, result)
 
 

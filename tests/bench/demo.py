@@ -18,6 +18,7 @@ import structlog
 from tocsin import demo
 from tocsin.app import App
 from tocsin.config.load import resolve_secrets
+from tocsin.lookout import Lookout
 
 
 def main() -> None:
@@ -34,13 +35,13 @@ def main() -> None:
         config = demo.load(Path(state), receiver)
         app = App(config, resolve_secrets(config), test=True)
         ages: list[float] = []
-        pass_on = app._seen
+        pass_on = Lookout.seen
 
-        def seen(frame, detections):  # type: ignore[no-untyped-def]
+        def seen(self, frame, detections):  # type: ignore[no-untyped-def]
             ages.append(time.monotonic() - frame.at)
-            pass_on(frame, detections)
+            pass_on(self, frame, detections)
 
-        app._seen = seen  # type: ignore[method-assign]
+        Lookout.seen = seen  # type: ignore[method-assign]
         receiver.start()
         app.start()
         stop = threading.Event()

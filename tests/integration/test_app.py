@@ -23,8 +23,8 @@ from support.site import site, stream
 from support.wait import until
 from tocsin import clock
 from tocsin.app import OUTBOX_FILE, App
-from tocsin.config.load import loads, resolve_secrets
-from tocsin.deliver.event import Event, EventType, OpenAlarm, StreamData, new_id
+from tocsin.config.load import load, loads, resolve_secrets
+from tocsin.deliver.event import Event, EventType, OpenAlarm, PauseData, StreamData, new_id
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
 from tocsin.detect import device
@@ -127,7 +127,7 @@ def test_a_stream_that_was_down_before_a_restart_is_told_to_be_up(
             until(told, 15.0, "the news")
             assert receiver.accepted[0].data["lasted_seconds"] > 600
             assert app._outbox.standing().result(5)[0].type is EventType.STREAM_COVERED
-            until(lambda: app._analysed["yard"] > 50, 15.0, "more pictures")
+            until(lambda: app._lookout.analysed["yard"] > 50, 15.0, "more pictures")
             assert told() == ["stream.up"]
 
 
@@ -258,3 +258,48 @@ def test_an_engine_that_opens_its_session_is_not_stuck(
         assert [part.name for part in app._pulses.overdue(now)] == ["engine"]
         monkeypatch.setattr(app._keeper, "_alive_until", now + 120.0)
         assert app._pulses.overdue(time.monotonic()) == []
+
+
+def test_what_stood_of_a_stream_and_a_webhook_is_over_when_a_reload_removes_them(
+    block_model: Path, receiver: Receiver, tmp_path: Path
+) -> None:
+    """Told once, in the order of their beginnings; what stands of those that stay is not touched."""
+    began = datetime.now(UTC) - timedelta(seconds=600)
+    (tmp_path / "state").mkdir()
+    outbox = Outbox(tmp_path / "state" / OUTBOX_FILE, {}, Notes())
+    outbox.start()
+    stood = [
+        (EventType.STREAM_DOWN, StreamData("gate", "stall", 10.0)),
+        (EventType.STREAM_DOWN, StreamData("yard", "stall", 10.0)),
+        (EventType.DELIVERY_PAUSED, PauseData("lame", "gone")),
+    ]
+    outbox.commit(
+        Change(events=tuple(Event(new_id(began), kind, began, data) for kind, data in stood))
+    ).result(5)
+    outbox.stop(time.monotonic() + 5)
+    dead = [stream(name, "/dev/video63") for name in ("yard", "gate")]
+    config = site(block_model, receiver, *dead, events=("stream.*", "delivery.*"))
+    config |= {"http": {"listen": f"127.0.0.1:{free_port()}"}, "state_dir": str(tmp_path / "state")}
+    lame = {**config["webhooks"][0], "name": "lame", "events": ["stream.frozen"]}
+    file = tmp_path / "tocsin.yaml"
+    file.write_text(json.dumps({**config, "webhooks": [*config["webhooks"], lame]}))
+    loaded = load(file)
+    app = App(loaded, resolve_secrets(loaded), file=file)
+    app.start()
+    try:
+        file.write_text(json.dumps({**config, "streams": dead[:1]}))
+        app.ask_reload()
+
+        def told() -> list[str]:
+            app._reload(time.monotonic())
+            return [message.type for message in receiver.accepted] if len(receiver.accepted) > 1 else []
+
+        until(told, 20.0, "the news")
+        assert sorted(told()) == ["delivery.resumed", "stream.up"]
+        up = next(message for message in receiver.accepted if message.type == "stream.up")
+        assert (up.data["stream"], up.data["lasted_seconds"] > 600) == ("gate", True)
+        standing = app._outbox.standing().result(5)
+        assert [(one.type, one.subject) for one in standing] == [(EventType.STREAM_DOWN, "yard")]
+        assert [status.stream for status in app.report().streams] == ["yard"]
+    finally:
+        app.stop()

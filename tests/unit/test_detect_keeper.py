@@ -41,6 +41,7 @@ class Scripted:
         self.max_batch = max_batch
         self.faults: dict[str, InferenceFault] = dict(faults)
         self.fits = 99  # views in one batch before memory runs out
+        self.floor = 0.5
         self.closed = 0
 
     def begin(self, frames: Sequence[Frame], release: Callable[[Frame], None] | None = None) -> Ticket:

@@ -1,4 +1,4 @@
-"""What a reload compares, refuses and exchanges; the detectors are stand-ins that nobody runs."""
+"""How reloads come one after the other and end; the detectors are stand-ins that nobody runs."""
 
 import json
 import time
@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from tocsin import reload
-from tocsin.config.load import Config, load, loads
-from tocsin.errors import ConfigError, ModelError
+from tocsin import assembly, reload
+from tocsin.config.load import load, resolve_secrets
+from tocsin.errors import ModelError
 from tocsin.metrics import Reload
-from tocsin.reload import Reloader, Running, differences, refuse_what_needs_a_restart
+from tocsin.plan import Draft, Plan
+from tocsin.reload import REST, Reloader
 
 STREAMS = [{"name": name, "source": f"rtsp://{name}/1", "rules": ["visit"]} for name in ("yard", "gate")]
 RULES = [{"name": name, "classes": ["person"]} for name in ("visit", "night")]
@@ -23,55 +24,6 @@ SITE: dict[str, Any] = {
     "rules": RULES,
     "state_dir": "/var/a",
 }
-
-
-def config(**changed: Any) -> Config:
-    return loads(json.dumps({**SITE, **changed}).encode(), name="tocsin.yaml", folder=Path("/"))
-
-
-@pytest.mark.parametrize(
-    ("changed", "places"),
-    [
-        pytest.param({}, [], id="nothing"),
-        pytest.param({"detector": {"device": "auto"}}, ["detector"], id="a section"),
-        pytest.param(
-            {"detector": {"device": "cpu", "max_batch": "auto"}}, [], id="a default that is written out"
-        ),
-        pytest.param(
-            {"streams": [{**STREAMS[0], "max_fps": 3}, STREAMS[1]]}, ["streams.yard"], id="an entry"
-        ),
-        pytest.param({"streams": STREAMS[:1]}, ["streams.gate"], id="an entry that is gone"),
-        pytest.param(
-            {"rules": [*RULES, {**RULES[0], "name": "new"}]}, ["rules.new"], id="an entry that is new"
-        ),
-        pytest.param({"streams": STREAMS[::-1]}, ["the order of streams"], id="the order alone"),
-        pytest.param(
-            {
-                "state_dir": "/var/b",
-                "http": {"listen": "127.0.0.1:1"},
-                "rules": RULES[:1],
-                "streams": STREAMS[1:],
-            },
-            ["streams.yard", "rules.night", "http", "state_dir"],
-            id="many, in the order of the sections",
-        ),
-    ],
-)
-def test_what_differs_is_named(changed: dict[str, Any], places: list[str]) -> None:
-    """A section by its key, an entry of a list by its name."""
-    assert differences(config(), config(**changed)) == places
-
-
-def test_the_refusal_names_all_that_needs_a_restart() -> None:
-    """The detector may change beside it and is not named."""
-    other = config(detector={"device": "auto"}, rules=[], streams=[{**STREAMS[0], "rules": []}])
-    with pytest.raises(ConfigError) as caught:
-        refuse_what_needs_a_restart(config(), other)
-    assert str(caught.value) == (
-        "reload: expected changes of detector only, found changes of streams.yard, streams.gate, rules.visit and "
-        "rules.night; restart for these"
-    )
-    refuse_what_needs_a_restart(config(), config(detector={"device": "auto"}))
 
 
 @pytest.mark.parametrize(
@@ -99,6 +51,7 @@ class Stub:
     provider: str = "CPUExecutionProvider"
     closed: bool = False
     blind: str | None = None
+    labels: tuple[str, ...] = ("person",)
 
     def close(self) -> None:
         self.closed = True
@@ -128,9 +81,10 @@ class Rig:
     offers: list[tuple[Stub, Callable[[str], None]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.reloader = Reloader(
-            self.file, Running(load(self.file), (("a",),)), self, self._adopt, self, self, str
-        )  # type: ignore[arg-type]
+        config = load(self.file)
+        draft = assembly.draft(config, resolve_secrets(config), (("a",),))  # type: ignore[arg-type]
+        self.now = 0.0
+        self.reloader = Reloader(self.file, draft, self, self._adopt, self, self, lambda: "well")  # type: ignore[arg-type]
 
     @property
     def makeshift(self) -> bool:
@@ -141,11 +95,13 @@ class Rig:
         self.detector = kept.detector
 
     def take_back(self, offer: int, to: Stub) -> None:
+        """Do as the engine's thread, and then as the main loop."""
         self.detector = to
         self.offers[offer][1]("it failed")
+        self.reloader.turn()
 
-    def _adopt(self, config: Config, detector: Stub | None) -> None:
-        self.heard.append((config.detector.max_batch, detector and detector.model_name))
+    def _adopt(self, draft: Draft, detector: Stub, plan: Plan) -> None:
+        self.heard.append((draft.config.detector.max_batch, detector.model_name))
 
     def reloaded(self, result: Reload, at: float) -> None:
         assert abs(at - time.time()) < 60
@@ -158,14 +114,19 @@ class Rig:
         self.heard.append("reloading")
 
     def ready(self, status: str) -> None:
+        assert status.endswith("; well")
         self.heard.append("ready")
+        self.status = status
 
     def ask(self) -> list[object]:
         """Reload, and return what was heard of it."""
         self.heard.clear()
-        assert self.reloader.begin()
-        assert self.reloader._thread is not None
-        self.reloader._thread.join(30)
+        self.now += 2 * REST
+        assert self.reloader.begin(self.now)
+        while self.reloader.busy:
+            assert self.reloader._thread is not None
+            self.reloader._thread.join(30)
+            self.reloader.turn()
         return list(self.heard)
 
     def write(self, **detector: Any) -> None:
@@ -179,7 +140,7 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
     file.write_text(json.dumps(SITE))
     rig = Rig(file, Stub("first"))
 
-    def open_next(_: Config) -> Kept:
+    def open_next(_: object) -> Kept:
         found = rig.opened.pop(0)
         if isinstance(found, Exception):
             raise found
@@ -187,13 +148,13 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
 
     monkeypatch.setattr(reload, "stamp", lambda _: (("a",),))
     monkeypatch.setattr(reload, "warm_detector", open_next)
-    monkeypatch.setattr(reload, "complete", lambda _file, first, secrets_had: first)
+    monkeypatch.setattr(reload, "complete", lambda _file, first, known: first)
     return rig
 
 
 def test_a_model_that_is_the_same_is_left_alone(rig: Rig) -> None:
     """Nothing is opened, and the detector stays."""
-    assert rig.ask() == ["reloading", ("auto", None), Reload.UNCHANGED, "ready"]
+    assert rig.ask() == ["reloading", ("auto", "first"), Reload.UNCHANGED, "ready"]
 
 
 def test_a_file_that_changed_is_opened_though_the_section_did_not(
@@ -203,7 +164,7 @@ def test_a_file_that_changed_is_opened_though_the_section_did_not(
     monkeypatch.setattr(reload, "stamp", lambda _: (("b",),))
     rig.opened = [Stub("second")]
     assert rig.ask() == ["reloading", ("auto", "second"), Reload.APPLIED, "ready"]
-    assert rig.ask() == ["reloading", ("auto", None), Reload.UNCHANGED, "ready"]
+    assert rig.ask() == ["reloading", ("auto", "second"), Reload.UNCHANGED, "ready"]
 
 
 @pytest.mark.parametrize("still", ["no CUDA", None])
@@ -213,7 +174,7 @@ def test_a_degraded_detector_tries_its_device_again(rig: Rig, still: str | None)
     again = Stub("again", degraded=still)
     rig.opened = [again]
     result: list[object] = (
-        [("auto", None), Reload.UNCHANGED] if still else [("auto", "again"), Reload.APPLIED]
+        [("auto", "first"), Reload.UNCHANGED] if still else [("auto", "again"), Reload.APPLIED]
     )
     assert rig.ask() == ["reloading", *result, "ready"]
     assert again.closed is bool(still)
@@ -226,11 +187,9 @@ def test_whatever_goes_wrong_the_old_one_stays_and_the_manager_hears_the_end(
     """Also an error that nobody expected ends that reload and nothing else."""
     rig.write(max_batch=2)
     rig.opened = [error, Stub("second")]
-    known: list[object] = ["failed", Reload.REFUSED, "ready"]
-    assert rig.ask() == [
-        "reloading",
-        *(known if isinstance(error, ModelError) else ["ready", Reload.REFUSED]),
-    ]
+    counted: list[object] = ["failed"] if isinstance(error, ModelError) else []
+    assert rig.ask() == ["reloading", *counted, Reload.REFUSED, "ready"]
+    assert rig.status.startswith("the reload was refused and changed nothing: ")
     assert rig.offers == []
     assert rig.ask() == ["reloading", (2, "second"), Reload.APPLIED, "ready"]
 
@@ -281,15 +240,61 @@ def test_what_is_taken_back_too_late_changes_nothing(rig: Rig) -> None:
     rig.take_back(0, to=first)
     assert rig.heard == []
     rig.detector = third
-    assert rig.ask() == ["reloading", (3, None), Reload.UNCHANGED, "ready"]
+    assert rig.ask() == ["reloading", (3, "third"), Reload.UNCHANGED, "ready"]
 
 
-def test_a_stop_lets_what_loads_change_nothing(rig: Rig) -> None:
-    """Neither the detector nor the service manager's view of a daemon that stops."""
+def test_what_was_compared_with_a_configuration_that_is_taken_back_is_prepared_anew(rig: Rig) -> None:
+    """The service manager hears one end of it, and nothing of what was ready before is used."""
+    first = rig.detector
     rig.write(max_batch=2)
-    rig.opened = [Stub("second")]
-    rig.reloader.stop()
-    assert rig.ask() == ["reloading"]
+    rig.opened = [Stub("second"), Stub("unused"), Stub("third")]
+    rig.ask()
+    rig.write(max_batch=3)
+    rig.heard.clear()
+    rig.now += 2 * REST
+    assert rig.reloader.begin(rig.now)
+    thread = rig.reloader._thread
+    assert thread is not None
+    thread.join(30)
+    rig.detector = first
+    rig.offers[0][1]("it failed")
+    rig.reloader._news.rotate()  # the detector was taken back while the thread was at it
+    rig.reloader.turn()
+    while rig.reloader.busy:
+        rig.reloader.turn()
+    assert rig.heard == [
+        "reloading",
+        ("auto", "first"),
+        Reload.ROLLED_BACK,
+        (3, "third"),
+        Reload.APPLIED,
+        "ready",
+    ]
+
+
+def test_a_storm_of_requests_is_one_reload_and_then_another(rig: Rig) -> None:
+    """None begins while one is under way, nor within a moment of the beginning of the one before."""
+    began = [rig.reloader.begin(tenth / 100) for tenth in range(100)]
+    assert began == [True] + [False] * 99
+    while rig.reloader.busy:
+        rig.reloader.turn()
+    assert not rig.reloader.begin(REST - 0.01)
+    assert rig.reloader.begin(REST)
+
+
+def test_a_change_that_needs_a_restart_is_refused_and_nothing_else_of_the_file_is_done(rig: Rig) -> None:
+    """Each with its place; what could be done without a restart is not."""
+    site = {**SITE, "state_dir": "/var/b", "rules": [], "streams": [{**STREAMS[0], "rules": []}]}
+    rig.file.write_text(json.dumps({**site, "http": {"listen": "127.0.0.1:1"}}))
+    assert rig.ask() == ["reloading", Reload.REFUSED, "ready"]
+    assert "state_dir: expected /var/a as at the start, found /var/b; restart for this change" in rig.status
+
+
+def test_a_class_that_the_model_does_not_know_is_refused(rig: Rig) -> None:
+    """Though the model is not opened again."""
+    rig.file.write_text(json.dumps({**SITE, "rules": [{**RULES[0], "classes": ["dragon"]}, RULES[1]]}))
+    assert rig.ask() == ["reloading", Reload.REFUSED, "ready"]
+    assert "expected a class of the model, found dragon" in rig.status
 
 
 def test_the_memory_of_a_detector_is_given_back_when_it_is_let_go(
@@ -303,9 +308,9 @@ def test_the_memory_of_a_detector_is_given_back_when_it_is_let_go(
     rig.opened = [Stub("second")]
     rig.ask()
     assert len(trims) == 1, "what it took to load"
-    rig.reloader.tidy()
+    rig.reloader.turn()
     assert len(trims) == 1
     del kept
-    rig.reloader.tidy()
-    rig.reloader.tidy()
+    rig.reloader.turn()
+    rig.reloader.turn()
     assert len(trims) == 2

@@ -154,7 +154,7 @@ class Detector:
         self.moved = time.monotonic()
         self._model = model
         self._session = session
-        self._floor = floor
+        self.floor = floor
         self._accelerated = placement.device in ACCELERATORS
         self.overlaps = False
         self.fixed_batch = model.batch is not None
@@ -230,7 +230,7 @@ class Detector:
         `release` is called once for each frame, here or in a later call of the detector, as soon as its pixels are
         not needed any more: before the model runs on its last view.
         """
-        return self._begin(Ticket(self, frames, release, self._floor))
+        return self._begin(Ticket(self, frames, release, self.floor))
 
     def _begin(self, ticket: Ticket) -> Ticket:
         frames = ticket.frames

@@ -284,6 +284,7 @@ class Keeper:
 
     def _reseat(self, post: _Post, detector: Detector, remedy: Remedy) -> None:
         before, canary = post.kept.detector, post.kept.canary
+        detector.floor = before.floor  # the rules may be others than when the model was opened first
         if not detector.fixed_batch:
             detector.max_batch = min(detector.max_batch, before.max_batch)  # it may have been halved
         if remedy is Remedy.FALL_BACK:
