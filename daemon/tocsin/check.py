@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tocsin import assembly
@@ -48,6 +48,19 @@ class Checked:
         return f"valid: {', '.join(parts)}; {detector.model} runs on {detector.placement}"
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a running daemon need not find out again.
+
+    `variables` are as in `resolve_secrets`. `labels` are those of the model that the section `detector` makes, as
+    long as its file is the same; None where it may be another.
+    """
+
+    variables: Mapping[str, str] = field(repr=False)
+    detector: DetectorSettings
+    labels: tuple[str, ...] | None
+
+
 def check(path: str | os.PathLike[str]) -> Checked:
     """Check the configuration in the file at `path`, its secrets, its model and its folder for the state.
 
@@ -64,18 +77,19 @@ def complete(
     first: TocsinError,
     *,
     secrets_had: bool = False,
-    known: Mapping[str, str] | None = None,
+    known: Known | None = None,
 ) -> TocsinError:
     """Return an error with all that is wrong with the configuration at `path`, of which `first` came to light.
 
     That is `first` itself where nothing is wrong with the configuration. What the machine refused is told too,
     since `check` does not try it all: a port in use, say. With `secrets_had` secrets are not looked for again:
-    the environment may have been cleared of them. `known` holds what was in it, as in `resolve_secrets`.
+    the environment may have been cleared of them. What a running daemon has `known` saves time, too.
     """
     try:
         reading = _read(Path(path))
-        secrets = [] if secrets_had else secret_faults(reading.parts, skip_credentials=False, known=known)
-        _judge(reading, secrets)
+        variables = None if known is None else known.variables
+        secrets = [] if secrets_had else secret_faults(reading.parts, skip_credentials=False, known=variables)
+        _refuse(reading, secrets, _try_detector(reading.parts, known))
     except ConfigError as error:
         refused = str(first).splitlines() if isinstance(first, StartError) else []
         return ConfigError(*dict.fromkeys([*error.faults, *refused]))
@@ -90,17 +104,22 @@ def _read(path: Path) -> Reading:
 
 def _judge(reading: Reading, secrets: list[Fault]) -> Checked:
     trial = _try_detector(reading.parts)
+    _refuse(reading, secrets, trial)
+    config = reading.config
+    assert config is not None, "a configuration that is none has faults"
+    assert trial.facts is not None, "a detector that does not open is a fault, and so is a model of no sense"
+    doubts = [*notes(config), *_degraded(trial.facts.placement), *_what_may_mend(config), *_gaps(config)]
+    return Checked(config, trial.facts, tuple(messages(config, doubts)))
+
+
+def _refuse(reading: Reading, secrets: list[Fault], trial: "_Trial") -> None:
+    """Raise ConfigError for faults, and StartError for what only this machine lacks."""
     faults = [*reading.faults, *secrets, *trial.faults, *_state_faults(reading.parts)]
     faults += _web_faults(reading.parts)
     if faults:
         raise ConfigError(*told(reading.document, [*faults, *trial.missing]))
     if trial.missing:
         raise StartError(*told(reading.document, trial.missing))
-    config = reading.config
-    assert config is not None, "a configuration that is none has faults"
-    assert trial.facts is not None, "a detector that does not open is a fault, and so is a model of no sense"
-    doubts = [*notes(config), *_degraded(trial.facts.placement), *_what_may_mend(config), *_gaps(config)]
-    return Checked(config, trial.facts, tuple(messages(config, doubts)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +131,11 @@ class _Trial:
     missing: tuple[Fault, ...] = ()
 
 
-def _try_detector(parts: Parts) -> _Trial:
+def _try_detector(parts: Parts, known: Known | None = None) -> _Trial:
     if parts.detector is None or not parts.detector.sound("model"):
         return _Trial()
+    if known is not None and known.labels is not None and parts.detector.settings == known.detector:
+        return _Trial(None, tuple(_unknown_classes(parts, known.labels)))
     faults: list[Fault] = []
     missing: list[Fault] = []
     settings = parts.detector.settings

@@ -19,7 +19,7 @@ from weakref import ReferenceType, WeakKeyDictionary, ref
 import structlog
 
 from tocsin import assembly
-from tocsin.check import complete
+from tocsin.check import Known, complete
 from tocsin.config.load import load, place, resolve_secrets
 from tocsin.detect.detector import Detector
 from tocsin.detect.keeper import Kept
@@ -232,7 +232,7 @@ class Reloader:
 
     def _read(self, before: Draft, detector: Detector) -> _Ready:
         """Return what the file describes, all of it checked; raises ConfigError, ModelError or StartError."""
-        draft = self._drafted(before)
+        draft = self._drafted(before, detector.labels)
         config = draft.config
         same = config.detector == before.config.detector and draft.model == before.model
         if same and not self._holder.makeshift:
@@ -246,32 +246,36 @@ class Reloader:
                 raise ModelError(place(config, ("detector", "model"), why))
         except (ConfigError, ModelError, StartError) as error:
             self._observe.model_reload_failed()
-            raise self._whole(before, error) from error
+            raise self._whole(before, detector.labels, error) from error
         if same and kept.detector.degraded is not None:
             kept.detector.close()
             return _Ready(before, draft, None)
         return _Ready(before, draft, kept)
 
-    def _drafted(self, before: Draft) -> Draft:
+    def _drafted(self, before: Draft, labels: tuple[str, ...]) -> Draft:
         try:
             config = load(self._file)
         except ConfigError as error:
-            raise self._whole(before, error) from error
+            raise self._whole(before, labels, error) from error
         refused = restarts(before.config, config)
         try:
             secrets = resolve_secrets(config, before.secrets.environment)
             draft = assembly.draft(config, secrets, stamp(config.detector.model))
         except ConfigError as error:
-            whole = str(self._whole(before, error)).splitlines()
+            whole = str(self._whole(before, labels, error)).splitlines()
             raise ConfigError(*dict.fromkeys([*whole, *error.faults, *refused])) from error
         if refused:
-            whole = str(self._whole(before, ConfigError(*refused))).splitlines()
+            whole = str(self._whole(before, labels, ConfigError(*refused))).splitlines()
             raise ConfigError(*dict.fromkeys([*whole, *refused]))
         return draft
 
-    def _whole(self, before: Draft, first: TocsinError) -> TocsinError:
-        """Return all that is wrong with the file, each with its place."""
-        return complete(self._file, first, known=before.secrets.environment)
+    def _whole(self, before: Draft, labels: tuple[str, ...], first: TocsinError) -> TocsinError:
+        """Return all that is wrong with the file, each with its place; `labels` are of the model that runs."""
+        section = before.config.detector
+        same = stamp(section.model) == before.model
+        return complete(
+            self._file, first, known=Known(before.secrets.environment, section, labels if same else None)
+        )
 
 
 def _split(message: str, file: Path) -> tuple[str | None, str]:

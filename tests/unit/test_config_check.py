@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tocsin.check import Checked, DetectorFacts, check, complete
+from tocsin.check import Checked, DetectorFacts, Known, check, complete
 from tocsin.config.load import loads
 from tocsin.config.settings import Config
 from tocsin.detect.detector import Detector
 from tocsin.detect.session import Placement
+from tocsin.detect.settings import DetectorSettings
 from tocsin.errors import ConfigError, ModelError, StartError
 from tocsin.resources import find
 
@@ -235,6 +236,21 @@ def test_an_error_that_is_gone_is_told_all_the_same(file: Path) -> None:
     """Where nothing is wrong any more, the first error stays what is reported."""
     first = ModelError("x")
     assert complete(file, first, secrets_had=False) is first
+
+
+def test_what_a_running_daemon_knows_is_not_found_out_again(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its model is not opened beside it, its environment not asked, and the messages are the same."""
+    change(file, ("[person]", "[persn]"))
+    (fault,) = complete(file, ModelError("x")).faults
+    monkeypatch.delenv("TOCSIN_TEST_ROOM")
+    monkeypatch.setattr("tocsin.check.open_detector", lambda *_: pytest.fail("the model is opened"))
+    detector = DetectorSettings(model="nanodet-coco-416", device="cpu")
+    known = Known({"TOCSIN_TEST_ROOM": KEY}, detector, ("person", "dog"))
+    assert complete(file, ModelError("x"), known=known).faults == (fault,)
+    other = replace(known, variables={})
+    assert len(complete(file, ModelError("x"), known=other).faults) == 2
 
 
 def test_the_shipped_demo_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
