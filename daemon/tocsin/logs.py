@@ -117,8 +117,12 @@ class _Handler(logging.StreamHandler[TextIO]):
         sentence = words.get("event") if isinstance(record.msg, dict) else record.msg
         family = record.name, str(sentence), str(words.get("stream"))
         kind = record.levelno, *family, *_words(words)
-        # An alarm is never too many.
-        if "alarm_id" in words or self._floods.admit(kind, family, record, time.monotonic()):
+        # An alarm is never too many, and neither is one of the faults for which a reload is refused.
+        if (
+            "alarm_id" in words
+            or "fault_number" in words
+            or self._floods.admit(kind, family, record, time.monotonic())
+        ):
             super().emit(record)
         else:
             self._wake()

@@ -9,7 +9,7 @@ from tocsin.deliver.webhook import Webhook
 from tocsin.detect.stamp import Stamp
 from tocsin.yamlfile import Fault
 
-LIVE_HTTP = frozenset({"allowed_hosts", "insecure"})
+LIVE_HTTP = frozenset({"allowed_hosts"})
 """The keys of `http` that may change while the daemon runs: all others are about a port that is bound."""
 
 

@@ -163,9 +163,10 @@ class Reloader:
 
     def _refuse(self, error: TocsinError) -> str:
         faults = str(error).splitlines()
-        for message in faults:
-            place, sentence = _split(message, self._file)
-            log.error("the reload is refused and changes nothing", place=place, why=sentence)
+        for number, message in enumerate(faults, start=1):
+            place, why = _split(message, self._file)
+            which = f"{number} of {len(faults)}"
+            log.error("the reload is refused and changes nothing", place=place, why=why, fault_number=which)
         self._observe.reloaded(Reload.REFUSED, time.time())
         return f"the reload was refused and changed nothing: {faults[0]}"
 

@@ -330,3 +330,12 @@ def test_secrets_that_come_later_are_masked_beside_the_first(output: io.StringIO
     mask(["corr3ct/horse"])
     structlog.get_logger().info("a line", one=PASSWORD, two="corr3ct/horse", three="corr3ct%2Fhorse")
     assert "one=*** two=*** three=***" in output.getvalue()
+
+
+def test_every_fault_of_a_reload_is_written_however_alike_they_are(output: io.StringIO) -> None:
+    """They are no flood: each is another place in the file that somebody has to mend."""
+    logs.configure("logfmt", "info", stream=output)
+    for number in range(1, 11):
+        why = f"streams[{number}].fps: unknown key"
+        structlog.get_logger().error("the reload is refused", why=why, fault_number=f"{number} of 10")
+    assert output.getvalue().count("unknown key") == 10
