@@ -106,8 +106,6 @@ class RateVigil:
         """Go on with other streams and rules."""
         self._rules = rules
         self._since = {stream: window for stream, window in self._since.items() if stream in rules}
-        known = {(stream, rule.name) for stream, watching in rules.items() for rule in watching}
-        self._deaf &= known
 
     def turn(self, now: float, analysed: Mapping[str, int], brought: Collection[str]) -> list[Deafness]:
         """Return the judgement on every rule of each stream whose window is full.
