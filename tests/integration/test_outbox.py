@@ -25,11 +25,12 @@ from tocsin.deliver import standby as standby_module
 from tocsin.deliver.clerk import DropReason
 from tocsin.deliver.database import Marks
 from tocsin.deliver.event import DetectorData, Event, EventType, StreamData, new_id
+from tocsin.deliver.letters import Choice
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.overflow import Limits
 from tocsin.deliver.queues import read_counts
 from tocsin.deliver.recall import Recall
-from tocsin.deliver.schedule import Outcome
+from tocsin.deliver.schedule import Outcome, State
 from tocsin.deliver.store import Change, Delivery, Store, open_store
 from tocsin.errors import Degradation, OutboxError, StartError
 
@@ -461,6 +462,37 @@ def test_a_slow_disk_holds_up_nobody(path: Path, notes: Notes, monkeypatch: pyte
         gate.set()
         futures[-1].result(WAIT)
     assert took < 0.2 * SCALE
+
+
+def test_an_acceptance_is_noted_before_what_waits(path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch):
+    """However many changes wait for the disk, an acceptance is the next: a crash before it would send it again.
+
+    A failure that was handed over before it and written after it changes nothing any more.
+    """
+    gate, entered = threading.Event(), threading.Event()
+    done: list[str] = []
+    apply = Store.apply
+
+    def slow(self: Store, *rest: object) -> object:
+        entered.set()
+        gate.wait(WAIT)
+        return apply(self, *rest)
+
+    with running(path, notes) as outbox:
+        commit(outbox, alarm_event())
+        (old,) = queued(outbox)
+        monkeypatch.setattr(Store, "apply", slow)
+        waiting = [outbox.commit(Change(events=(alarm_event(),))) for _ in range(3)]
+        assert entered.wait(WAIT)
+        failed = outbox.failed(old.number, 1, Outcome.FAILING, wait=60.0)
+        noted = outbox.delivered(old.number, 2)
+        for name, future in (("noted", noted), ("failed", failed), *(("commit", each) for each in waiting)):
+            future.add_done_callback(lambda _, name=name: done.append(name))
+        gate.set()
+        until(lambda: len(done) == 5, WAIT, "all of them")
+        assert done == ["commit", "noted", "commit", "commit", "failed"]
+        (letter,) = outbox.letters(State.DELIVERED, Choice(), 10).result(WAIT)
+    assert (letter.number, letter.attempts, letter.outcome) == (old.number, 2, Outcome.DELIVERED)
 
 
 class Unfit:

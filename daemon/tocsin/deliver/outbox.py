@@ -154,12 +154,15 @@ class Outbox:
         return number <= self._clerk.durable
 
     def delivered(self, number: int, attempts: int) -> "Future[None]":
-        """Record that a receiver accepted a delivery."""
-        return self._write(
-            lambda ledger: ledger.settle(
-                number, Settlement.DELIVERED, attempts, Outcome.DELIVERED, time.time()
-            )
-        )
+        """Record that a receiver accepted a delivery, before all changes that wait; done when it is on the disk.
+
+        While the disk refuses it is noted in memory, and done at once.
+        """
+
+        def run(ledger: Ledger) -> None:
+            ledger.settle(number, Settlement.DELIVERED, attempts, Outcome.DELIVERED, time.time())
+
+        return self._submit(self._jobs.mark, run, ())
 
     def failed(self, number: int, attempts: int, outcome: Outcome, wait: float) -> "Future[None]":
         """Record a failed attempt, after which the next one is `wait` seconds away."""

@@ -25,7 +25,10 @@ SWEEP = 500  # rows that one sweep removes at most, so that no commit waits long
 
 _TABLES = ("events", "deliveries", "sequences", "open_alarms", "collapsed", "standing", "recalls")
 _SETTLE = "UPDATE deliveries SET state = ?, attempts = ?, outcome = ?, settled_at = ? WHERE number = ?"
-_POSTPONE = "UPDATE deliveries SET attempts = ?, outcome = ?, next_attempt = ?, wait = ? WHERE number = ?"
+_POSTPONE = (
+    "UPDATE deliveries SET attempts = ?, outcome = ?, next_attempt = ?, wait = ?"
+    " WHERE number = ? AND state = 'queued'"  # an acceptance overtakes the failures before it
+)
 
 
 @dataclass(frozen=True, slots=True)
