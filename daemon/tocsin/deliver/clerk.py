@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import structlog
 
 from tocsin.deliver.ballast import Ballast, free_bytes
-from tocsin.deliver.database import Marks, name_of
+from tocsin.deliver.database import Marks, has_tables, is_full, name_of
 from tocsin.deliver.event import Event, EventType, OutboxData, new_id
 from tocsin.deliver.jobs import Job, Jobs
 from tocsin.deliver.letters import Choice
@@ -21,7 +21,7 @@ from tocsin.deliver.overflow import Dropped, Limits
 from tocsin.deliver.queues import QueueCount
 from tocsin.deliver.schedule import State
 from tocsin.deliver.standby import Ledger, Standby
-from tocsin.deliver.store import Change, Store, open_store
+from tocsin.deliver.store import Change, Store, memory_store, open_store
 from tocsin.errors import OutboxError
 
 MAX_WAITING = 1_000  # changes in memory alone whose callers hear of it when they are on the disk
@@ -110,6 +110,7 @@ class Clerk:
         self._ballast = Ballast(path.with_name(path.name + ".ballast"))
         self._store: Store | None = None
         self._standby: Standby | None = None
+        self._blank: Store | None = None  # stands for the empty disk where no database could be made
         self._undurable: list[
             Future[Any]
         ] = []  # of the changes that are in memory alone; bounded by MAX_WAITING
@@ -118,15 +119,33 @@ class Clerk:
         self._changed = True
         self._retry_at = self._counted_at = self._sweep_at = 0.0
 
-    def open(self) -> Path | None:
-        """Open the database; return where a damaged one was moved, if one was. Raises OutboxError."""
+    def begin(self) -> Path | None:
+        """Open the database as `open` does; where there is none yet and the disk is full, go on in memory."""
         try:
-            opened = open_store(self._path, self._webhooks, self._limits, self._marks, time.time())
-        except OutboxError:
-            # A database on a full disk cannot even be opened: that takes a log.
-            if not self._ballast.give_up():
+            return self.open()
+        except OutboxError as error:
+            if not is_full(error) or has_tables(self._path):
                 raise
-            opened = open_store(self._path, self._webhooks, self._limits, self._marks, time.time())
+        log.error("no outbox can be made on the full disk, all goes on from memory")
+        self._observe.outbox_failed(Trouble.FULL)
+        self._observe.outbox_degraded(True)
+        self._blank = memory_store(self._webhooks, self._limits, Marks())
+        self._standby = Standby(self._blank, self._webhooks)
+        return None
+
+    def open(self) -> Path | None:
+        """Open the database; return where a damaged one was moved, if one was. Raises OutboxError.
+
+        On a full disk it can be read at least, so that what waits in it is delivered.
+        """
+        asked = self._path, self._webhooks, self._limits, self._marks, time.time()
+        try:
+            opened = open_store(*asked)
+        except OutboxError as error:
+            if not is_full(error):
+                raise
+            self._ballast.give_up()
+            opened = open_store(*asked, alone=True)
         self._store = opened.store
         self.durable = max(self.durable, opened.store.marks().number)
         log.info("outbox opened", sqlite=sqlite3.sqlite_version)
@@ -151,7 +170,7 @@ class Clerk:
         """Bring the disk up to date if it lets us, and close; return the changes that are not on it."""
         if self._standby is not None:
             self._go_back(time.monotonic())
-        for each in (self._store, self._standby):
+        for each in (self._store, self._standby, self._blank):
             if each is not None:
                 each.close()
         return self._undurable

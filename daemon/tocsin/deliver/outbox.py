@@ -67,8 +67,8 @@ class Outbox:
     def start(self) -> Path | None:
         """Open the database; return where a damaged one was moved that a new one replaces, or None.
 
-        `outbox.reset` is queued in that case. Raises StartError if another daemon uses it, OutboxError if it
-        cannot be opened.
+        `outbox.reset` is queued in that case. On a full disk all begins in memory. Raises StartError if another
+        daemon uses it, OutboxError if it cannot be opened.
         """
         self._lock = _lock(self._path.with_name(self._path.name + ".lock"))
         self._jobs.open()
@@ -207,7 +207,7 @@ class Outbox:
     def _work(self) -> None:
         try:
             try:
-                self._opened.set_result(self._clerk.open())
+                self._opened.set_result(self._clerk.begin())
             except OutboxError as error:
                 self._opened.set_exception(error)
                 return

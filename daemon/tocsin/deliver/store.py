@@ -94,10 +94,16 @@ class Opened:
 
 
 def open_store(
-    path: Path, webhooks: Mapping[str, Sequence[str]], limits: Limits, marks: Marks, wall: float
+    path: Path,
+    webhooks: Mapping[str, Sequence[str]],
+    limits: Limits,
+    marks: Marks,
+    wall: float,
+    *,
+    alone: bool = False,
 ) -> Opened:
     """Open the store at `path`, as `open_database` opens its database. Raises OutboxError."""
-    database, moved = open_database(path, marks, wall)
+    database, moved = open_database(path, marks, wall, alone=alone)
     try:
         return Opened(Store(database, webhooks, limits), moved)
     except sqlite3.Error as error:
