@@ -8,9 +8,8 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from support.events import ALARM, NOON, Notes, alarm_event, open_alarm, stream_event
+from support.outboxes import EVERYTHING, WAIT, Disk, commit, queued, refusing_disk, running
 from support.wait import SCALE, until
 from tocsin.deliver import clerk as clerk_module
 from tocsin.deliver import outbox as outbox_module
@@ -31,11 +31,8 @@ from tocsin.deliver.overflow import Limits
 from tocsin.deliver.queues import read_counts
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.schedule import Outcome, State
-from tocsin.deliver.store import Change, Delivery, Store, open_store
+from tocsin.deliver.store import Change, Store, open_store
 from tocsin.errors import Degradation, OutboxError, StartError
-
-EVERYTHING = {"hook": ("alarm.*", "stream.*", "outbox.*", "delivery.*")}
-WAIT = 10 * SCALE  # seconds for the disk
 
 
 @pytest.fixture
@@ -46,26 +43,6 @@ def notes() -> Notes:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "outbox.db"
-
-
-@contextmanager
-def running(
-    path: Path, notes: Notes, webhooks: dict[str, tuple[str, ...]] = EVERYTHING, **kind: Limits
-) -> Iterator[Outbox]:
-    outbox = Outbox(path, webhooks, notes, **kind)
-    outbox.start()
-    try:
-        yield outbox
-    finally:
-        outbox.stop(time.monotonic() + WAIT)
-
-
-def commit(outbox: Outbox, *events: Event) -> None:
-    outbox.commit(Change(events=events)).result(WAIT)
-
-
-def queued(outbox: Outbox, webhook: str = "hook", after: int = 0) -> tuple[Delivery, ...]:
-    return outbox.queued(webhook, after, 100_000).result(WAIT)
 
 
 def test_a_commit_survives_a_restart(path: Path, notes: Notes):
@@ -215,42 +192,6 @@ def test_a_directory_that_is_not_there_is_named(tmp_path: Path, notes: Notes):
         Outbox(tmp_path / "nowhere" / "outbox.db", EVERYTHING, notes).start()
 
 
-@pytest.mark.fault(51)
-def test_a_damaged_database_is_moved_aside(path: Path, notes: Notes):
-    """A file that is no database is kept under another name, a new one takes over, and an event says so."""
-    with running(path, notes) as outbox:
-        commit(outbox, *(alarm_event(alarm_id=f"a{n}") for n in range(50)))
-    path.write_bytes(b"\x00garbage" * 1000)
-    outbox = Outbox(path, EVERYTHING, notes)
-    with capture_logs() as logs:
-        moved = outbox.start()
-    try:
-        assert moved is not None
-        assert moved.read_bytes().startswith(b"\x00garbage")
-        assert moved.name.startswith("outbox.db.corrupt-")
-        until(lambda: queued(outbox), 5, "the event")
-        assert [each.type for each in queued(outbox)] == [EventType.OUTBOX_RESET]
-        commit(outbox, alarm_event())
-    finally:
-        outbox.stop(time.monotonic() + WAIT)
-    assert "outbox was damaged, a new one replaces it" in {line["event"] for line in logs}
-
-
-def test_damaged_pages_are_found_at_start(path: Path, notes: Notes):
-    """Damage within the pages of a database is seen before anything is sent from it."""
-    with running(path, notes) as outbox:
-        commit(outbox, *(alarm_event(alarm_id=f"a{n}") for n in range(200)))
-    content = bytearray(path.read_bytes())
-    for page in range(4, len(content) // 4096):
-        content[page * 4096 : page * 4096 + 200] = b"\xa5" * 200
-    path.write_bytes(content)
-    outbox = Outbox(path, EVERYTHING, notes)
-    try:
-        assert outbox.start() is not None
-    finally:
-        outbox.stop(time.monotonic() + WAIT)
-
-
 def test_a_newer_database_is_refused(path: Path, notes: Notes):
     """A database of a later version is left as it is, and the daemon does not start."""
     with sqlite3.connect(path) as database:
@@ -262,35 +203,9 @@ def test_a_newer_database_is_refused(path: Path, notes: Notes):
     assert path.read_bytes() == before
 
 
-@dataclass
-class Disk:
-    """A disk that refuses changes for a while, as `code`; `refused` counts how often it did."""
-
-    code: int = sqlite3.SQLITE_FULL
-    is_well: bool = False
-    refused: int = 0
-
-
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
-    disk = Disk()
-
-    def refusing(write: Callable[..., int]) -> Callable[..., int]:
-        def refuse(self: Store, *rest: object) -> int:
-            is_on_disk = self._database.execute("PRAGMA database_list").fetchone()[2]
-            if disk.is_well or not is_on_disk:
-                return write(self, *rest)
-            disk.refused += 1
-            error = sqlite3.OperationalError("the test's disk")
-            error.sqlite_errorcode = disk.code
-            raise error
-
-        return refuse
-
-    monkeypatch.setattr(Store, "apply", refusing(Store.apply))
-    monkeypatch.setattr(Store, "make_up", refusing(Store.make_up))
-    monkeypatch.setattr(clerk_module, "RETRY", 0.05)
-    return disk
+    return refusing_disk(monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -688,9 +603,9 @@ def test_a_failed_flush_opens_a_new_connection(
     opened: list[int] = []
     connect: Callable[..., object] = clerk_module.open_store
 
-    def count(*rest: object) -> object:
+    def count(*rest: object, **more: object) -> object:
         opened.append(1)
-        return connect(*rest)
+        return connect(*rest, **more)
 
     monkeypatch.setattr(clerk_module, "open_store", count)
     with running(path, notes) as outbox:

@@ -26,6 +26,7 @@ from tocsin.errors import OutboxError
 
 MAX_WAITING = 1_000  # changes in memory alone whose callers hear of it when they are on the disk
 ROOM = 0.9  # share of its limit below which a full queue is said to have room again
+PATIENCE = 30.0  # seconds of failing to read or write after which a database counts as damaged
 RETRY = 1.0  # seconds between two attempts to bring a disk up to date that refused
 COUNT_EVERY = 1.0  # seconds between two looks at the queues while they change
 COUNT_IDLE = 5.0  # the same while nothing changes
@@ -115,6 +116,8 @@ class Clerk:
             Future[Any]
         ] = []  # of the changes that are in memory alone; bounded by MAX_WAITING
         self._marks = Marks()
+        self._failing_since: float | None = None  # since when reading or writing has failed without a success
+        self._is_distrusted = False  # whether it showed damage, which a look at it need not find again
         self._full: set[str] = set()  # the webhooks whose queues were said to be full
         self._changed = True
         self._retry_at = self._counted_at = self._sweep_at = 0.0
@@ -140,12 +143,13 @@ class Clerk:
         """
         asked = self._path, self._webhooks, self._limits, self._marks, time.time()
         try:
-            opened = open_store(*asked)
+            opened = open_store(*asked, distrusted=self._is_distrusted)
         except OutboxError as error:
             if not is_full(error):
                 raise
             self._ballast.give_up()
-            opened = open_store(*asked, alone=True)
+            opened = open_store(*asked, alone=True, distrusted=self._is_distrusted)
+        self._is_distrusted = False
         self._store = opened.store
         self.durable = max(self.durable, opened.store.marks().number)
         log.info("outbox opened", sqlite=sqlite3.sqlite_version)
@@ -157,7 +161,12 @@ class Clerk:
             )
         if opened.moved is None:
             return None
-        log.error("outbox was damaged, a new one replaces it", moved_to=opened.moved.name)
+        log.error(
+            "outbox was damaged, a new one replaces it",
+            moved_to=opened.moved.name,
+            deliveries_saved=opened.saved.deliveries,
+            alarms_saved=opened.saved.alarms,
+        )
         self._announce(EventType.OUTBOX_RESET, OutboxData("damaged", opened.moved.name))
         return opened.moved
 
@@ -295,12 +304,18 @@ class Clerk:
         job.future.set_exception(error)
 
     def _do_read(self, job: Job) -> None:
+        """Answer a question; where it meets damage, from what replaces the database."""
         try:
             job.future.set_result(job.run(self._ledger()))
         except OutboxError as error:
             job.future.set_exception(error)
         except sqlite3.Error as error:
             self._fail(error)
+            if self._is_distrusted:
+                self._go_back(time.monotonic())
+                if self._standby is None:  # only damage to the new one, too, could bring us here again
+                    self._do_read(job)
+                    return
             job.future.set_exception(self._fault("a database that can be read", error))
 
     def _maintain(self, now: float) -> None:
@@ -344,6 +359,7 @@ class Clerk:
         """
         trouble = Trouble.of(error)
         self._observe.outbox_failed(trouble)
+        self._judge(trouble)
         if trouble is Trouble.FULL and self._ballast.give_up():
             log.warning("the disk is full, the outbox takes the space that it held back")
             return
@@ -359,6 +375,14 @@ class Clerk:
             self._store.close()
             self._store = None
 
+    def _judge(self, trouble: Trouble) -> None:
+        """Distrust a database that shows damage; one that stays unreadable for long is no better."""
+        self._is_distrusted |= trouble is Trouble.DAMAGED
+        if trouble is Trouble.IO:
+            now = time.monotonic()
+            self._failing_since = self._failing_since or now
+            self._is_distrusted |= now - self._failing_since >= PATIENCE
+
     def _go_back(self, now: float) -> None:
         """Bring the disk up to date, if it takes changes again, and go on there."""
         assert self._standby is not None, "there is something to go back from"
@@ -368,13 +392,16 @@ class Clerk:
                 self._standby.disk = self._store
             assert self._store is not None, "it was opened"
             self._count_dropped(self._standby.bring_up(self._store))
-        except OutboxError:
+        except OutboxError as error:
             self._retry_at = now + RETRY
+            if isinstance(error.__cause__, sqlite3.Error):
+                self._judge(Trouble.of(error.__cause__))
         except sqlite3.Error as error:
             self._fail(error)
         else:
             self._standby.close()
             self._standby = None
+            self._failing_since = None
             self.durable = self._store.marks().number
             log.info("outbox takes changes again")
             self._observe.outbox_degraded(False)

@@ -110,18 +110,21 @@ class Marks:
 
 
 def open_database(
-    path: Path, marks: Marks, wall: float, *, alone: bool = False
+    path: Path, marks: Marks, wall: float, *, alone: bool = False, distrusted: bool = False
 ) -> tuple[sqlite3.Connection, Path | None]:
     """Open the database at `path`, or a new one where there is none; say where a damaged one went, if one did.
 
     A new database counts on from `marks`. One that is opened `alone` can be read on a full disk too, since the
-    index of its log is in memory, and no other process can read it meanwhile. Raises OutboxError.
+    index of its log is in memory, and no other process can read it meanwhile. One that is `distrusted` counts as
+    damaged without being looked at. Raises OutboxError.
     """
     try:
         try:
+            if distrusted and path.exists():
+                raise damage("what it answered while it was open")
             return _connect(path, marks, alone), None
         except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
+            if not _isdamage(error):
                 raise
             moved = _move_aside(path, wall)
             return _connect(path, marks, alone), moved
@@ -167,7 +170,7 @@ def has_tables(path: Path) -> bool:
         return True
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
+def _isdamage(error: sqlite3.DatabaseError) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in _DAMAGE  # the low byte: the rest tells where
 
@@ -203,9 +206,14 @@ def _examine(database: sqlite3.Connection) -> None:
     """Raise SQLite's own error for damage if the pages do not fit together."""
     (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
-        damage = sqlite3.DatabaseError(verdict)
-        damage.sqlite_errorcode, damage.sqlite_errorname = sqlite3.SQLITE_CORRUPT, "SQLITE_CORRUPT"
-        raise damage
+        raise damage(verdict)
+
+
+def damage(found: str) -> sqlite3.DatabaseError:
+    """Return SQLite's own error for damage."""
+    error = sqlite3.DatabaseError(found)
+    error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_CORRUPT, "SQLITE_CORRUPT"
+    return error
 
 
 def _move_aside(path: Path, wall: float) -> Path:

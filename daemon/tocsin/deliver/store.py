@@ -3,19 +3,21 @@
 import json
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tocsin.deliver import recall
-from tocsin.deliver.database import Marks, memory_database, name_of, open_database
+from tocsin.deliver.database import Marks, damage, memory_database, name_of, open_database
 from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm
 from tocsin.deliver.letters import Choice, Letter, find, remove, replay
 from tocsin.deliver.overflow import Dropped, Limits, collapsed_for, trim
 from tocsin.deliver.queues import QueueCount, count_queues
 from tocsin.deliver.recall import Recall
+from tocsin.deliver.salvage import Saved, salvage
 from tocsin.deliver.schedule import Outcome, State
 from tocsin.deliver.standing import Key, Standing, forget, read, remember
 from tocsin.errors import OutboxError
@@ -87,10 +89,11 @@ class Arrears:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A store, and where the damaged one went that it replaces."""
+    """A store, where the damaged one went that it replaces, and what of that could be saved."""
 
     store: "Store"
     moved: Path | None
+    saved: Saved
 
 
 def open_store(
@@ -101,11 +104,16 @@ def open_store(
     wall: float,
     *,
     alone: bool = False,
+    distrusted: bool = False,
 ) -> Opened:
     """Open the store at `path`, as `open_database` opens its database. Raises OutboxError."""
-    database, moved = open_database(path, marks, wall, alone=alone)
+    database, moved = open_database(path, marks, wall, alone=alone, distrusted=distrusted)
+    saved = Saved()
+    if moved is not None:
+        with suppress(sqlite3.Error):  # it stays beside the new one, for whoever can do better
+            saved = salvage(moved, database)
     try:
-        return Opened(Store(database, webhooks, limits), moved)
+        return Opened(Store(database, webhooks, limits), moved, saved)
     except sqlite3.Error as error:
         database.close()
         raise OutboxError(f"{path}: expected a store that can be read, found {name_of(error)}") from error
@@ -173,18 +181,20 @@ class Store:
         rows = self._database.execute(
             "SELECT opened, reported, data FROM open_alarms ORDER BY opened, alarm_id"
         )
-        return tuple(
-            OpenAlarm(
-                AlarmData.from_payload(json.loads(data)),
-                datetime.fromtimestamp(opened, UTC),
-                datetime.fromtimestamp(reported, UTC),
+        with _making_sense():
+            return tuple(
+                OpenAlarm(
+                    AlarmData.from_payload(json.loads(data)),
+                    datetime.fromtimestamp(opened, UTC),
+                    datetime.fromtimestamp(reported, UTC),
+                )
+                for opened, reported, data in rows
             )
-            for opened, reported, data in rows
-        )
 
     def standing(self) -> tuple[Standing, ...]:
         """Return what was told to stand and was not told to be over, the longest first."""
-        return read(self._database)
+        with _making_sense():
+            return read(self._database)
 
     def recalls(self) -> tuple[Recall, ...]:
         """Return what rules remember beyond their open alarms."""
@@ -199,7 +209,8 @@ class Store:
             " WHERE webhook = ? AND state = 'queued' AND number > ? ORDER BY number LIMIT ?",
             (self._life(), webhook, after, limit),
         )
-        return tuple(_delivery(row) for row in rows)
+        with _making_sense():
+            return tuple(_delivery(row) for row in rows)
 
     def body(self, event_id: str) -> bytes | None:
         """Return the body of an event, or None if it is no longer there."""
@@ -333,6 +344,15 @@ class Store:
             assert added.lastrowid is not None, "an insert has a number"
             last[webhook] = added.lastrowid
         return asked - len(wanting)
+
+
+@contextmanager
+def _making_sense() -> Iterator[None]:
+    """Raise SQLite's own error for damage where a row holds what nobody wrote there."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise damage("a row that makes no sense") from error
 
 
 def _delivery(row: tuple[Any, ...]) -> Delivery:
