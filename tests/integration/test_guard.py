@@ -381,17 +381,14 @@ def _open(folder: Path) -> None:
     [
         (None, "ca_file: missing.pem", r"ca_file: expected certificates in PEM in \S+, found: no such file"),
         (None, "ca_file: client.key", r"ca_file: expected certificates in PEM in \S+, found: something else"),
-        (None, "{c}\n    key_file: missing.key", r"cert_file: expected .*, found: no such file"),
+        (None, "{c}\n    key_file: missing.key", r"key_file: expected .*, found: no such file"),
         (
             None,
             "{c}\n    key_file: server.key",
-            r"cert_file: expected a certificate .*, found: something else",
+            r"key_file: expected the key of .*, found that of another",
         ),
-        (
-            _locked,
-            "{c}\n    key_file: locked.key",
-            r"cert_file: expected .* without a password .*something else",
-        ),
+        (None, "{c}\n    key_file: ca.pem", r"key_file: expected a key that others cannot read"),
+        (_locked, "{c}\n    key_file: locked.key", r"key_file: expected a key without a password, found"),
         (_open, "{c}\n    key_file: open.key", r"key_file: expected a key that others cannot read"),
     ],
 )
