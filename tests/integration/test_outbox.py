@@ -22,7 +22,6 @@ from support.wait import SCALE, until
 from tocsin.deliver import clerk as clerk_module
 from tocsin.deliver import outbox as outbox_module
 from tocsin.deliver import standby as standby_module
-from tocsin.deliver.clerk import DropReason
 from tocsin.deliver.database import Marks
 from tocsin.deliver.event import DetectorData, Event, EventType, StreamData, new_id
 from tocsin.deliver.letters import Choice
@@ -32,6 +31,7 @@ from tocsin.deliver.queues import read_counts
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.schedule import Outcome, State
 from tocsin.deliver.store import Change, Store, open_store
+from tocsin.deliver.trouble import DropReason
 from tocsin.errors import Degradation, OutboxError, StartError
 
 

@@ -1,7 +1,9 @@
 """Databases that are damaged: at the start, under the daemon, and in ways that their own checks let pass."""
 
+import shutil
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,13 @@ from support.events import Notes, alarm_event, open_alarm
 from support.outboxes import EVERYTHING, WAIT, commit, queued, refusing_disk, running
 from support.wait import until
 from tocsin.deliver import clerk
-from tocsin.deliver.clerk import Trouble
 from tocsin.deliver.event import EventType
+from tocsin.deliver.letters import Choice
 from tocsin.deliver.outbox import Outbox
+from tocsin.deliver.schedule import State
 from tocsin.deliver.store import Change
+from tocsin.deliver.trouble import Trouble
+from tocsin.errors import StartError
 
 
 @pytest.fixture
@@ -165,3 +170,52 @@ def test_a_database_that_stays_unusable_is_replaced(
     assert names == ["old", "new", None]
     assert disk.refused >= 1
     assert disk.refused > 1 or code != sqlite3.SQLITE_IOERR, "a failure to read or write is tried again first"
+
+
+def remove_files(path: Path) -> None:
+    for file in path.parent.glob("outbox.db*"):
+        file.unlink()
+
+
+def remove_folder(path: Path) -> None:
+    shutil.rmtree(path.parent)
+
+
+def replace_file(path: Path) -> None:
+    """Put a new file in the place of the database, as a backup that is restored would be."""
+    remove_files(path)
+    path.touch()
+
+
+@pytest.mark.parametrize("remove", [remove_files, remove_folder, replace_file])
+def test_a_database_that_is_removed_is_made_anew(
+    tmp_path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch, remove: Callable[[Path], None]
+):
+    """An open file outlives its name, and would end with the process: all of it is put where it belongs."""
+    monkeypatch.setattr(clerk, "COUNT_EVERY", 0.05)
+    monkeypatch.setattr(clerk, "COUNT_IDLE", 0.05)
+    monkeypatch.setattr(clerk, "RETRY", 0.1)
+    path = tmp_path / "state" / "outbox.db"
+    path.parent.mkdir()
+    with running(path, notes) as outbox:
+        change = Change((alarm_event(alarm_id="a"), alarm_event(alarm_id="b")), opened=(open_alarm("b"),))
+        outbox.commit(change).result(WAIT)
+        first, second = queued(outbox)
+        outbox.delivered(first.number, 1).result(WAIT)
+        remove(path)
+        until(lambda: notes.degraded, 10, "the removal to be noticed")
+        late = outbox.commit(Change(events=(alarm_event(alarm_id="c"),)))
+        assert [each.alarm_id for each in queued(outbox)] == ["b", "c"]
+        path.parent.mkdir(exist_ok=True)
+        late.result(WAIT)
+        until(lambda: notes.degraded == [True, False], 10, "a new database")
+        assert outbox.body(second.event_id).result(WAIT)
+        with pytest.raises(StartError, match="found another using it"):
+            Outbox(path, EVERYTHING, Notes()).start()
+    with running(path, notes) as outbox:
+        assert [(each.number, each.alarm_id) for each in queued(outbox)] == [(2, "b"), (3, "c")]
+        assert [known.alarm.alarm_id for known in outbox.open_alarms().result(WAIT)] == ["b"]
+        assert len(outbox.letters(State.DELIVERED, Choice(), 10).result(WAIT)) == 1
+        commit(outbox, alarm_event(alarm_id="d"))
+        assert b'"seq":4' in (outbox.body(queued(outbox)[-1].event_id).result(WAIT) or b"")
+    assert notes.troubles == [Trouble.GONE]

@@ -17,12 +17,12 @@ from support.receiver import Receiver
 from support.wait import SCALE, until
 from tocsin.deliver import ballast as ballast_module
 from tocsin.deliver import clerk as clerk_module
-from tocsin.deliver.clerk import Trouble
 from tocsin.deliver.dispatch import Dispatcher
 from tocsin.deliver.letters import Choice
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.schedule import State
 from tocsin.deliver.store import Change
+from tocsin.deliver.trouble import Trouble
 from tocsin.deliver.webhook import Webhook
 
 HOOKS = {"hook": ("alarm.*", "outbox.*")}

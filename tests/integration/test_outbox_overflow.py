@@ -13,12 +13,12 @@ from support.outboxes import WAIT, commit, queued, running
 from support.wait import until
 from tocsin.deliver import clerk
 from tocsin.deliver import database as database_module
-from tocsin.deliver.clerk import DropReason
 from tocsin.deliver.database import VERSION
 from tocsin.deliver.event import EventType
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.overflow import Limits
 from tocsin.deliver.schedule import Outcome
+from tocsin.deliver.trouble import DropReason
 from tocsin.errors import OutboxError
 
 BOTH = {"hook": ("alarm.*", "stream.*"), "other": ("outbox.*",)}

@@ -157,6 +157,15 @@ def is_full(error: OutboxError) -> bool:
     return getattr(cause, "sqlite_errorcode", None) in _NO_SPACE
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells one file from another that has its name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def has_tables(path: Path) -> bool:
     """Say whether something may have been written to the database at `path`; True where nobody can tell."""
     try:
