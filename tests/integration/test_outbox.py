@@ -23,7 +23,7 @@ from tocsin.deliver import clerk as clerk_module
 from tocsin.deliver import outbox as outbox_module
 from tocsin.deliver import standby as standby_module
 from tocsin.deliver.database import Marks
-from tocsin.deliver.event import DetectorData, Event, EventType, StreamData, new_id
+from tocsin.deliver.event import DetectorData, Event, EventType, HeartbeatData, StreamData, new_id
 from tocsin.deliver.letters import Choice
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.overflow import Limits
@@ -408,6 +408,28 @@ def test_an_acceptance_is_noted_before_what_waits(path: Path, notes: Notes, monk
         assert done == ["commit", "noted", "commit", "commit", "failed"]
         (letter,) = outbox.letters(State.DELIVERED, Choice(), 10).result(WAIT)
     assert (letter.number, letter.attempts, letter.outcome) == (old.number, 2, Outcome.DELIVERED)
+
+
+def beat() -> Event:
+    now = datetime.now(UTC)
+    return Event(new_id(now), EventType.TOCSIN_HEARTBEAT, now, HeartbeatData(60.0, 1, 1))
+
+
+def test_a_heartbeat_takes_the_place_of_one_that_waits(path: Path, notes: Notes):
+    """A receiver that was away for days gets the latest one alone, and no event of another kind holds it up."""
+    forgotten: list[int] = []
+    with running(path, notes, {"hook": ("tocsin.*", "outbox.*"), "other": ("alarm.*",)}) as outbox:
+        outbox.listen(lambda: None, forgotten.extend)
+        commit(outbox, beat())
+        (first,) = queued(outbox)
+        outbox.delivered(first.number, 1)
+        for _ in range(3):
+            commit(outbox, beat())
+        (last,) = queued(outbox)
+        assert last.lane == EventType.TOCSIN_HEARTBEAT
+        assert len(forgotten) == 2
+        assert len(outbox.letters(State.DELIVERED, Choice(), 10).result(WAIT)) == 1
+    assert notes.drops == []
 
 
 class Unfit:

@@ -64,6 +64,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
                 "report",
                 "scenes",
                 "spell",
+                "heartbeat",
                 "vigil",
                 "warming",
                 "watchdog",

@@ -163,6 +163,7 @@ class Store:
             sequences, last = dict(self._sequences), dict(self.last)
             for event in change.events:
                 remember(database, event)
+            gone = [number for event in change.events for number in _superseded(database, event)]
             collapsed = sum(self._add(event, wall, exclude, sequences, last) for event in change.events)
             for alarm in (*change.opened, *change.updated):
                 data = json.dumps(alarm.alarm.payload(), allow_nan=False)
@@ -175,7 +176,7 @@ class Store:
             dropped = trim(database, self._webhooks, self._limits) if change.events else Dropped()
         self._sequences, self.last = sequences, last
         self._highest = max(self._highest, *last.values(), 0)
-        return replace(dropped, collapsed=dropped.collapsed + collapsed)
+        return replace(dropped, numbers=(*gone, *dropped.numbers), collapsed=dropped.collapsed + collapsed)
 
     def open_alarms(self) -> tuple[OpenAlarm, ...]:
         rows = self._database.execute(
@@ -339,11 +340,28 @@ class Store:
         for webhook in wanting:
             added = database.execute(
                 "INSERT INTO deliveries (event, webhook, lane, queued_at, born, size) VALUES (?, ?, ?, ?, ?, ?)",
-                (event.id, webhook, event.alarm_id or stream, wall, self._life(), len(body)),
+                (event.id, webhook, _lane(event), wall, self._life(), len(body)),
             )
             assert added.lastrowid is not None, "an insert has a number"
             last[webhook] = added.lastrowid
         return asked - len(wanting)
+
+
+def _lane(event: Event) -> str:
+    """Return what an event stays in order with: those of its alarm, else of its stream, else of the daemon."""
+    if event.type is EventType.TOCSIN_HEARTBEAT:  # which no other event holds up
+        return event.type
+    return event.alarm_id or event.stream or ""
+
+
+def _superseded(database: sqlite3.Connection, event: Event) -> list[int]:
+    """Take out the heartbeats that wait where a new one comes: a late one tells nothing. Return their numbers."""
+    if event.type is not EventType.TOCSIN_HEARTBEAT:
+        return []
+    of_them = "FROM deliveries WHERE lane = ? AND state = 'queued'"
+    found = database.execute(f"SELECT number {of_them}", (event.type,)).fetchall()
+    database.execute(f"DELETE {of_them}", (event.type,))
+    return [number for (number,) in found]
 
 
 @contextmanager
