@@ -57,9 +57,10 @@ def test_a_commit_survives_a_restart(path: Path, notes: Notes):
         )
         outbox.commit(Change(closed=("ended",))).result(WAIT)
         before = [(each.event_id, outbox.body(each.event_id).result(WAIT)) for each in queued(outbox)]
-    with running(path, notes) as outbox:
+    with capture_logs() as logs, running(path, notes) as outbox:
         assert [(each.event_id, outbox.body(each.event_id).result(WAIT)) for each in queued(outbox)] == before
         (alarm,) = outbox.open_alarms().result(WAIT)
+    assert [line["waiting"] for line in logs if line["event"] == "outbox opened"] == [3]
     assert [identity for identity, _ in before] == [event.id for event in events]
     assert (alarm.alarm.alarm_id, alarm.alarm.score, alarm.opened) == ("kept", 0.9, open_alarm().opened)
 

@@ -4,6 +4,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -112,13 +113,8 @@ class Clerk:
         self._identity = identity(self._path)
         self._store = opened.store
         self.durable = max(self.durable, opened.store.marks().number)
-        log.info("outbox opened", sqlite=sqlite3.sqlite_version)
-        for stray in opened.store.strays(time.time()):
-            log.warning(
-                "deliveries wait for a webhook that is not configured",
-                webhook=stray.webhook,
-                count=stray.queued,
-            )
+        with suppress(sqlite3.Error):  # the next who reads it draws the conclusion
+            self._tell_what_waits(opened.store)
         if opened.moved is None:
             return None
         log.error(
@@ -129,6 +125,17 @@ class Clerk:
         )
         self._announce(EventType.OUTBOX_RESET, OutboxData("damaged", opened.moved.name))
         return opened.moved
+
+    def _tell_what_waits(self, store: Store) -> None:
+        wall = time.time()
+        waiting = sum(count.queued for count in store.counts(wall))
+        log.info("outbox opened", sqlite=sqlite3.sqlite_version, waiting=waiting)
+        for stray in store.strays(wall):
+            log.warning(
+                "deliveries wait for a webhook that is not configured",
+                webhook=stray.webhook,
+                count=stray.queued,
+            )
 
     def work(self) -> None:
         """Do what there is to do until all has to end."""
