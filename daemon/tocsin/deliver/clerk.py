@@ -270,7 +270,7 @@ class Clerk:
         self._observe.outbox_dropped(DropReason.REFUSED, max(1, len(job.events)))
         job.future.set_exception(error)
 
-    def _do_read(self, job: Job) -> None:
+    def _do_read(self, job: Job, *, again: bool = True) -> None:
         """Answer a question; where it meets damage, from what replaces the database."""
         try:
             job.future.set_result(job.run(self._ledger()))
@@ -278,11 +278,10 @@ class Clerk:
             job.future.set_exception(error)
         except sqlite3.Error as error:
             self._fail(error)
-            if self._is_distrusted:
+            if self._is_distrusted and again:
                 self._go_back(time.monotonic())
-                if self._standby is None:  # only damage to the new one, too, could bring us here again
-                    self._do_read(job)
-                    return
+                self._do_read(job, again=False)
+                return
             job.future.set_exception(self._fault("a database that can be read", error))
 
     def _maintain(self, now: float) -> None:

@@ -14,6 +14,10 @@ from tocsin.errors import OutboxError
 
 log = structlog.get_logger(__name__)
 
+KEEP_DAMAGED = (
+    3  # databases that were moved aside: a disk that fails again and again must not fill up by that
+)
+
 _SCHEMA = """
 CREATE TABLE events (
     id TEXT PRIMARY KEY,
@@ -226,7 +230,10 @@ def damage(found: str) -> sqlite3.DatabaseError:
 
 
 def _move_aside(path: Path, wall: float) -> Path:
-    """Rename the database and its side files; return the database's new name."""
+    """Rename the database and its side files; return the database's new name. Of older ones the latest stay."""
+    for old in sorted(path.parent.glob(f"{path.name}.corrupt-*Z"))[: 1 - KEEP_DAMAGED]:
+        for side in ("", "-wal", "-shm"):
+            old.with_name(old.name + side).unlink(missing_ok=True)
     suffix = datetime.fromtimestamp(wall, UTC).strftime(".corrupt-%Y%m%dT%H%M%S%fZ")
     for side in ("-wal", "-shm"):
         file = path.with_name(path.name + side)
