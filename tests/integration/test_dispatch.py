@@ -2,7 +2,6 @@
 
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from structlog.testing import capture_logs
 from support.events import ALARM, NOON, Notes, alarm_event, stream_event
 from support.footprint import rss
 from support.receiver import SECRET, Answer, Receiver
+from support.tls import Certificates
 from support.wait import SCALE, until
 from tocsin.deliver.dispatch import Dispatcher
 from tocsin.deliver.event import Event, EventType, TrialData
@@ -676,15 +676,8 @@ def test_a_name_is_resolved():
 @pytest.mark.fault(44)
 def test_a_certificate_of_nobody_is_refused(tmp_path: Path):
     """A receiver whose certificate no authority of the system has signed gets nothing."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
-    files = ("-keyout", str(key), "-out", str(certificate))
-    kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    subprocess.run(
-        ["openssl", "req", "-x509", *kind, *files, *subject], check=True, capture_output=True, timeout=30
-    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(Certificates(tmp_path).self_signed)
     got: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
