@@ -217,7 +217,6 @@ def test_a_database_that_is_removed_is_made_anew(
         until(lambda: notes.degraded, 10, "the removal to be noticed")
         late = outbox.commit(Change(events=(alarm_event(alarm_id="c"),)))
         assert [each.alarm_id for each in queued(outbox)] == ["b", "c"]
-        path.parent.mkdir(exist_ok=True)
         late.result(WAIT)
         until(lambda: notes.degraded == [True, False], 10, "a new database")
         assert outbox.body(second.event_id).result(WAIT)

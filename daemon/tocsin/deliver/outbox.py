@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -211,6 +212,8 @@ class Outbox:
         path = self._path.with_name(self._path.name + ".lock")
         if self._lock is not None and identity(path) == _identity_of(self._lock):
             return
+        with suppress(OSError):  # the directory was removed; if this user may not make it, somebody has to
+            path.parent.mkdir(mode=0o700, exist_ok=True)
         try:
             lock = _lock(path)
         except StartError as error:
