@@ -9,17 +9,20 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from support.events import Notes, alarm_event, open_alarm
+from support.events import NOON, Notes, alarm_event, open_alarm
 from support.outboxes import EVERYTHING, WAIT, commit, queued, refusing_disk, running
 from support.wait import until
 from tocsin.deliver import clerk
 from tocsin.deliver.event import EventType
 from tocsin.deliver.letters import Choice
 from tocsin.deliver.outbox import Outbox
+from tocsin.deliver.recall import Recall
 from tocsin.deliver.schedule import State
 from tocsin.deliver.store import Change
 from tocsin.deliver.trouble import Trouble
 from tocsin.errors import StartError
+
+RECALL = Recall("entrance", "intruder", NOON, None)
 
 
 @pytest.fixture
@@ -72,7 +75,8 @@ def committed_on_disk(path: Path, notes: Notes, count: int) -> list[str]:
     """Leave a database with so many raises behind; return the ids of its events."""
     with running(path, notes) as outbox:
         events = [alarm_event(alarm_id=f"a{n}") for n in range(count)]
-        outbox.commit(Change(tuple(events), opened=(open_alarm("a0"), open_alarm("a1")))).result(WAIT)
+        alarms = (open_alarm("a0"), open_alarm("a1"))
+        outbox.commit(Change(tuple(events), opened=alarms, recalled=(RECALL,))).result(WAIT)
         outbox.delivered(queued(outbox)[0].number, 1).result(WAIT)
     return [event.id for event in events]
 
@@ -106,6 +110,7 @@ def test_what_can_be_read_of_a_damaged_database_is_saved(path: Path, notes: Note
         assert all(outbox.body(each.event_id).result(WAIT) for each in left)
         assert reset.number > left[-1].number
         assert len(outbox.open_alarms().result(WAIT)) == 2
+        assert outbox.recalls().result(WAIT) == (RECALL,)
         commit(outbox, alarm_event())
         assert b'"seq":401' in (outbox.body(queued(outbox)[-1].event_id).result(WAIT) or b"")
     finally:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tocsin.deliver.event import AlarmData, EventType
+from tocsin.deliver.recall import recalled
 from tocsin.deliver.schedule import Outcome, State
 
 Row = tuple[Any, ...]
@@ -27,7 +28,7 @@ _DELIVERY = (
     "wait",
 )
 _EVENT = ("id", "type", "at", "alarm_id", "body")
-_WITHOUT_ROWID = frozenset({"collapsed", "standing"})
+_WITHOUT_ROWID = frozenset({"collapsed", "standing", "recalls"})
 _HIGHEST = 1 << 62  # beyond every number, and within what SQLite can count
 
 
@@ -57,6 +58,7 @@ def salvage(damaged: Path, into: sqlite3.Connection) -> Saved:
             into.execute("UPDATE life SET seconds = max(seconds, ?)", row)
         _copy(old, into, "collapsed", ("webhook", "alarm_id"), _is_collapsed)
         _copy(old, into, "standing", ("type", "subject", "since", "data"), _is_standing)
+        _copy(old, into, "recalls", ("stream", "rule", "at", "data"), _is_recall)
         alarms = _copy(old, into, "open_alarms", ("alarm_id", "opened", "reported", "data"), _is_alarm)
         return Saved(_copy_deliveries(old, into), alarms)
 
@@ -187,6 +189,14 @@ def _is_standing(row: Row) -> bool:
     except (ValueError, TypeError):
         return False
     return kind in set(EventType) and isinstance(payload, dict) and _are((subject, str)) and _is_time(since)
+
+
+def _is_recall(row: Row) -> bool:
+    try:
+        recalled(*row)
+    except (ValueError, TypeError, KeyError, OverflowError, OSError):
+        return False
+    return _are((row[0], str), (row[1], str))
 
 
 def _is_sequence(row: Row) -> bool:

@@ -199,7 +199,8 @@ class Store:
 
     def recalls(self) -> tuple[Recall, ...]:
         """Return what rules remember beyond their open alarms."""
-        return recall.read(self._database)
+        with _making_sense():
+            return recall.read(self._database)
 
     def queued(self, webhook: str, after: int, limit: int) -> tuple[Delivery, ...]:
         """Return the first queued deliveries of a webhook whose number is above `after`."""
