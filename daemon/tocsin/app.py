@@ -38,6 +38,7 @@ from tocsin.detect.engine import Engine
 from tocsin.detect.keeper import COMPILING, Keeper
 from tocsin.detect.stamp import stamp
 from tocsin.errors import ConfigError, ControlError, Degradation, StartError
+from tocsin.heartbeat import Heartbeat
 from tocsin.http import Endpoint, Health, PartHealth
 from tocsin.lifecycle import Lifecycle, Pulses
 from tocsin.lights import Lights
@@ -99,6 +100,7 @@ class App:
         self._degradations = Degradations(self._say, self._metrics)
         self._rate_vigil = RateVigil(assembly.rules_by_stream(config))
         self._clock_jumps = Jumps()
+        self._heartbeat = Heartbeat(config.heartbeat, self._say)
         self._clock_is_right: bool | None = None
         self._ready = False
         self._failure: str | None = None
@@ -363,6 +365,7 @@ class App:
             self._metrics.rule_deaf(judged.stream, judged.rule, judged.deaf)
             self._tell_deaf(judged)  # every time: it may have been deaf before a restart
         self._degradations.results(now, analysed)
+        self._heartbeat.turn(now, statuses, stuck=bool(self._pulses.overdue(now)))
 
     def _look_at_clock(self, now: float) -> None:
         """Say when the wall clock was set, and whether anything keeps it right."""

@@ -202,7 +202,9 @@ def _webhook(settings: WebhookSettings, secrets: Secrets) -> Webhook:
     key = secrets.signing_keys.get(settings.name)
     previous = given.get("previous_secret")
     return Webhook(
-        *(settings.name, settings.url, key),
+        settings.name,
+        settings.url if isinstance(settings.url, str) else given["url"],
+        key,
         access=access,
         render=_render(settings),
         previous_secret=previous,

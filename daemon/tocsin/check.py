@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tocsin import assembly
@@ -13,6 +14,8 @@ from tocsin.config.places import fault_at
 from tocsin.config.secrets import secret_faults
 from tocsin.config.settings import HttpSettings
 from tocsin.config.web import load_web
+from tocsin.deliver.access import tls_context
+from tocsin.deliver.certificates import Validity, doubt, validities
 from tocsin.detect.detector import Detector, open_detector
 from tocsin.detect.model import check_classes
 from tocsin.detect.session import Placement
@@ -108,13 +111,20 @@ def _judge(reading: Reading, secrets: list[Fault]) -> Checked:
     config = reading.config
     assert config is not None, "a configuration that is none has faults"
     assert trial.facts is not None, "a detector that does not open is a fault, and so is a model of no sense"
-    doubts = [*notes(config), *_degraded(trial.facts.placement), *_what_may_mend(config), *_gaps(config)]
+    doubts = [
+        *notes(config),
+        *_degraded(trial.facts.placement),
+        *_what_may_mend(config),
+        *_what_runs_out(config),
+        *_gaps(config),
+    ]
     return Checked(config, trial.facts, tuple(messages(config, doubts)))
 
 
 def _refuse(reading: Reading, secrets: list[Fault], trial: "_Trial") -> None:
     """Raise ConfigError for faults, and StartError for what only this machine lacks."""
-    faults = [*reading.faults, *secrets, *trial.faults, *_state_faults(reading.parts)]
+    tls = _tls_faults(reading.parts)
+    faults = [*reading.faults, *secrets, *trial.faults, *tls, *_state_faults(reading.parts)]
     faults += _web_faults(reading.parts)
     if faults:
         raise ConfigError(*told(reading.document, [*faults, *trial.missing]))
@@ -172,6 +182,47 @@ def _unknown_classes(parts: Parts, labels: tuple[str, ...]) -> Iterator[Fault]:
         if rule.settings.near is not None:
             for unknown in check_classes(labels, (rule.settings.near,)):
                 yield Fault((*rule.path, "near"), str(unknown))
+
+
+def _tls_faults(parts: Parts) -> Iterator[Fault]:
+    """What is wrong with certificates and keys that can be read; those that cannot may be there at the start."""
+    for entry in parts.webhooks:
+        settings = entry.settings
+        files = settings.ca_file, settings.cert_file, settings.key_file
+        if not entry.sound("ca_file", "cert_file", "key_file") or any(
+            _unreadable(Path(file)) for file in files if file is not None
+        ):
+            continue
+        try:
+            tls_context(*files)
+        except ConfigError as error:
+            key, _, sentence = str(error).partition(": ")
+            yield Fault((*entry.path, key), sentence)
+
+
+def _what_runs_out(config: Config) -> Iterator[Fault]:
+    """Certificates that are over, not yet valid, or soon to be renewed."""
+    now = datetime.now(UTC)
+    authorities: list[tuple[KeyPath, str | None]] = [
+        (("streams", number, "ca_file"), stream.ca_file) for number, stream in enumerate(config.streams)
+    ]
+    authorities += [
+        (("webhooks", number, "ca_file"), webhook.ca_file) for number, webhook in enumerate(config.webhooks)
+    ]
+    for path, file in authorities:
+        if file and (why := doubt(_validities(file), now)):
+            yield Fault(path, why)
+    for number, webhook in enumerate(config.webhooks):
+        # Its first certificate is its own, those behind it are of whoever signed it.
+        if webhook.cert_file and (why := doubt(_validities(webhook.cert_file)[:1], now)):
+            yield Fault(("webhooks", number, "cert_file"), why)
+
+
+def _validities(file: str) -> tuple[Validity, ...]:
+    try:
+        return validities(Path(file).read_bytes())
+    except OSError:  # said elsewhere
+        return ()
 
 
 def _state_faults(parts: Parts) -> Iterator[Fault]:

@@ -380,7 +380,9 @@ def try_webhook(
     Example: tocsin webhook test control-room --config /etc/tocsin/tocsin.yaml
     """
     from tocsin import assembly
+    from tocsin.clock import synchronized
     from tocsin.config.load import load, webhook_secrets
+    from tocsin.deliver.advice import advice
     from tocsin.deliver.event import Event, EventType, TrialData, new_id
     from tocsin.deliver.schedule import Outcome
     from tocsin.deliver.webhook import send_test
@@ -395,6 +397,10 @@ def try_webhook(
     if attempt.answer:
         print(ascii(attempt.answer[:_ANSWER_SHOWN].decode(errors="replace")))  # the receiver's text: escaped
     if attempt.outcome is not Outcome.DELIVERED:
+        if told := advice(attempt.outcome, attempt.status, attempt.why):
+            print(told)
+        if synchronized() is False:
+            print("the clock of this machine is kept right by nothing")
         _leave(TEMPORARY_FAILURE)
 
 

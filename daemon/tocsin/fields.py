@@ -203,7 +203,8 @@ class Secret:
         return text
 
     @classmethod
-    def _parse(cls, value: Any, info: ValidationInfo) -> "Secret":
+    def parse(cls, value: Any, info: ValidationInfo) -> "Secret":
+        """Return what a value in the file refers to; raises PydanticCustomError."""
         if isinstance(value, Secret):
             return value
         if isinstance(value, str) and value:
@@ -224,7 +225,7 @@ class Secret:
         cls, source: type, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
         return core_schema.with_info_plain_validator_function(
-            cls._parse,
+            cls.parse,
             serialization=core_schema.plain_serializer_function_ser_schema(
                 repr, return_schema=core_schema.str_schema()
             ),
@@ -234,6 +235,11 @@ class Secret:
     def __get_pydantic_json_schema__(
         cls, schema: core_schema.CoreSchema, handler: Callable[..., Any]
     ) -> dict[str, Any]:
+        return cls.json_schema()
+
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """Return the JSON Schema of a text or a reference to one."""
         references = [
             {
                 "type": "object",

@@ -25,9 +25,9 @@ from tocsin import __version__
 from tocsin.alarm.withheld import Withheld
 from tocsin.capture.decoder import Decoder
 from tocsin.capture.wire import DropReason
-from tocsin.deliver.clerk import DropReason as OutboxLoss
-from tocsin.deliver.clerk import Trouble
 from tocsin.deliver.schedule import Outcome, Settlement
+from tocsin.deliver.trouble import DropReason as OutboxLoss
+from tocsin.deliver.trouble import Trouble
 from tocsin.errors import InferenceFault, SourceFault
 from tocsin.frame import Correction, Light
 from tocsin.series import DeclaredCounter, DeclaredGauge, DeclaredHistogram

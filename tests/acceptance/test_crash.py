@@ -18,7 +18,7 @@ def test_nothing_committed_is_lost_over_kills(block_model: Path, receiver: Recei
     """A daemon that is killed at random moments delivers all that it committed, each again only where it must.
 
     The receiver goes and comes meanwhile. An event is accepted twice only with a kill or the receiver's going in
-    between, with the same body, and no alarm's end before its raise.
+    between, with the same body; no more of them than are under way at a time; no alarm's end before its raise.
     """
     storm = Storm(tmp_path, block_model, receiver, seed=1, rules=20)
     verdict = storm.run(kills=4, events=80)

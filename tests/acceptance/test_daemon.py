@@ -246,8 +246,10 @@ def test_a_webhook_can_be_tried(receiver: Receiver, block_model: Path, tmp_path:
     assert (good.returncode, good.stderr) == (0, "")
     assert "delivered" in good.stdout
     assert receiver.accepted[0].type == "tocsin.test"
-    receiver.answer(500)
-    assert tocsin("webhook", "test", "hook", "--config", str(file)).returncode == 75
+    for status, advice in ((500, "see its log"), (401, "compare `secret`"), (307, "never followed")):
+        receiver.answer(status)
+        tried = tocsin("webhook", "test", "hook", "--config", str(file))
+        assert (tried.returncode, advice in tried.stdout) == (75, True)
     unknown = tocsin("webhook", "test", "hok", "--config", str(file))
     assert unknown.returncode == 78
     assert "expected one of the webhooks (hook), found hok" in unknown.stderr

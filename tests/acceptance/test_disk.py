@@ -46,3 +46,28 @@ def test_a_full_disk_stops_neither_detection_nor_delivery(
             assert "tocsin-durable" not in receiver.accepted[-1].headers
             assert daemon.terminate() == 0
     assert len({message.id for message in receiver.accepted}) == len(receiver.accepted)
+
+
+@pytest.mark.acceptance
+@pytest.mark.fault(48)
+def test_a_daemon_that_starts_on_a_full_disk_watches_and_sends(
+    block_model: Path, receiver: Receiver, tmp_path: Path
+) -> None:
+    """A first start without a free byte gets ready, sends from memory, and is durable once there is room."""
+    with (
+        small_disk(tmp_path / "state", megabytes=8) as disk,
+        FakeCamera(Scene(blocks=visits((0, 600)))) as camera,
+    ):
+        disk.fill()
+        config = site(block_model, receiver, stream("yard", camera.url), repeat_every="1s")
+        with Daemon(config, tmp_path) as daemon:
+            until(lambda: len(receiver.accepted) >= 3, 30, "alarms from memory")
+            assert {message.headers["tocsin-durable"] for message in receiver.accepted} == {"false"}
+            assert daemon.metric("tocsin_outbox_degraded") == 1
+            assert daemon.metric("tocsin_outbox_errors_total", error="full") >= 1
+            assert daemon.get("/readyz")[0] == 200
+            disk.clear()
+            until(lambda: daemon.metric("tocsin_outbox_degraded") == 0, 30, "the disk to be used")
+            until(lambda: "tocsin-durable" not in receiver.accepted[-1].headers, 20, "an alarm from the disk")
+            assert daemon.terminate() == 0
+    assert len({message.id for message in receiver.accepted}) == len(receiver.accepted)

@@ -23,33 +23,54 @@ SECRETS = {
     "TOKEN": "canary-t0ken",
     "SIGNING": SECRET,
 }
+ADDRESS = "canary-4ddress"
+"""What is secret in the address of a receiver."""
 
 
 @pytest.mark.fault(65)
 def test_what_opens_a_receiver_s_door_is_seen_by_it_alone(
     block_model: Path, receiver: Receiver, tmp_path: Path
 ) -> None:
-    """Headers, passwords and tokens reach the receiver, and no log, page, command line, payload or database.
+    """Headers, passwords, tokens and addresses reach the receiver, and no log, page, command line or database.
 
-    One receiver takes its deliveries, one refuses, so that there is something to be logged about each.
+    One receiver takes its deliveries, one refuses, one is not there, so that there is something to be logged.
     """
-    canary.watch(*SECRETS.values())
+    canary.watch(*SECRETS.values(), ADDRESS)
     with FakeCamera(Scene(fps=10, blocks=visits((0, 600)))) as camera, Receiver() as denying:
         denying.answer(401)
         config = site(block_model, receiver, stream("yard", camera.url))
         base = [webhook("basic", receiver), webhook("bearer", receiver), webhook("denied", denying)]
+        base.append({"name": "away"})
+        urls = {
+            "HERE_URL": f"{receiver.url}/{ADDRESS}?key={ADDRESS}",
+            "DENYING_URL": f"{denying.url}/{ADDRESS}",
+            "AWAY_URL": f"http://127.0.0.1:1/{ADDRESS}",
+        }
         more: list[dict[str, Any]] = [
-            {"username": "tocsin", "password": {"env": "PASSWORD"}, "headers": {"X-Key": {"env": "HEADER"}}},
+            {
+                "username": "tocsin",
+                "password": {"env": "PASSWORD"},
+                "headers": {"X-Key": {"env": "HEADER"}},
+                "url": {"env": "HERE_URL"},
+            },
             {"token": {"env": "TOKEN"}},
-            {"token": {"env": "TOKEN"}, "headers": {"X-Key": {"env": "HEADER"}}},
+            {
+                "token": {"env": "TOKEN"},
+                "headers": {"X-Key": {"env": "HEADER"}},
+                "url": {"env": "DENYING_URL"},
+            },
+            {"url": {"env": "AWAY_URL"}},
         ]
         config["webhooks"] = [
             {**one, **extra, "secret": {"env": "SIGNING"}} for one, extra in zip(base, more, strict=True)
         ]
-        with Daemon(config, tmp_path, environment=SECRETS) as daemon:
+        with Daemon(config, tmp_path, environment=SECRETS | urls) as daemon:
             until(lambda: len(receiver.accepted) == 2, 20, "the deliveries")
             daemon.wait_metric(
                 "tocsin_delivery_attempts_total", at_least=1, webhook="denied", outcome="denied"
+            )
+            daemon.wait_metric(
+                "tocsin_delivery_attempts_total", at_least=1, webhook="away", outcome="unreachable"
             )
             shown = [daemon.get("/metrics")[1], daemon.status("--json")]
             daemon.terminate()
@@ -62,7 +83,7 @@ def test_what_opens_a_receiver_s_door_is_seen_by_it_alone(
     assert denying.requests[0].headers["x-key"] == SECRETS["HEADER"]
     text = "\n".join([*shown, *(message.raw.decode() for message in receiver.requests)])
     assert "denied" in text
-    for secret in SECRETS.values():
+    for secret in (*SECRETS.values(), ADDRESS):
         assert secret.removeprefix("whsec_") not in text
 
 

@@ -166,6 +166,19 @@ def test_a_clock_that_is_set_is_counted(
         assert app._registry.get_sample_value("tocsin_clock_jumps_total") == 2
 
 
+def test_a_heartbeat_reaches_who_asks_for_it(block_model: Path, receiver: Receiver, tmp_path: Path) -> None:
+    """It comes with the start, signed like every event, and says when the next one is to be expected."""
+    config = site(block_model, receiver, stream("yard", "/dev/video63"), events=("tocsin.heartbeat",))
+    with running({**config, "heartbeat": "1m"}, tmp_path) as app:
+        app._look(time.monotonic())
+        assert receiver.wait_for("tocsin.heartbeat").data == {
+            "seq": 1,
+            "every_seconds": 60.0,
+            "streams": 1,
+            "streams_up": 0,
+        }
+
+
 def test_a_part_that_fails_ends_the_daemon_with_its_sentence(
     block_model: Path, receiver: Receiver, tmp_path: Path
 ) -> None:

@@ -140,6 +140,19 @@ def test_what_waits_can_be_thrown_away(tmp_path: Path, receiver: Receiver) -> No
     assert [message.data["alarm_id"] for message in receiver.accepted] == ["c"]
 
 
+def test_with_a_raise_that_was_never_sent_goes_what_follows_it(tmp_path: Path) -> None:
+    """Nobody hears of the end of an alarm whose raise a person threw away before it was tried."""
+    with open_office(tmp_path) as office:
+        kept, thrown = alarm_event(alarm_id="kept"), alarm_event(alarm_id="thrown")
+        office.commit(kept, thrown, alarm_event(EventType.ALARM_REPEATED, "thrown"))
+        waiting = office.numbers("queued", webhook="other")
+        assert office.ask("purge", numbers=[waiting[1]], state="queued") == {"removed": 2}
+        office.commit(
+            alarm_event(EventType.ALARM_ENDED, "thrown"), alarm_event(EventType.ALARM_ENDED, "kept")
+        )
+        assert len(office.numbers("queued", webhook="other")) == 2
+
+
 @pytest.mark.parametrize(
     ("command", "arguments", "sentence"),
     [

@@ -17,6 +17,7 @@ import pytest
 
 from support.events import NOON
 from support.receiver import SECRET, Answer, Receiver
+from support.tls import Certificates
 from support.wait import SCALE
 from tocsin import assembly
 from tocsin.config.load import loads, warnings, webhook_secrets
@@ -252,34 +253,16 @@ def test_a_token_comes_as_bearer(receiver: Receiver, tmp_path: Path, monkeypatch
     assert "evil" not in str(caught.value)
 
 
-def openssl(folder: Path, *words: str) -> None:
-    subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=30, cwd=folder)
-
-
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a private authority, and with a server's and a client's certificate that it signed."""
     folder = tmp_path_factory.mktemp("authority")
-    kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl(folder, "req", "-x509", *kind, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=private")
-    days = {"server": "2", "client": "2", "expired": "-1"}
-    names = {"server": "DNS:r.example,IP:127.0.0.1", "client": "DNS:client", "expired": "IP:127.0.0.1"}
-    for name, subject in names.items():
-        openssl(folder, "req", *kind, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        (folder / "ext").write_text(f"subjectAltName={subject}\n")
-        signed = (
-            "-CA",
-            "ca.pem",
-            "-CAkey",
-            "ca.key",
-            "-CAcreateserial",
-            "-extfile",
-            "ext",
-            "-days",
-            days[name],
-        )
-        openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", *signed)
-        (folder / f"{name}.key").chmod(0o600)
+    certificates = Certificates(folder)
+    certificates.sign("server", "DNS:r.example,IP:127.0.0.1")
+    certificates.sign("client", "DNS:client")
+    certificates.sign("expired", "IP:127.0.0.1", days=-1)
+    for key in folder.glob("*.key"):
+        key.chmod(0o600)
     return folder
 
 
@@ -289,8 +272,8 @@ def tls_server(
 ) -> Iterator[tuple[int, list[str]]]:
     """A server on loopback that says 204 over TLS, and whose list holds each client's name, "-" for none."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority / f"{certificate}.pem", authority / f"{certificate}.key")
-    context.load_verify_locations(authority / "ca.pem")
+    context.load_cert_chain(authority / f"{certificate}.crt", authority / f"{certificate}.key")
+    context.load_verify_locations(authority / "authority.crt")
     context.verify_mode = ssl.CERT_REQUIRED if ask else ssl.CERT_NONE
     seen: list[str] = []
 
@@ -327,7 +310,7 @@ def test_a_private_authority_is_trusted_where_it_is_named(authority: Path) -> No
     with tls_server(authority) as (port, seen):
         refused = attempt(f"https://127.0.0.1:{port}/")
         assert (refused.outcome, refused.why) == (Outcome.TLS, Why.UNTRUSTED)
-        trusted = Access(tls=tls_context(str(authority / "ca.pem"), None, None))
+        trusted = Access(tls=tls_context(str(authority / "authority.crt"), None, None))
         assert attempt(f"https://127.0.0.1:{port}/", trusted).outcome is Outcome.DELIVERED
         assert seen == ["-"]
 
@@ -335,7 +318,7 @@ def test_a_private_authority_is_trusted_where_it_is_named(authority: Path) -> No
 @pytest.mark.fault(44)
 def test_a_certificate_that_is_over_is_refused(authority: Path) -> None:
     """An expired certificate of a trusted authority gets nothing, and the sentence says why."""
-    trusted = Access(tls=tls_context(str(authority / "ca.pem"), None, None))
+    trusted = Access(tls=tls_context(str(authority / "authority.crt"), None, None))
     with tls_server(authority, certificate="expired") as (port, seen):
         refused = attempt(f"https://127.0.0.1:{port}/", trusted)
     assert (refused.outcome, refused.why) == (Outcome.TLS, Why.EXPIRED)
@@ -345,7 +328,7 @@ def test_a_certificate_that_is_over_is_refused(authority: Path) -> None:
 def test_the_certificate_must_be_the_name_s(authority: Path, names: Names) -> None:
     """The connection goes to an address, the certificate is still compared with the name in the URL."""
     names.addresses |= {"r.example": ["127.0.0.1"], "other.example": ["127.0.0.1"]}
-    access = Access({}, (ip_network("127.0.0.1"),), tls_context(str(authority / "ca.pem"), None, None))
+    access = Access({}, (ip_network("127.0.0.1"),), tls_context(str(authority / "authority.crt"), None, None))
     with tls_server(authority) as (port, _):
         assert attempt(f"https://r.example:{port}/", access).outcome is Outcome.DELIVERED
         other = attempt(f"https://other.example:{port}/", access)
@@ -354,7 +337,7 @@ def test_the_certificate_must_be_the_name_s(authority: Path, names: Names) -> No
 
 def test_a_receiver_that_asks_for_a_certificate_gets_it(authority: Path) -> None:
     """Mutual TLS: with cert_file and key_file the receiver knows who sends, and without them it refuses."""
-    files = [str(authority / name) for name in ("ca.pem", "client.pem", "client.key")]
+    files = [str(authority / name) for name in ("authority.crt", "client.crt", "client.key")]
     with tls_server(authority, ask=True) as (port, seen):
         without = attempt(f"https://127.0.0.1:{port}/", Access(tls=tls_context(files[0], None, None)))
         assert without.outcome is not Outcome.DELIVERED
@@ -367,7 +350,18 @@ def test_a_receiver_that_asks_for_a_certificate_gets_it(authority: Path) -> None
 
 
 def _locked(folder: Path) -> None:
-    openssl(folder, "ec", "-in", "client.key", "-out", "locked.key", "-aes256", "-passout", "pass:hunter2")
+    command = (
+        "openssl",
+        "ec",
+        "-in",
+        "client.key",
+        "-out",
+        "locked.key",
+        "-aes256",
+        "-passout",
+        "pass:hunter2",
+    )
+    subprocess.run(command, check=True, capture_output=True, timeout=30, cwd=folder)
     (folder / "locked.key").chmod(0o600)
 
 
@@ -381,17 +375,14 @@ def _open(folder: Path) -> None:
     [
         (None, "ca_file: missing.pem", r"ca_file: expected certificates in PEM in \S+, found: no such file"),
         (None, "ca_file: client.key", r"ca_file: expected certificates in PEM in \S+, found: something else"),
-        (None, "{c}\n    key_file: missing.key", r"cert_file: expected .*, found: no such file"),
+        (None, "{c}\n    key_file: missing.key", r"key_file: expected .*, found: no such file"),
         (
             None,
             "{c}\n    key_file: server.key",
-            r"cert_file: expected a certificate .*, found: something else",
+            r"key_file: expected the key of .*, found that of another",
         ),
-        (
-            _locked,
-            "{c}\n    key_file: locked.key",
-            r"cert_file: expected .* without a password .*something else",
-        ),
+        (None, "{c}\n    key_file: authority.crt", r"key_file: expected a key that others cannot read"),
+        (_locked, "{c}\n    key_file: locked.key", r"key_file: expected a key without a password, found"),
         (_open, "{c}\n    key_file: open.key", r"key_file: expected a key that others cannot read"),
     ],
 )
@@ -401,7 +392,7 @@ def test_a_file_that_cannot_be_used_is_named(
     """A missing, wrong, locked or open file is a fault with its place, and nothing asks at a terminal."""
     if prepare:
         prepare(authority)
-    text = f"url: https://h.example/\n    secret: {SECRET}\n    {keys.format(c='cert_file: client.pem')}\n"
+    text = f"url: https://h.example/\n    secret: {SECRET}\n    {keys.format(c='cert_file: client.crt')}\n"
     with pytest.raises(ConfigError, match=rf"f:\d+: webhooks\[0\]\.{sentence}"):
         configured(text, authority)
 

@@ -8,9 +8,8 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,23 +17,22 @@ import pytest
 from structlog.testing import capture_logs
 
 from support.events import ALARM, NOON, Notes, alarm_event, open_alarm, stream_event
+from support.outboxes import EVERYTHING, WAIT, Disk, commit, queued, refusing_disk, running
 from support.wait import SCALE, until
 from tocsin.deliver import clerk as clerk_module
 from tocsin.deliver import outbox as outbox_module
 from tocsin.deliver import standby as standby_module
-from tocsin.deliver.clerk import DropReason
 from tocsin.deliver.database import Marks
-from tocsin.deliver.event import DetectorData, Event, EventType, StreamData, new_id
+from tocsin.deliver.event import DetectorData, Event, EventType, HeartbeatData, StreamData, new_id
+from tocsin.deliver.letters import Choice
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.overflow import Limits
 from tocsin.deliver.queues import read_counts
 from tocsin.deliver.recall import Recall
-from tocsin.deliver.schedule import Outcome
-from tocsin.deliver.store import Change, Delivery, Store, open_store
+from tocsin.deliver.schedule import Outcome, State
+from tocsin.deliver.store import Change, Store, open_store
+from tocsin.deliver.trouble import DropReason
 from tocsin.errors import Degradation, OutboxError, StartError
-
-EVERYTHING = {"hook": ("alarm.*", "stream.*", "outbox.*", "delivery.*")}
-WAIT = 10 * SCALE  # seconds for the disk
 
 
 @pytest.fixture
@@ -45,26 +43,6 @@ def notes() -> Notes:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "outbox.db"
-
-
-@contextmanager
-def running(
-    path: Path, notes: Notes, webhooks: dict[str, tuple[str, ...]] = EVERYTHING, **kind: Limits
-) -> Iterator[Outbox]:
-    outbox = Outbox(path, webhooks, notes, **kind)
-    outbox.start()
-    try:
-        yield outbox
-    finally:
-        outbox.stop(time.monotonic() + WAIT)
-
-
-def commit(outbox: Outbox, *events: Event) -> None:
-    outbox.commit(Change(events=events)).result(WAIT)
-
-
-def queued(outbox: Outbox, webhook: str = "hook", after: int = 0) -> tuple[Delivery, ...]:
-    return outbox.queued(webhook, after, 100_000).result(WAIT)
 
 
 def test_a_commit_survives_a_restart(path: Path, notes: Notes):
@@ -79,9 +57,10 @@ def test_a_commit_survives_a_restart(path: Path, notes: Notes):
         )
         outbox.commit(Change(closed=("ended",))).result(WAIT)
         before = [(each.event_id, outbox.body(each.event_id).result(WAIT)) for each in queued(outbox)]
-    with running(path, notes) as outbox:
+    with capture_logs() as logs, running(path, notes) as outbox:
         assert [(each.event_id, outbox.body(each.event_id).result(WAIT)) for each in queued(outbox)] == before
         (alarm,) = outbox.open_alarms().result(WAIT)
+    assert [line["waiting"] for line in logs if line["event"] == "outbox opened"] == [3]
     assert [identity for identity, _ in before] == [event.id for event in events]
     assert (alarm.alarm.alarm_id, alarm.alarm.score, alarm.opened) == ("kept", 0.9, open_alarm().opened)
 
@@ -214,42 +193,6 @@ def test_a_directory_that_is_not_there_is_named(tmp_path: Path, notes: Notes):
         Outbox(tmp_path / "nowhere" / "outbox.db", EVERYTHING, notes).start()
 
 
-@pytest.mark.fault(51)
-def test_a_damaged_database_is_moved_aside(path: Path, notes: Notes):
-    """A file that is no database is kept under another name, a new one takes over, and an event says so."""
-    with running(path, notes) as outbox:
-        commit(outbox, *(alarm_event(alarm_id=f"a{n}") for n in range(50)))
-    path.write_bytes(b"\x00garbage" * 1000)
-    outbox = Outbox(path, EVERYTHING, notes)
-    with capture_logs() as logs:
-        moved = outbox.start()
-    try:
-        assert moved is not None
-        assert moved.read_bytes().startswith(b"\x00garbage")
-        assert moved.name.startswith("outbox.db.corrupt-")
-        until(lambda: queued(outbox), 5, "the event")
-        assert [each.type for each in queued(outbox)] == [EventType.OUTBOX_RESET]
-        commit(outbox, alarm_event())
-    finally:
-        outbox.stop(time.monotonic() + WAIT)
-    assert "outbox was damaged, a new one replaces it" in {line["event"] for line in logs}
-
-
-def test_damaged_pages_are_found_at_start(path: Path, notes: Notes):
-    """Damage within the pages of a database is seen before anything is sent from it."""
-    with running(path, notes) as outbox:
-        commit(outbox, *(alarm_event(alarm_id=f"a{n}") for n in range(200)))
-    content = bytearray(path.read_bytes())
-    for page in range(4, len(content) // 4096):
-        content[page * 4096 : page * 4096 + 200] = b"\xa5" * 200
-    path.write_bytes(content)
-    outbox = Outbox(path, EVERYTHING, notes)
-    try:
-        assert outbox.start() is not None
-    finally:
-        outbox.stop(time.monotonic() + WAIT)
-
-
 def test_a_newer_database_is_refused(path: Path, notes: Notes):
     """A database of a later version is left as it is, and the daemon does not start."""
     with sqlite3.connect(path) as database:
@@ -261,35 +204,9 @@ def test_a_newer_database_is_refused(path: Path, notes: Notes):
     assert path.read_bytes() == before
 
 
-@dataclass
-class Disk:
-    """A disk that refuses changes for a while, as `code`; `refused` counts how often it did."""
-
-    code: int = sqlite3.SQLITE_FULL
-    is_well: bool = False
-    refused: int = 0
-
-
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
-    disk = Disk()
-
-    def refusing(write: Callable[..., int]) -> Callable[..., int]:
-        def refuse(self: Store, *rest: object) -> int:
-            is_on_disk = self._database.execute("PRAGMA database_list").fetchone()[2]
-            if disk.is_well or not is_on_disk:
-                return write(self, *rest)
-            disk.refused += 1
-            error = sqlite3.OperationalError("the test's disk")
-            error.sqlite_errorcode = disk.code
-            raise error
-
-        return refuse
-
-    monkeypatch.setattr(Store, "apply", refusing(Store.apply))
-    monkeypatch.setattr(Store, "make_up", refusing(Store.make_up))
-    monkeypatch.setattr(clerk_module, "RETRY", 0.05)
-    return disk
+    return refusing_disk(monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -461,6 +378,59 @@ def test_a_slow_disk_holds_up_nobody(path: Path, notes: Notes, monkeypatch: pyte
         gate.set()
         futures[-1].result(WAIT)
     assert took < 0.2 * SCALE
+
+
+def test_an_acceptance_is_noted_before_what_waits(path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch):
+    """However many changes wait for the disk, an acceptance is the next: a crash before it would send it again.
+
+    A failure that was handed over before it and written after it changes nothing any more.
+    """
+    gate, entered = threading.Event(), threading.Event()
+    done: list[str] = []
+    apply = Store.apply
+
+    def slow(self: Store, *rest: object) -> object:
+        entered.set()
+        gate.wait(WAIT)
+        return apply(self, *rest)
+
+    with running(path, notes) as outbox:
+        commit(outbox, alarm_event())
+        (old,) = queued(outbox)
+        monkeypatch.setattr(Store, "apply", slow)
+        waiting = [outbox.commit(Change(events=(alarm_event(),))) for _ in range(3)]
+        assert entered.wait(WAIT)
+        failed = outbox.failed(old.number, 1, Outcome.FAILING, wait=60.0)
+        noted = outbox.delivered(old.number, 2)
+        for name, future in (("noted", noted), ("failed", failed), *(("commit", each) for each in waiting)):
+            future.add_done_callback(lambda _, name=name: done.append(name))
+        gate.set()
+        until(lambda: len(done) == 5, WAIT, "all of them")
+        assert done == ["commit", "noted", "commit", "commit", "failed"]
+        (letter,) = outbox.letters(State.DELIVERED, Choice(), 10).result(WAIT)
+    assert (letter.number, letter.attempts, letter.outcome) == (old.number, 2, Outcome.DELIVERED)
+
+
+def beat() -> Event:
+    now = datetime.now(UTC)
+    return Event(new_id(now), EventType.TOCSIN_HEARTBEAT, now, HeartbeatData(60.0, 1, 1))
+
+
+def test_a_heartbeat_takes_the_place_of_one_that_waits(path: Path, notes: Notes):
+    """A receiver that was away for days gets the latest one alone, and no event of another kind holds it up."""
+    forgotten: list[int] = []
+    with running(path, notes, {"hook": ("tocsin.*", "outbox.*"), "other": ("alarm.*",)}) as outbox:
+        outbox.listen(lambda: None, forgotten.extend)
+        commit(outbox, beat())
+        (first,) = queued(outbox)
+        outbox.delivered(first.number, 1)
+        for _ in range(3):
+            commit(outbox, beat())
+        (last,) = queued(outbox)
+        assert last.lane == EventType.TOCSIN_HEARTBEAT
+        assert len(forgotten) == 2
+        assert len(outbox.letters(State.DELIVERED, Choice(), 10).result(WAIT)) == 1
+    assert notes.drops == []
 
 
 class Unfit:
@@ -656,9 +626,9 @@ def test_a_failed_flush_opens_a_new_connection(
     opened: list[int] = []
     connect: Callable[..., object] = clerk_module.open_store
 
-    def count(*rest: object) -> object:
+    def count(*rest: object, **more: object) -> object:
         opened.append(1)
-        return connect(*rest)
+        return connect(*rest, **more)
 
     monkeypatch.setattr(clerk_module, "open_store", count)
     with running(path, notes) as outbox:

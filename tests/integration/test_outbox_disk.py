@@ -1,5 +1,6 @@
 """The outbox on disks that are full, fail or take their time: real ones, and system calls that are made to fail."""
 
+import signal
 import subprocess
 import sys
 import textwrap
@@ -11,15 +12,17 @@ import pytest
 
 from support.counterpart import need
 from support.disk import SmallDisk, small_disk
-from support.events import Notes, alarm_event
+from support.events import Notes, alarm_event, open_alarm
 from support.receiver import Receiver
 from support.wait import SCALE, until
 from tocsin.deliver import ballast as ballast_module
 from tocsin.deliver import clerk as clerk_module
-from tocsin.deliver.clerk import Trouble
 from tocsin.deliver.dispatch import Dispatcher
+from tocsin.deliver.letters import Choice
 from tocsin.deliver.outbox import Outbox
+from tocsin.deliver.schedule import State
 from tocsin.deliver.store import Change
+from tocsin.deliver.trouble import Trouble
 from tocsin.deliver.webhook import Webhook
 
 HOOKS = {"hook": ("alarm.*", "outbox.*")}
@@ -117,6 +120,85 @@ def test_a_daemon_starts_on_a_full_disk(disk: SmallDisk, notes: Notes) -> None:
         assert len(second.queued("hook", 0, 10).result(LONG)) == 1
     finally:
         second.stop(time.monotonic() + LONG)
+
+
+@pytest.mark.fault(48)
+@pytest.mark.parametrize("earlier", ["none", "stopped", "killed"])
+def test_a_daemon_starts_where_no_byte_is_free(
+    disk: SmallDisk, notes: Notes, receiver: Receiver, earlier: str
+) -> None:
+    """It reads what an earlier life left, delivers that and what is new from memory, and mends itself.
+
+    Nothing is held back on this disk: it never had room for a ballast.
+    """
+    path = disk.path / "outbox.db"
+    left = 0 if earlier == "none" else 2
+    if left:
+        leave(path, left, is_killed=earlier == "killed")
+    disk.fill()
+    outbox = Outbox(path, HOOKS, notes)
+    dispatcher = Dispatcher(outbox, [Webhook("hook", receiver.url, receiver.secret)], notes)
+    outbox.start()
+    assert len(outbox.open_alarms().result(LONG)) == left
+    dispatcher.start()
+    try:
+        new = [outbox.commit(Change(events=(alarm_event(alarm_id=f"new{n}"),))) for n in range(3)]
+        receiver.wait_for("alarm.raised", left + 3, timeout=LONG)
+        assert receiver.accepted[-1].headers["tocsin-durable"] == "false"
+        assert set(notes.troubles) == {Trouble.FULL}
+        assert not any(future.done() for future in new), "the fault did not fire"
+        assert notes.degraded == [True]
+        disk.clear()
+        for future in new:
+            future.result(30)
+        until(lambda: notes.degraded == [True, False], 30, "the disk to be used")
+    finally:
+        dispatcher.stop(time.monotonic() + LONG)
+        outbox.stop(time.monotonic() + LONG)
+    again = Outbox(path, HOOKS, notes)
+    again.start()
+    try:
+        assert again.queued("hook", 0, 10).result(LONG) == ()
+        assert len(again.letters(State.DELIVERED, Choice(), 10).result(LONG)) == left + 3
+    finally:
+        again.stop(time.monotonic() + LONG)
+    assert len({message.id for message in receiver.requests}) == len(receiver.requests) == left + 3
+
+
+def leave(path: Path, alarms: int, *, is_killed: bool) -> None:
+    """Leave an outbox behind that holds so many open alarms, and no ballast."""
+    if is_killed:
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED, str(path), str(Path(__file__).parents[1]), str(alarms)]
+        )
+        assert done.returncode == -signal.SIGKILL
+        assert path.with_name("outbox.db-wal").stat().st_size
+    else:
+        outbox = Outbox(path, HOOKS, Notes())
+        outbox.start()
+        for n in range(alarms):
+            outbox.commit(Change((alarm_event(alarm_id=f"old{n}"),), opened=(open_alarm(f"old{n}"),))).result(
+                LONG
+            )
+        outbox.stop(time.monotonic() + LONG)
+    path.with_name("outbox.db.ballast").unlink(missing_ok=True)
+
+
+KILLED = textwrap.dedent("""
+    import os, signal, sys
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[2])
+    from support.events import Notes, alarm_event, open_alarm
+    from tocsin.deliver.outbox import Outbox
+    from tocsin.deliver.store import Change
+
+    outbox = Outbox(Path(sys.argv[1]), {"hook": ("alarm.*",)}, Notes())
+    outbox.start()
+    for n in range(int(sys.argv[3])):
+        name = f"old{n}"
+        outbox.commit(Change((alarm_event(alarm_id=name),), opened=(open_alarm(name),))).result()
+    os.kill(os.getpid(), signal.SIGKILL)
+""")
 
 
 CHILD = textwrap.dedent("""

@@ -2,31 +2,26 @@
 
 import json
 import sqlite3
-import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from support.events import Notes, alarm_event, stream_event
-from support.wait import SCALE, until
+from support.outboxes import WAIT, commit, queued, running
+from support.wait import until
 from tocsin.deliver import clerk
 from tocsin.deliver import database as database_module
-from tocsin.deliver.clerk import DropReason
 from tocsin.deliver.database import VERSION
-from tocsin.deliver.event import Event, EventType
+from tocsin.deliver.event import EventType
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.overflow import Limits
 from tocsin.deliver.schedule import Outcome
-from tocsin.deliver.store import Change, Delivery
+from tocsin.deliver.trouble import DropReason
 from tocsin.errors import OutboxError
 
-DEFAULT = Limits()
 BOTH = {"hook": ("alarm.*", "stream.*"), "other": ("outbox.*",)}
-WAIT = 30 * SCALE  # seconds for the disk
 RAISED, REPEATED, ENDED = EventType.ALARM_RAISED, EventType.ALARM_REPEATED, EventType.ALARM_ENDED
 
 
@@ -40,26 +35,6 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "outbox.db"
 
 
-@contextmanager
-def running(
-    path: Path, notes: Notes, limits: Limits = DEFAULT, webhooks: dict[str, tuple[str, ...]] = BOTH
-) -> Iterator[Outbox]:
-    outbox = Outbox(path, webhooks, notes, limits=limits)
-    outbox.start()
-    try:
-        yield outbox
-    finally:
-        outbox.stop(time.monotonic() + WAIT)
-
-
-def commit(outbox: Outbox, *events: Event) -> None:
-    outbox.commit(Change(events=events)).result(WAIT)
-
-
-def queued(outbox: Outbox, webhook: str = "hook") -> tuple[Delivery, ...]:
-    return outbox.queued(webhook, 0, 100_000).result(WAIT)
-
-
 def told(outbox: Outbox) -> list[dict[str, str]]:
     """What the other webhook is told of overflows."""
     bodies = [outbox.body(each.event_id).result(WAIT) or b"" for each in queued(outbox, "other")]
@@ -68,7 +43,7 @@ def told(outbox: Outbox) -> list[dict[str, str]]:
 
 def test_a_full_queue_keeps_its_raises(path: Path, notes: Notes):
     """Beyond its limit a queue loses the oldest news of streams and repetitions first; each loss is counted."""
-    with running(path, notes, Limits(rows=4)) as outbox:
+    with running(path, notes, BOTH, limits=Limits(rows=4)) as outbox:
         commit(outbox, alarm_event(alarm_id="a"), stream_event(), alarm_event(REPEATED, "a"))
         commit(outbox, alarm_event(ENDED, "a"), alarm_event(alarm_id="b"), alarm_event(alarm_id="c"))
         kept = [(each.type, each.alarm_id) for each in queued(outbox)]
@@ -79,7 +54,7 @@ def test_a_full_queue_keeps_its_raises(path: Path, notes: Notes):
 def test_a_queue_is_bounded_in_bytes(path: Path, notes: Notes):
     """However few deliveries wait, their bodies take no more than so many bytes; the event names that bound."""
     size = len(alarm_event().render(1))
-    with running(path, notes, Limits(bytes=5 * size + size // 2)) as outbox:
+    with running(path, notes, BOTH, limits=Limits(bytes=5 * size + size // 2)) as outbox:
         commit(outbox, alarm_event(alarm_id="a"), *(alarm_event(REPEATED, "a") for _ in range(9)))
         assert [each.type for each in queued(outbox)] == [RAISED] + [REPEATED] * 4
         until(lambda: [one["reason"] for one in told(outbox)] == ["bytes"], 5, "the event")
@@ -88,7 +63,7 @@ def test_a_queue_is_bounded_in_bytes(path: Path, notes: Notes):
 
 def test_an_alarm_whose_raise_was_never_sent_has_no_end(path: Path, notes: Notes):
     """What follows a raise that was dropped before it was tried is dropped with it, now and later, and counted."""
-    with running(path, notes, Limits(rows=2)) as outbox:
+    with running(path, notes, BOTH, limits=Limits(rows=2)) as outbox:
         commit(outbox, alarm_event(alarm_id="first"))
         (tried,) = queued(outbox)
         outbox.failed(tried.number, 1, Outcome.TIMEOUT, 1.0)
@@ -113,7 +88,7 @@ def test_twenty_thousand_alarms_leave_ten_thousand_raises(
     """
     monkeypatch.setattr(clerk, "COUNT_EVERY", 0.05)
     forgotten: Counter[int] = Counter()
-    with capture_logs() as logs, running(path, notes) as outbox:
+    with capture_logs() as logs, running(path, notes, BOTH) as outbox:
         outbox.listen(lambda: None, forgotten.update)
         for start in range(0, 20_000, 500):
             kinds = ((RAISED, REPEATED)[number % 2] for number in range(start, start + 500))
@@ -177,7 +152,7 @@ def old(path: Path) -> Path:
 
 def test_a_database_of_the_first_version_is_brought_up_to_date(old: Path, notes: Notes):
     """What waited before the update is delivered after it, its size counts, and the log says what was done."""
-    with capture_logs() as logs, running(old, notes) as outbox:
+    with capture_logs() as logs, running(old, notes, BOTH) as outbox:
         (waiting,) = queued(outbox)
         assert (waiting.event_id, waiting.attempts) == ("msg_1", 2)
         assert outbox.body("msg_1").result(WAIT) == b"{}"
@@ -196,7 +171,7 @@ def test_old_and_new_databases_have_the_same_tables(old: Path, tmp_path: Path, n
     """A database that went through every version cannot be told from one that is new."""
     tables = []
     for path in (old, tmp_path / "new.db"):
-        with running(path, notes):
+        with running(path, notes, BOTH):
             pass
         database = sqlite3.connect(path)
         columns = (

@@ -18,6 +18,7 @@ from support.inbox import Message
 from support.receiver import Answer, Receiver
 from support.scene import Scene, visits
 from support.wait import until
+from tocsin.deliver.courier import CONCURRENCY
 
 READY = 60.0  # seconds that a start may take on a busy machine
 DRAIN = 90.0  # seconds in which what is left must arrive; the longest wait of a delivery is shorter here
@@ -54,7 +55,8 @@ class Verdict:
 
     @property
     def is_sound(self) -> bool:
-        return not (self.lost or self.two_bodies or self.disordered or self.unexplained)
+        wrong = self.lost or self.two_bodies or self.disordered or self.unexplained
+        return not wrong and self.most_after_one <= CONCURRENCY
 
 
 def judge(

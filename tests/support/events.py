@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from tocsin.deliver.clerk import DropReason, Trouble
 from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm, StreamData, new_id
 from tocsin.deliver.schedule import Outcome, Settlement
+from tocsin.deliver.trouble import DropReason, Trouble
 from tocsin.frame import Correction
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, 418_000, tzinfo=UTC)

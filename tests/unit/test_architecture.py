@@ -67,6 +67,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
                 "report",
                 "scenes",
                 "spell",
+                "heartbeat",
                 "vigil",
                 "warming",
                 "watchdog",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support.tls import Certificates
 from tocsin.check import Checked, DetectorFacts, Known, check, complete
 from tocsin.config.load import loads
 from tocsin.config.settings import Config
@@ -327,4 +328,49 @@ def test_what_the_network_can_see_is_warned_about(file: Path) -> None:
     assert [warning.partition("there is no file ")[2] for warning in check(file).warnings] == [
         f"{file.parent}/a.crt now",
         f"{file.parent}/a.key now",
+    ]
+
+
+def with_tls(file: Path, **files: Path) -> None:
+    named = ", ".join(f"{key}: {path}" for key, path in files.items())
+    change(file, ("{env: TOCSIN_TEST_ROOM}}", f"{{env: TOCSIN_TEST_ROOM}}, {named}}}"))
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> dict[str, Path]:
+    """Certificates and keys, by how long they are valid."""
+    certificates = Certificates(tmp_path)
+    files = {"authority": certificates.authority}
+    for name, days in (("good", 90), ("short", 9), ("over", -1)):
+        certificates.sign(name, days=days)
+        files[name], files[f"{name}_key"] = tmp_path / f"{name}.crt", tmp_path / f"{name}.key"
+        files[f"{name}_key"].chmod(0o600)
+    return files
+
+
+def test_a_key_must_fit_its_certificate(file: Path, signed: dict[str, Path]) -> None:
+    """A pair that belongs together passes; the key of another certificate, and a file without any, are faults."""
+    with_tls(file, cert_file=signed["good"], key_file=signed["good_key"], ca_file=signed["good"])
+    assert check(file).warnings == ()
+    change(file, ("key_file: " + str(signed["good_key"]), "key_file: " + str(signed["over_key"])))
+    (fault,) = faults(file)
+    assert fault.startswith("f:7: webhooks[0].key_file: expected the key of the certificate in")
+    change(file, ("ca_file: " + str(signed["good"]), "ca_file: " + str(signed["good_key"])))
+    (fault,) = faults(file)
+    assert fault.startswith("f:7: webhooks[0].ca_file: expected certificates in PEM")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("over", "the certificate has expired on "), ("short", "the certificate expires on ")]
+)
+def test_a_certificate_that_runs_out_is_a_warning(
+    file: Path, signed: dict[str, Path], name: str, said: str
+) -> None:
+    """Each file is looked into, the daemon's own certificate as well as the authorities, also a camera's."""
+    with_tls(file, cert_file=signed[name], key_file=signed[f"{name}_key"], ca_file=signed[name])
+    change(file, ("source: /dev/video0", f"source: 'rtsps://10.0.0.7/', ca_file: {signed[name]}"))
+    found = check(file).warnings
+    places = ("3: streams[0].ca_file", "7: webhooks[0].ca_file", "7: webhooks[0].cert_file")
+    assert sorted(text.removeprefix(f"{file}:").split(said)[0] for text in found) == [
+        f"{each}: " for each in places
     ]

@@ -7,7 +7,8 @@ import ssl
 import httpx2
 import pytest
 
-from tocsin.deliver.schedule import Outcome
+from tocsin.deliver.advice import advice
+from tocsin.deliver.schedule import Outcome, judge
 from tocsin.deliver.why import Why, translate
 
 
@@ -54,3 +55,19 @@ def test_the_cause_behind_an_error_is_what_is_said(cause: OSError, expected: tup
 def test_errors_of_the_library_itself_have_a_sentence(error: Exception, expected: tuple[Outcome, Why]):
     """Where nothing is behind the library's error its kind decides."""
     assert translate(error) == expected
+
+
+def test_every_failure_has_advice():
+    """Whatever ends an attempt without an acceptance, a person is told what to look at; success needs none."""
+    for status in range(300, 600):
+        assert advice(judge(status), status, Why.ANSWERED), status
+    assert advice(Outcome.DELIVERED, 204, Why.ANSWERED) is None
+    assert advice(Outcome.TIMEOUT, None, Why.LATE)
+    said = {why: advice(Outcome.UNREACHABLE, None, why) for why in Why}
+    assert {why for why, told in said.items() if told is None} == {
+        Why.ANSWERED,
+        Why.LATE,  # has its own outcome, or is the kernel's
+        Why.CLOSED,
+        Why.NO_ADDRESS,
+        Why.UNKNOWN,
+    }

@@ -13,8 +13,10 @@ from tocsin import __version__, alarms, degradations, http, lights, metrics, sce
 from tocsin.alarm.withheld import Withheld
 from tocsin.capture import bulletin, wire
 from tocsin.capture.decoder import Decoder
-from tocsin.deliver import clerk, dispatch
+from tocsin.deliver import dispatch
 from tocsin.deliver.schedule import Outcome, Settlement
+from tocsin.deliver.trouble import DropReason, Trouble
+from tocsin.deliver.trouble import Observer as OutboxObserver
 from tocsin.detect import engine
 from tocsin.detect import keeper as detector_keeper
 from tocsin.errors import InferenceFault, SourceFault
@@ -111,8 +113,8 @@ def labelled(registry: CollectorRegistry, name: str) -> set[tuple[str, ...]]:
         ("deliveries_total", set(product(NAMES.webhooks, Settlement))),
         ("outbox_depth", {("desk",), ("phone",)}),
         ("config_reloads_total", {(result,) for result in Reload}),
-        ("outbox_errors_total", {(trouble,) for trouble in clerk.Trouble}),
-        ("outbox_dropped_total", {(reason,) for reason in clerk.DropReason}),
+        ("outbox_errors_total", {(each,) for each in Trouble}),
+        ("outbox_dropped_total", {(reason,) for reason in DropReason}),
     ],
 )
 def test_every_combination_is_there_from_the_start(
@@ -197,9 +199,9 @@ CALLS: list[tuple[str, tuple[Any, ...], str, tuple[str, ...], float]] = [
     ("queued", ("desk", 7, 12.5), "outbox_depth", ("desk",), 7),
     ("queued", ("desk", 7, 12.5), "outbox_oldest_age_seconds", ("desk",), 12.5),
     ("paused", ("desk", True), "webhook_paused", ("desk",), 1),
-    ("outbox_dropped", (clerk.DropReason.OVERFLOW, 2), "outbox_dropped_total", ("overflow",), 2),
+    ("outbox_dropped", (DropReason.OVERFLOW, 2), "outbox_dropped_total", ("overflow",), 2),
     ("outbox_degraded", (True,), "outbox_degraded", (), 1),
-    ("outbox_failed", (clerk.Trouble.FULL,), "outbox_errors_total", ("full",), 1),
+    ("outbox_failed", (Trouble.FULL,), "outbox_errors_total", ("full",), 1),
     ("committed_after", (0.004,), "outbox_commit_seconds_count", (), 1),
     ("clock_synchronized", (True,), "clock_synchronized", (), 1),
     ("clock_jumped", (), "clock_jumps_total", (), 1),
@@ -321,8 +323,8 @@ def test_the_process_reports_itself(observed: Metrics, registry: CollectorRegist
         detector_keeper.Observer,
         engine.Observer,
         dispatch.Observer,
-        clerk.Observer,
         http.Observer,
+        OutboxObserver,
     ],
 )
 def test_the_observers_of_the_packages_are_met(protocol: type) -> None:

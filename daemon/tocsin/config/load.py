@@ -18,6 +18,7 @@ from tocsin.config.faults import translate
 from tocsin.config.places import messages, place, placed
 from tocsin.config.secrets import Secrets, resolve_secrets, secrets_in, unverifiable, webhook_secrets
 from tocsin.config.settings import Config, HttpSettings, Origin, StreamSettings
+from tocsin.deliver.event import EventType
 from tocsin.errors import ConfigError
 from tocsin.fields import DURATION_PATTERN, counted, duration_text
 from tocsin.yamlfile import Document, Fault, KeyPath, parse, read
@@ -224,6 +225,22 @@ def _idle(config: Config) -> Iterator[Fault]:
             yield Fault(("streams", number), f"stream {stream.name} has no rules and raises no alarm")
     if not config.webhooks:
         yield Fault(("webhooks",), "no webhook is configured, so alarms reach nobody")
+    yield from _idle_heartbeat(config)
+
+
+def _idle_heartbeat(config: Config) -> Iterator[Fault]:
+    beat = EventType.TOCSIN_HEARTBEAT
+    asking = [
+        number
+        for number, webhook in enumerate(config.webhooks)
+        if any(beat.matches(pattern) for pattern in webhook.patterns)
+    ]
+    if config.heartbeat and not asking:
+        yield Fault(("heartbeat",), f"no webhook's events hold {beat}, so nobody gets it")
+    if not config.heartbeat:
+        for number in asking:
+            if beat in config.webhooks[number].patterns:
+                yield Fault(("webhooks", number, "events"), f"{beat} is never sent, for heartbeat is 0")
 
 
 def schema() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from tocsin.config.crosscheck import Parts
 from tocsin.config.places import messages, place
@@ -31,7 +32,9 @@ class Secrets:
     def texts(self) -> list[str]:
         """Return every secret."""
         others = [text for given in self.credentials.values() for text in given.values()]
-        return [*self.passwords.values(), *self.signing_keys.values(), *others]
+        # An address may come into words in parts: what is secret of it stands behind its host.
+        tails = [_tail(given["url"]) for given in self.credentials.values() if "url" in given]
+        return [*self.passwords.values(), *self.signing_keys.values(), *others, *tails]
 
 
 def resolve_secrets(config: Config, known: Mapping[str, str] | None = None) -> Secrets:
@@ -69,7 +72,8 @@ def secret_faults(
         for path, secret in entry.settings.secrets()
         if entry.sound(path[0])
     )
-    return _resolve([*passwords, *of_webhooks], skip_credentials, known)[1]
+    webhooks = {entry.path: entry.settings for entry in parts.webhooks if entry.sound(*_WEIGHED_WITH_URL)}
+    return _resolve([*passwords, *of_webhooks], webhooks, skip_credentials, known)[1]
 
 
 def secrets_in(config: Config) -> Iterator[tuple[KeyPath, Secret]]:
@@ -89,7 +93,10 @@ def _had(
     config: Config, secrets: Iterable[tuple[KeyPath, Secret]], known: Mapping[str, str] | None = None
 ) -> Secrets:
     secrets = tuple(secrets)
-    texts, faults = _resolve(secrets, skip_credentials=False, known=known)
+    webhooks: dict[KeyPath, WebhookSettings] = {
+        ("webhooks", number): webhook for number, webhook in enumerate(config.webhooks)
+    }
+    texts, faults = _resolve(secrets, webhooks, skip_credentials=False, known=known)
     if faults:
         raise SecretError(*messages(config, faults))
     passwords: dict[str, str] = {}
@@ -112,8 +119,19 @@ def unverifiable(secret: Secret) -> bool:
     return secret.kind == "credential" and not os.environ.get("CREDENTIALS_DIRECTORY")
 
 
+_WEIGHED_WITH_URL = ("allow_insecure", "allow_networks", "ca_file", "cert_file")
+
+
+def _tail(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
 def _resolve(
-    secrets: Iterable[tuple[KeyPath, Secret]], skip_credentials: bool, known: Mapping[str, str] | None = None
+    secrets: Iterable[tuple[KeyPath, Secret]],
+    webhooks: Mapping[KeyPath, WebhookSettings],
+    skip_credentials: bool,
+    known: Mapping[str, str] | None = None,
 ) -> tuple[dict[KeyPath, str], list[Fault]]:
     texts: dict[KeyPath, str] = {}
     faults: list[Fault] = []
@@ -122,7 +140,7 @@ def _resolve(
             continue
         try:
             text = texts[path] = _text_of(secret, known)
-            fault = _misuse(path[2:], text)
+            fault = _misuse(path[2:], text, webhooks.get(path[:2]))
         except SecretError as error:
             fault = str(error)
         if fault:
@@ -140,8 +158,10 @@ def _text_of(secret: Secret, known: Mapping[str, str] | None) -> str:
     return known[secret.reference]
 
 
-def _misuse(key: KeyPath, text: str) -> str | None:
-    """Return why the text of the secret at this key of an entry cannot be used."""
+def _misuse(key: KeyPath, text: str, webhook: WebhookSettings | None) -> str | None:
+    """Return why the text of the secret at this key of an entry, of that webhook if any, cannot be used."""
+    if key == ("url",):
+        return webhook.secret_url_fault(text) if webhook is not None else None
     if key in (("secret",), ("previous_secret",)):
         return signing_key_fault(text)
     return header_value_fault(text) if key == ("token",) or key[0] == "headers" else None

@@ -13,7 +13,7 @@ from tocsin.alarm.settings import Polygon, RuleSettings, ZoneSettings
 from tocsin.capture.settings import SourceSettings
 from tocsin.deliver.settings import WebhookSettings
 from tocsin.detect.settings import DetectorSettings
-from tocsin.fields import LocalPath, Name, Section, expected, text_of
+from tocsin.fields import Duration, LocalPath, Name, Section, expected, text_of
 from tocsin.light.settings import LightSettings
 from tocsin.yamlfile import Document, Fault
 
@@ -109,6 +109,12 @@ class HttpSettings(Section):
             )
 
 
+def _check_heartbeat(seconds: float) -> float:
+    if 0 < seconds < 10:
+        raise expected("0, or a duration of 10s or more")
+    return seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a configuration came from: its file, the digest of its bytes, what to warn about."""
@@ -126,6 +132,10 @@ class Config(Section):
     rules: tuple[RuleSettings, ...] = Field(default=(), description="what raises an alarm")
     webhooks: tuple[WebhookSettings, ...] = Field(default=(), description="where events are sent")
     http: HttpSettings = HttpSettings()
+    heartbeat: Annotated[Duration, AfterValidator(_check_heartbeat)] = Field(
+        default=0.0,
+        description="how often tocsin.heartbeat is sent to the webhooks that ask for it; 0 is never",
+    )
     state_dir: LocalPath = Field(
         default="/var/lib/tocsin", description="where the outbox and the control socket live"
     )

@@ -76,17 +76,26 @@ def tls_context(ca_file: str | None, cert_file: str | None, key_file: str | None
 
 
 def _show(context: ssl.SSLContext, cert_file: str, key_file: str | None) -> None:
-    secret = key_file or cert_file
+    place, secret = ("key_file", key_file) if key_file else ("cert_file", cert_file)
     try:
-        if Path(secret).stat().st_mode & 0o004:
-            place = "key_file" if key_file else "cert_file"
-            raise ConfigError(
-                f"{place}: expected a key that others cannot read, found {secret} readable by all"
-            )
+        mode = Path(secret).stat().st_mode
+    except OSError as error:
+        raise ConfigError(f"{place}: {_why(error, secret, 'a key in PEM')}") from error
+    if mode & 0o004:
+        raise ConfigError(f"{place}: expected a key that others cannot read, found {secret} readable by all")
+    try:
         # Without a password OpenSSL would ask for one at the terminal, and wait.
         context.load_cert_chain(cert_file, key_file, password=lambda: "-")
     except OSError as error:
-        what = "a certificate in PEM and its key without a password"
+        if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
+            raise ConfigError(
+                f"{place}: expected the key of the certificate in {cert_file}, found that of another"
+            ) from error
+        if isinstance(error, ssl.SSLError) and b"ENCRYPTED" in Path(secret).read_bytes():
+            raise ConfigError(
+                f"{place}: expected a key without a password, found {secret} with one"
+            ) from error
+        what = "a certificate in PEM and its key"
         raise ConfigError(f"cert_file: {_why(error, cert_file, what)}") from error
 
 

@@ -4,16 +4,16 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import UTC, datetime
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from tocsin.deliver.ballast import Ballast, free_bytes
-from tocsin.deliver.database import Marks, name_of
+from tocsin.deliver.database import Marks, has_tables, identity, is_full, name_of
 from tocsin.deliver.event import Event, EventType, OutboxData, new_id
 from tocsin.deliver.jobs import Job, Jobs
 from tocsin.deliver.letters import Choice
@@ -22,11 +22,13 @@ from tocsin.deliver.queues import QueueCount
 from tocsin.deliver.schedule import State
 from tocsin.deliver.standby import Ledger, Standby
 from tocsin.deliver.standing import Standing
-from tocsin.deliver.store import Change, Store, open_store
+from tocsin.deliver.store import Arrears, Change, Store, memory_store, open_store
+from tocsin.deliver.trouble import DropReason, Observer, Trouble
 from tocsin.errors import OutboxError
 
 MAX_WAITING = 1_000  # changes in memory alone whose callers hear of it when they are on the disk
 ROOM = 0.9  # share of its limit below which a full queue is said to have room again
+PATIENCE = 30.0  # seconds of failing to read or write after which a database counts as damaged
 RETRY = 1.0  # seconds between two attempts to bring a disk up to date that refused
 COUNT_EVERY = 1.0  # seconds between two looks at the queues while they change
 COUNT_IDLE = 5.0  # the same while nothing changes
@@ -36,57 +38,6 @@ log = structlog.get_logger(__name__)
 
 _OWN_FAULT = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
 """What a statement brings on itself: it would fail again on a sound database."""
-
-
-_TROUBLES = {
-    sqlite3.SQLITE_FULL: "full",
-    sqlite3.SQLITE_IOERR: "io",
-    sqlite3.SQLITE_CORRUPT: "damaged",
-    sqlite3.SQLITE_NOTADB: "damaged",
-    sqlite3.SQLITE_READONLY: "read_only",
-}
-
-
-class Trouble(StrEnum):
-    """What the disk answered a change with: the word in metrics."""
-
-    FULL = "full"
-    IO = "io"
-    DAMAGED = "damaged"
-    READ_ONLY = "read_only"
-    OTHER = "other"
-
-    @classmethod
-    def of(cls, error: sqlite3.Error) -> "Trouble":
-        """Return the word for an error of SQLite's."""
-        code = getattr(error, "sqlite_errorcode", None) or 0
-        return cls(_TROUBLES.get(code & 0xFF, "other"))  # the low byte: the rest tells where
-
-
-class DropReason(StrEnum):
-    """Why the outbox lost something: the word in metrics and logs."""
-
-    BACKLOG = "backlog"
-    OVERFLOW = "overflow"
-    COLLAPSED = "collapsed"
-    DEAD_OVERFLOW = "dead_overflow"
-    REFUSED = "refused"
-
-
-class Observer(Protocol):
-    """Who wants to know how the outbox is; called from its thread, `outbox_dropped` from the caller's too."""
-
-    def queued(self, webhook: str, depth: int, oldest_age: float) -> None: ...
-
-    def outbox_dropped(self, reason: DropReason, count: int) -> None: ...
-
-    def outbox_degraded(self, degraded: bool) -> None: ...
-
-    def outbox_failed(self, trouble: Trouble) -> None: ...
-
-    def committed_after(self, seconds: float) -> None: ...
-
-    def disk_free(self, free: int) -> None: ...
 
 
 class Clerk:
@@ -103,9 +54,12 @@ class Clerk:
         limits: Limits,
         observe: Observer,
         jobs: Jobs,
+        lock: Callable[[], None],
     ) -> None:
+        """Prepare to keep the database at `path`; `lock` makes sure, or raises OutboxError, that no other does."""
         self._path = path
         self._webhooks = webhooks  # one table with the stores; `adopt` changes it in their thread
+        self._lock = lock
         self._limits = limits
         self._observe = observe
         self._jobs = jobs
@@ -116,32 +70,68 @@ class Clerk:
         self._ballast = Ballast(path.with_name(path.name + ".ballast"))
         self._store: Store | None = None
         self._standby: Standby | None = None
+        # What there is to put on the disk once a database can be made there: nothing yet, or all that was removed.
+        self._carried: Store | None = None
         self._undurable: list[
             Future[Any]
         ] = []  # of the changes that are in memory alone; bounded by MAX_WAITING
         self._marks = Marks()
+        self._failing_since: float | None = None  # since when reading or writing has failed without a success
+        self._is_distrusted = False  # whether it showed damage, which a look at it need not find again
+        self._identity: tuple[int, int] | None = None  # of the file that is open
         self._full: set[str] = set()  # the webhooks whose queues were said to be full
         self._changed = True
         self._retry_at = self._counted_at = self._sweep_at = 0.0
 
-    def open(self) -> Path | None:
-        """Open the database; return where a damaged one was moved, if one was. Raises OutboxError."""
+    def begin(self) -> Path | None:
+        """Open the database as `open` does; where there is none yet and the disk is full, go on in memory."""
         try:
-            opened = open_store(self._path, self._webhooks, self._limits, self._marks, time.time())
-        except OutboxError:
-            # A database on a full disk cannot even be opened: that takes a log.
-            if not self._ballast.give_up():
+            return self.open()
+        except OutboxError as error:
+            if not is_full(error) or has_tables(self._path):
                 raise
-            opened = open_store(self._path, self._webhooks, self._limits, self._marks, time.time())
+        log.error("no outbox can be made on the full disk, all goes on from memory")
+        self._observe.outbox_failed(Trouble.FULL)
+        self._observe.outbox_degraded(True)
+        self._carried = memory_store(self._webhooks, self._limits, Marks())
+        self._standby = Standby(self._carried, self._webhooks)
+        return None
+
+    def open(self) -> Path | None:
+        """Open the database; return where a damaged one was moved, if one was. Raises OutboxError.
+
+        On a full disk it can be read at least, so that what waits in it is delivered.
+        """
+        asked = self._path, self._webhooks, self._limits, self._marks, time.time()
+        try:
+            opened = open_store(*asked, distrusted=self._is_distrusted)
+        except OutboxError as error:
+            if not is_full(error):
+                raise
+            self._ballast.give_up()
+            opened = open_store(*asked, alone=True, distrusted=self._is_distrusted)
+        self._is_distrusted = False
+        self._identity = identity(self._path)
         self._store = opened.store
         self.durable = max(self.durable, opened.store.marks().number)
-        log.info("outbox opened", sqlite=sqlite3.sqlite_version)
-        _name_strays(opened.store.counts(time.time()))
+        with suppress(sqlite3.Error):  # the next who reads it draws the conclusion
+            self._tell_what_waits(opened.store)
         if opened.moved is None:
             return None
-        log.error("outbox was damaged, a new one replaces it", moved_to=opened.moved.name)
+        log.error(
+            "outbox was damaged, a new one replaces it",
+            moved_to=opened.moved.name,
+            deliveries_saved=opened.saved.deliveries,
+            alarms_saved=opened.saved.alarms,
+        )
         self._announce(EventType.OUTBOX_RESET, OutboxData("damaged", opened.moved.name))
         return opened.moved
+
+    def _tell_what_waits(self, store: Store) -> None:
+        wall = time.time()
+        waiting = sum(count.queued for count in store.counts(wall))
+        log.info("outbox opened", sqlite=sqlite3.sqlite_version, waiting=waiting)
+        _name_strays(store.counts(wall))
 
     def work(self) -> None:
         """Do what there is to do until all has to end."""
@@ -152,7 +142,7 @@ class Clerk:
         """Bring the disk up to date if it lets us, and close; return the changes that are not on it."""
         if self._standby is not None:
             self._go_back(time.monotonic())
-        for each in (self._store, self._standby):
+        for each in (self._store, self._standby, self._carried):
             if each is not None:
                 each.close()
         return self._undurable
@@ -288,13 +278,18 @@ class Clerk:
         self._observe.outbox_dropped(DropReason.REFUSED, max(1, len(job.events)))
         job.future.set_exception(error)
 
-    def _do_read(self, job: Job) -> None:
+    def _do_read(self, job: Job, *, again: bool = True) -> None:
+        """Answer a question; where it meets damage, from what replaces the database."""
         try:
             job.future.set_result(job.run(self._ledger()))
         except OutboxError as error:
             job.future.set_exception(error)
         except sqlite3.Error as error:
             self._fail(error)
+            if self._is_distrusted and again:
+                self._go_back(time.monotonic())
+                self._do_read(job, again=False)
+                return
             job.future.set_exception(self._fault("a database that can be read", error))
 
     def _maintain(self, now: float) -> None:
@@ -306,6 +301,8 @@ class Clerk:
         if (free := free_bytes(self._path.parent)) is not None:
             self._observe.disk_free(free)
         try:
+            if self._standby is None and identity(self._path) != self._identity:
+                self._escape()
             self._count_and_sweep(now)
         except sqlite3.Error as error:
             self._fail(error)
@@ -338,6 +335,7 @@ class Clerk:
         """
         trouble = Trouble.of(error)
         self._observe.outbox_failed(trouble)
+        self._judge(trouble)
         if trouble is Trouble.FULL and self._ballast.give_up():
             log.warning("the disk is full, the outbox takes the space that it held back")
             return
@@ -349,26 +347,59 @@ class Clerk:
             self._standby = Standby(self._store, self._webhooks)
         if self._store is not None and trouble is not Trouble.FULL:
             self._marks = self._store.marks()
-            self._standby.disk = None
+            self._standby.disk = self._carried
             self._store.close()
             self._store = None
+
+    def _escape(self) -> None:
+        """Take all that a removed database holds into memory, for the one that takes its place.
+
+        An open file can be used after its removal, and its end with the process would be the end of what it holds.
+        """
+        assert self._store is not None, "nothing stands in for it"
+        log.error("the outbox's file was removed, all goes on from memory", file=self._path.name)
+        self._observe.outbox_failed(Trouble.GONE)
+        self._observe.outbox_degraded(True)
+        self._marks = self._store.marks()
+        copy = memory_store(self._webhooks, self._limits, self._marks)
+        copy.make_up(Arrears(self._store, {}, {}, set(), set()))
+        self._carried, self._standby = copy, Standby(copy, self._webhooks)
+        self._store.close()
+        self._store = None
+        self._retry_at = 0.0
+
+    def _judge(self, trouble: Trouble) -> None:
+        """Distrust a database that shows damage; one that stays unreadable for long is no better."""
+        self._is_distrusted |= trouble is Trouble.DAMAGED
+        if trouble is Trouble.IO:
+            now = time.monotonic()
+            self._failing_since = self._failing_since or now
+            self._is_distrusted |= now - self._failing_since >= PATIENCE
 
     def _go_back(self, now: float) -> None:
         """Bring the disk up to date, if it takes changes again, and go on there."""
         assert self._standby is not None, "there is something to go back from"
         try:
             if self._store is None:
+                self._lock()
                 self.open()
-                self._standby.disk = self._store
             assert self._store is not None, "it was opened"
+            if self._carried is not None:
+                self._store.make_up(Arrears(self._carried, {}, {}, set(), set()))
+                self._carried.close()
+                self._carried = None
+            self._standby.disk = self._store
             self._count_dropped(self._standby.bring_up(self._store))
-        except OutboxError:
+        except OutboxError as error:
             self._retry_at = now + RETRY
+            if isinstance(error.__cause__, sqlite3.Error):
+                self._judge(Trouble.of(error.__cause__))
         except sqlite3.Error as error:
             self._fail(error)
         else:
             self._standby.close()
             self._standby = None
+            self._failing_since = None
             self.durable = self._store.marks().number
             log.info("outbox takes changes again")
             self._observe.outbox_degraded(False)

@@ -20,7 +20,7 @@ from tocsin.deliver.store import Change, Delivery
 from tocsin.deliver.webhook import Attempt, Message, Webhook
 from tocsin.errors import OutboxError
 
-CONCURRENCY = 4  # attempts at one webhook at a time
+CONCURRENCY = 4  # attempts at one webhook at a time, and so what a crash makes again of them at most
 BATCH = 500  # deliveries that are read from the outbox at a time
 PAUSE = 1.0  # seconds after which an outbox that could not be read is read again
 
@@ -240,12 +240,10 @@ class Courier:
             waiting.attempts += 1
             self._route.observe.attempted(self._webhook.name, attempt.outcome)
             if attempt.outcome is Outcome.DELIVERED:
-                noted = self._accept(waiting, began)
-                # A crash makes again what was accepted and not noted: no more than are under way at a time. A disk
-                # that refuses delays the next one by no more than this.
-                with suppress(OutboxError, TimeoutError):
-                    async with asyncio.timeout(PAUSE):
-                        await asyncio.wrap_future(noted)
+                # A crash makes again what was accepted and not noted: no more than are under way at a time. Whoever
+                # waits for a slow disk here would wait for it with the next body all the same.
+                with suppress(OutboxError):
+                    await asyncio.wrap_future(self._accept(waiting, began))
             else:
                 self._fail(waiting, attempt, began, was_closed)
         finally:

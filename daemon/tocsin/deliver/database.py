@@ -1,5 +1,6 @@
 """The database of the outbox as a file: opened, examined, created, moved aside when it is damaged."""
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,10 @@ import structlog
 from tocsin.errors import OutboxError
 
 log = structlog.get_logger(__name__)
+
+KEEP_DAMAGED = (
+    3  # databases that were moved aside: a disk that fails again and again must not fill up by that
+)
 
 _SCHEMA = """
 CREATE TABLE events (
@@ -91,6 +96,8 @@ released stay as they are: an old database goes through all that it has missed, 
 VERSION = 1 + len(_STEPS)
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_NO_SPACE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+"""What is said where there is no room: for a page, and for the index of the log, which opening needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +113,25 @@ class Marks:
     life: float = 0.0
 
 
-def open_database(path: Path, marks: Marks, wall: float) -> tuple[sqlite3.Connection, Path | None]:
+def open_database(
+    path: Path, marks: Marks, wall: float, *, alone: bool = False, distrusted: bool = False
+) -> tuple[sqlite3.Connection, Path | None]:
     """Open the database at `path`, or a new one where there is none; say where a damaged one went, if one did.
 
-    A new database counts on from `marks`. Raises OutboxError.
+    A new database counts on from `marks`. One that is opened `alone` can be read on a full disk too, since the
+    index of its log is in memory, and no other process can read it meanwhile. One that is `distrusted` counts as
+    damaged without being looked at. Raises OutboxError.
     """
     try:
         try:
-            return _connect(path, marks), None
+            if distrusted and path.exists():
+                raise damage("what it answered while it was open")
+            return _connect(path, marks, alone), None
         except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
+            if not _isdamage(error):
                 raise
             moved = _move_aside(path, wall)
-            return _connect(path, marks), moved
+            return _connect(path, marks, alone), moved
     except sqlite3.Error as error:
         raise OutboxError(
             f"{path}: expected a database that can be opened, found {name_of(error)}"
@@ -140,16 +153,48 @@ def name_of(error: sqlite3.Error) -> str:
     return getattr(error, "sqlite_errorname", None) or type(error).__name__
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
+def is_full(error: OutboxError) -> bool:
+    """Say whether a database could not be opened for want of room on the disk."""
+    cause = error.__cause__
+    if isinstance(cause, OSError):
+        return cause.errno in (errno.ENOSPC, errno.EDQUOT)
+    return getattr(cause, "sqlite_errorcode", None) in _NO_SPACE
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells one file from another that has its name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def has_tables(path: Path) -> bool:
+    """Say whether something may have been written to the database at `path`; True where nobody can tell."""
+    try:
+        database = sqlite3.connect(path, isolation_level=None)
+        try:
+            database.execute("PRAGMA locking_mode = EXCLUSIVE")
+            return bool(database.execute("PRAGMA user_version").fetchone()[0])
+        finally:
+            database.close()
+    except sqlite3.Error:
+        return True
+
+
+def _isdamage(error: sqlite3.DatabaseError) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in _DAMAGE  # the low byte: the rest tells where
 
 
-def _connect(path: Path, marks: Marks) -> sqlite3.Connection:
+def _connect(path: Path, marks: Marks, alone: bool) -> sqlite3.Connection:
     # Created here and not by SQLite, for the mode: SQLite gives its side files the mode of the database.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     database = sqlite3.connect(path, isolation_level=None, timeout=5)
     try:
+        if alone:  # before anything is read
+            database.execute("PRAGMA locking_mode = EXCLUSIVE")
         # Before anything is read: mapped reads beside a damaged log have been seen to spread the damage.
         database.execute("PRAGMA mmap_size = 0")
         version = _version(database, path)
@@ -174,13 +219,21 @@ def _examine(database: sqlite3.Connection) -> None:
     """Raise SQLite's own error for damage if the pages do not fit together."""
     (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
-        damage = sqlite3.DatabaseError(verdict)
-        damage.sqlite_errorcode, damage.sqlite_errorname = sqlite3.SQLITE_CORRUPT, "SQLITE_CORRUPT"
-        raise damage
+        raise damage(verdict)
+
+
+def damage(found: str) -> sqlite3.DatabaseError:
+    """Return SQLite's own error for damage."""
+    error = sqlite3.DatabaseError(found)
+    error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_CORRUPT, "SQLITE_CORRUPT"
+    return error
 
 
 def _move_aside(path: Path, wall: float) -> Path:
-    """Rename the database and its side files; return the database's new name."""
+    """Rename the database and its side files; return the database's new name. Of older ones the latest stay."""
+    for old in sorted(path.parent.glob(f"{path.name}.corrupt-*Z"))[: 1 - KEEP_DAMAGED]:
+        for side in ("", "-wal", "-shm"):
+            old.with_name(old.name + side).unlink(missing_ok=True)
     suffix = datetime.fromtimestamp(wall, UTC).strftime(".corrupt-%Y%m%dT%H%M%S%fZ")
     for side in ("-wal", "-shm"):
         file = path.with_name(path.name + side)

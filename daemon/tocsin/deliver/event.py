@@ -294,6 +294,21 @@ class OutboxData:
 
 
 @dataclass(frozen=True, slots=True)
+class HeartbeatData:
+    """The data of `tocsin.heartbeat`: after how many seconds the next one comes, and how many streams are up."""
+
+    every: float
+    streams: int
+    streams_up: int
+
+    stream: ClassVar[None] = None
+    alarm_id: ClassVar[None] = None
+
+    def payload(self) -> Json:
+        return {"every_seconds": self.every, "streams": self.streams, "streams_up": self.streams_up}
+
+
+@dataclass(frozen=True, slots=True)
 class TrialData:
     """The data of `tocsin.test`."""
 

@@ -57,6 +57,10 @@ class Jobs:
         """Hand over a write; False when nobody takes it any more."""
         return self._submit(self._writes, job)
 
+    def mark(self, job: Job) -> bool:
+        """Hand over a write that goes before all that wait; False when nobody takes it any more."""
+        return self._submit(self._writes, job, at_once=True)
+
     def read(self, job: Job) -> bool:
         """Hand over a read; False when nobody takes it any more."""
         return self._submit(self._reads, job)
@@ -109,10 +113,10 @@ class Jobs:
             self._reads.clear()
         return left
 
-    def _submit(self, jobs: deque[Job], job: Job) -> bool:
+    def _submit(self, jobs: deque[Job], job: Job, *, at_once: bool = False) -> bool:
         with self._turn:
             if self._ended:
                 return False
-            jobs.append(job)
+            (jobs.appendleft if at_once else jobs.append)(job)
             self._turn.notify()
             return True

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tocsin.deliver.database import name_of
-from tocsin.deliver.event import Json, stamp
+from tocsin.deliver.event import EventType, Json, stamp
+from tocsin.deliver.overflow import collapse
 from tocsin.deliver.schedule import State
 from tocsin.errors import OutboxError
 
@@ -103,11 +104,22 @@ def replay(
 
 
 def remove(database: sqlite3.Connection, state: State, choice: Choice) -> tuple[int, ...]:
-    """Remove deliveries for good, inside a transaction of the caller's; return their numbers."""
+    """Remove deliveries for good, inside a transaction of the caller's; return the numbers of all that went.
+
+    With a raise that was never tried goes what waits of its alarm, as where a queue is full.
+    """
     condition, values = choice.condition(state)
-    found = database.execute(f"SELECT number FROM deliveries WHERE {condition}", values).fetchall()  # noqa: S608 - our own words
-    database.executemany("DELETE FROM deliveries WHERE number = ?", found)
-    return tuple(number for (number,) in found)
+    asked = (
+        "SELECT number, webhook, type, alarm_id, attempts FROM deliveries"  # noqa: S608 - our own words
+        f" JOIN events ON id = event WHERE {condition}"
+    )
+    found = database.execute(asked, values).fetchall()
+    database.executemany("DELETE FROM deliveries WHERE number = ?", ((number,) for number, *_ in found))
+    numbers = [number for number, *_ in found]
+    for _, webhook, kind, alarm_id, attempts in found:
+        if state is State.QUEUED and kind == EventType.ALARM_RAISED and not attempts:
+            numbers += collapse(database, webhook, [alarm_id])
+    return tuple(numbers)
 
 
 def read_letters(path: Path, state: State, choice: Choice, limit: int) -> tuple[Letter, ...]:

@@ -5,11 +5,13 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tocsin.deliver.clerk import Clerk, DropReason, Observer
+from tocsin.deliver.clerk import Clerk
+from tocsin.deliver.database import identity
 from tocsin.deliver.event import Event, OpenAlarm
 from tocsin.deliver.jobs import Job, Jobs
 from tocsin.deliver.letters import Choice, Letter
@@ -20,6 +22,7 @@ from tocsin.deliver.schedule import Outcome, Settlement, State
 from tocsin.deliver.standby import Ledger
 from tocsin.deliver.standing import Standing
 from tocsin.deliver.store import Change, Delivery
+from tocsin.deliver.trouble import DropReason, Observer
 from tocsin.errors import OutboxError, StartError
 from tocsin.thread import guarded
 
@@ -39,7 +42,7 @@ class Outbox:
     a second of its taking them again; the futures of `commit` complete then. While the disk is merely slow changes
     wait for it, and beyond 1000 of them further ones are refused and counted. So is a change that the database
     itself cannot take, which is logged. A webhook's queue beyond `limits` loses repetitions and news of streams
-    first, ends of alarms next and raises last.
+    first, ends of alarms next and raises last. A database that is removed while it is open is made anew.
 
     `on_failure` is called once, from the outbox's thread, with a sentence, when that thread ends by an
     unexpected error; it must not call `stop`, which waits for the thread.
@@ -58,7 +61,7 @@ class Outbox:
         self._path = path
         self._observe = observe
         self._jobs = Jobs()
-        self._clerk = Clerk(path, dict(webhooks), limits, observe, self._jobs)
+        self._clerk = Clerk(path, dict(webhooks), limits, observe, self._jobs, self._lock_again)
         self._thread = guarded("outbox", self._work, on_failure)
         self._opened: Future[Path | None] = Future()
         self._lock: int | None = None
@@ -67,8 +70,8 @@ class Outbox:
     def start(self) -> Path | None:
         """Open the database; return where a damaged one was moved that a new one replaces, or None.
 
-        `outbox.reset` is queued in that case. Raises StartError if another daemon uses it, OutboxError if it
-        cannot be opened.
+        `outbox.reset` is queued in that case. On a full disk all begins in memory. Raises StartError if another
+        daemon uses it, OutboxError if it cannot be opened.
         """
         self._lock = _lock(self._path.with_name(self._path.name + ".lock"))
         self._jobs.open()
@@ -162,12 +165,15 @@ class Outbox:
         return number <= self._clerk.durable
 
     def delivered(self, number: int, attempts: int) -> "Future[None]":
-        """Record that a receiver accepted a delivery."""
-        return self._write(
-            lambda ledger: ledger.settle(
-                number, Settlement.DELIVERED, attempts, Outcome.DELIVERED, time.time()
-            )
-        )
+        """Record that a receiver accepted a delivery, before all changes that wait; done when it is on the disk.
+
+        While the disk refuses it is noted in memory, and done at once.
+        """
+
+        def run(ledger: Ledger) -> None:
+            ledger.settle(number, Settlement.DELIVERED, attempts, Outcome.DELIVERED, time.time())
+
+        return self._submit(self._jobs.mark, run, ())
 
     def failed(self, number: int, attempts: int, outcome: Outcome, wait: float) -> "Future[None]":
         """Record a failed attempt, after which the next one is `wait` seconds away."""
@@ -209,10 +215,25 @@ class Outbox:
 
     # From here on: the outbox's thread.
 
+    def _lock_again(self) -> None:
+        """Hold the lock that stands in the directory now, whatever became of the one of the start."""
+        path = self._path.with_name(self._path.name + ".lock")
+        if self._lock is not None and identity(path) == _identity_of(self._lock):
+            return
+        with suppress(OSError):  # the directory was removed; if this user may not make it, somebody has to
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+        try:
+            lock = _lock(path)
+        except StartError as error:
+            raise OutboxError(str(error)) from error
+        if self._lock is not None:
+            os.close(self._lock)
+        self._lock = lock
+
     def _work(self) -> None:
         try:
             try:
-                self._opened.set_result(self._clerk.open())
+                self._opened.set_result(self._clerk.begin())
             except OutboxError as error:
                 self._opened.set_exception(error)
                 return
@@ -238,6 +259,11 @@ def _failed(error: OutboxError) -> "Future[Any]":
     future: Future[Any] = Future()
     future.set_exception(error)
     return future
+
+
+def _identity_of(file: int) -> tuple[int, int]:
+    found = os.fstat(file)
+    return found.st_dev, found.st_ino
 
 
 def _lock(path: Path) -> int:

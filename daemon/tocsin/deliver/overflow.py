@@ -86,7 +86,7 @@ def trim(database: sqlite3.Connection, webhooks: Iterable[str], limits: Limits) 
             if kind == EventType.ALARM_RAISED and not attempts
         ]
         database.executemany("DELETE FROM deliveries WHERE number = ?", ((number,) for number, *_ in going))
-        left = _collapse(database, webhook, untold)
+        left = collapse(database, webhook, untold)
         numbers += left
         overflow += len(going)
         collapsed += len(left)
@@ -103,7 +103,7 @@ def collapsed_for(database: sqlite3.Connection, event: Event) -> set[str]:
     return {webhook for (webhook,) in found}
 
 
-def _collapse(database: sqlite3.Connection, webhook: str, untold: list[str]) -> list[int]:
+def collapse(database: sqlite3.Connection, webhook: str, untold: list[str]) -> list[int]:
     """Drop what is queued about alarms whose raise was never sent, and see to it that nothing follows."""
     gone: list[int] = []
     for alarm_id in untold:

@@ -38,7 +38,7 @@ def write(database: sqlite3.Connection, recall: Recall) -> None:
 def read(database: sqlite3.Connection) -> tuple[Recall, ...]:
     """Return what all rules remember."""
     rows = database.execute("SELECT stream, rule, at, data FROM recalls ORDER BY stream, rule")
-    return tuple(_recall(*row) for row in rows)
+    return tuple(recalled(*row) for row in rows)
 
 
 def sweep(database: sqlite3.Connection, wall: float) -> None:
@@ -46,7 +46,8 @@ def sweep(database: sqlite3.Connection, wall: float) -> None:
     database.execute("DELETE FROM recalls WHERE at < ?", (wall - KEPT,))
 
 
-def _recall(stream: str, rule: str, at: float, data: str) -> Recall:
+def recalled(stream: str, rule: str, at: float, data: str) -> Recall:
+    """Return what a row holds; raises ValueError, TypeError, KeyError or OverflowError for what nobody wrote."""
     kept = json.loads(data)
     ended = None if kept["ended"] is None else datetime.fromtimestamp(kept["ended"], UTC)
     still = tuple(

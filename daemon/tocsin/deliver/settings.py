@@ -7,7 +7,8 @@ from ipaddress import ip_network
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from tocsin.deliver.access import header_name_fault, header_value_fault
 from tocsin.deliver.address import Denial, Network, denial, is_denied_for_ever, is_loopback, literal
@@ -67,7 +68,21 @@ def _check_network(text: str) -> str:
     return text
 
 
-Url = Annotated[str, AfterValidator(_check_url), text_of(_URL)]
+def _parse_url(value: object, info: ValidationInfo) -> object:
+    """Return a text that is checked, or a reference to one, which is checked once it is known."""
+    if isinstance(value, Secret | dict):
+        return Secret.parse(value, info)
+    if not isinstance(value, str):
+        raise expected(_URL, f"the number {value}" if type(value) in (int, float) else None)
+    return _check_url(value)
+
+
+Url = Annotated[
+    str | Secret,
+    PlainValidator(_parse_url, json_schema_input_type=str | Secret),
+    WithJsonSchema(Secret.json_schema()),
+]
+"""Where a receiver is; a reference where the address itself is the secret, as that of a chat's hook is."""
 
 
 def _check_headers(headers: dict[str, Secret]) -> dict[str, Secret]:
@@ -107,7 +122,9 @@ class WebhookSettings(Section):
     """`webhooks[]`."""
 
     name: Name = Field(description="the webhook's name in metrics, events and logs")
-    url: Url = Field(description="https://..., or http:// to this machine's loopback")
+    url: Url = Field(
+        description="https://..., or http:// to this machine's loopback; given like a password where it is a secret"
+    )
     secret: Secret | None = Field(
         default=None,
         description=f"the shared secret that signs each delivery: {SIGNING_KEY}; format tocsin needs it",
@@ -191,6 +208,7 @@ class WebhookSettings(Section):
     def secrets(self) -> Iterator[tuple[tuple[str, ...], Secret]]:
         """Yield each secret with its path in this section."""
         given = {
+            "url": self.url if isinstance(self.url, Secret) else None,
             "secret": self.secret,
             "previous_secret": self.previous_secret,
             "password": self.password,
@@ -227,8 +245,22 @@ class WebhookSettings(Section):
         yield from self._place_conflicts()
         yield from self._access_conflicts()
 
+    def secret_url_fault(self, url: str) -> str | None:
+        """Return what is wrong with the address that `url` refers to, or None; the text is never part of it."""
+        try:
+            _check_url(url)
+        except PydanticCustomError as error:
+            context = error.context or {}
+            found = context.get("found", "something else")
+            return f"expected {context['what']}, found {found}"
+        return next((fault.sentence for fault in self._faults_of_place(url)), None)
+
     def _place_conflicts(self) -> Iterator[Fault]:
-        parts = urlsplit(self.url)
+        if isinstance(self.url, str):
+            yield from self._faults_of_place(self.url)
+
+    def _faults_of_place(self, url: str) -> Iterator[Fault]:
+        parts = urlsplit(url)
         host = parts.hostname or ""
         if parts.scheme == "http":
             if not self.allow_insecure and not is_loopback(host):

@@ -3,19 +3,21 @@
 import json
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tocsin.deliver import recall
-from tocsin.deliver.database import Marks, memory_database, name_of, open_database
+from tocsin.deliver.database import Marks, damage, memory_database, name_of, open_database
 from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm
 from tocsin.deliver.letters import Choice, Letter, find, remove, replay
 from tocsin.deliver.overflow import Dropped, Limits, collapsed_for, trim
 from tocsin.deliver.queues import QueueCount, count_queues
 from tocsin.deliver.recall import Recall
+from tocsin.deliver.salvage import Saved, salvage
 from tocsin.deliver.schedule import Outcome, State
 from tocsin.deliver.standing import Key, Standing, forget, read, remember
 from tocsin.errors import OutboxError
@@ -25,7 +27,10 @@ SWEEP = 500  # rows that one sweep removes at most, so that no commit waits long
 
 _TABLES = ("events", "deliveries", "sequences", "open_alarms", "collapsed", "standing", "recalls")
 _SETTLE = "UPDATE deliveries SET state = ?, attempts = ?, outcome = ?, settled_at = ? WHERE number = ?"
-_POSTPONE = "UPDATE deliveries SET attempts = ?, outcome = ?, next_attempt = ?, wait = ? WHERE number = ?"
+_POSTPONE = (
+    "UPDATE deliveries SET attempts = ?, outcome = ?, next_attempt = ?, wait = ?"
+    " WHERE number = ? AND state = 'queued'"  # an acceptance overtakes the failures before it
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +89,31 @@ class Arrears:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A store, and where the damaged one went that it replaces."""
+    """A store, where the damaged one went that it replaces, and what of that could be saved."""
 
     store: "Store"
     moved: Path | None
+    saved: Saved
 
 
 def open_store(
-    path: Path, webhooks: Mapping[str, Sequence[str]], limits: Limits, marks: Marks, wall: float
+    path: Path,
+    webhooks: Mapping[str, Sequence[str]],
+    limits: Limits,
+    marks: Marks,
+    wall: float,
+    *,
+    alone: bool = False,
+    distrusted: bool = False,
 ) -> Opened:
     """Open the store at `path`, as `open_database` opens its database. Raises OutboxError."""
-    database, moved = open_database(path, marks, wall)
+    database, moved = open_database(path, marks, wall, alone=alone, distrusted=distrusted)
+    saved = Saved()
+    if moved is not None:
+        with suppress(sqlite3.Error):  # it stays beside the new one, for whoever can do better
+            saved = salvage(moved, database)
     try:
-        return Opened(Store(database, webhooks, limits), moved)
+        return Opened(Store(database, webhooks, limits), moved, saved)
     except sqlite3.Error as error:
         database.close()
         raise OutboxError(f"{path}: expected a store that can be read, found {name_of(error)}") from error
@@ -146,6 +163,7 @@ class Store:
             sequences, last = dict(self._sequences), dict(self.last)
             for event in change.events:
                 remember(database, event)
+            gone = [number for event in change.events for number in _superseded(database, event)]
             collapsed = sum(self._add(event, wall, exclude, sequences, last) for event in change.events)
             for alarm in (*change.opened, *change.updated):
                 data = json.dumps(alarm.alarm.payload(), allow_nan=False)
@@ -158,28 +176,31 @@ class Store:
             dropped = trim(database, self._webhooks, self._limits) if change.events else Dropped()
         self._sequences, self.last = sequences, last
         self._highest = max(self._highest, *last.values(), 0)
-        return replace(dropped, collapsed=dropped.collapsed + collapsed)
+        return replace(dropped, numbers=(*gone, *dropped.numbers), collapsed=dropped.collapsed + collapsed)
 
     def open_alarms(self) -> tuple[OpenAlarm, ...]:
         rows = self._database.execute(
             "SELECT opened, reported, data FROM open_alarms ORDER BY opened, alarm_id"
         )
-        return tuple(
-            OpenAlarm(
-                AlarmData.from_payload(json.loads(data)),
-                datetime.fromtimestamp(opened, UTC),
-                datetime.fromtimestamp(reported, UTC),
+        with _making_sense():
+            return tuple(
+                OpenAlarm(
+                    AlarmData.from_payload(json.loads(data)),
+                    datetime.fromtimestamp(opened, UTC),
+                    datetime.fromtimestamp(reported, UTC),
+                )
+                for opened, reported, data in rows
             )
-            for opened, reported, data in rows
-        )
 
     def standing(self) -> tuple[Standing, ...]:
         """Return what was told to stand and was not told to be over, the longest first."""
-        return read(self._database)
+        with _making_sense():
+            return read(self._database)
 
     def recalls(self) -> tuple[Recall, ...]:
         """Return what rules remember beyond their open alarms."""
-        return recall.read(self._database)
+        with _making_sense():
+            return recall.read(self._database)
 
     def queued(self, webhook: str, after: int, limit: int) -> tuple[Delivery, ...]:
         """Return the first queued deliveries of a webhook whose number is above `after`."""
@@ -190,7 +211,8 @@ class Store:
             " WHERE webhook = ? AND state = 'queued' AND number > ? ORDER BY number LIMIT ?",
             (self._life(), webhook, after, limit),
         )
-        return tuple(_delivery(row) for row in rows)
+        with _making_sense():
+            return tuple(_delivery(row) for row in rows)
 
     def body(self, event_id: str) -> bytes | None:
         """Return the body of an event, or None if it is no longer there."""
@@ -318,11 +340,37 @@ class Store:
         for webhook in wanting:
             added = database.execute(
                 "INSERT INTO deliveries (event, webhook, lane, queued_at, born, size) VALUES (?, ?, ?, ?, ?, ?)",
-                (event.id, webhook, event.alarm_id or stream, wall, self._life(), len(body)),
+                (event.id, webhook, _lane(event), wall, self._life(), len(body)),
             )
             assert added.lastrowid is not None, "an insert has a number"
             last[webhook] = added.lastrowid
         return asked - len(wanting)
+
+
+def _lane(event: Event) -> str:
+    """Return what an event stays in order with: those of its alarm, else of its stream, else of the daemon."""
+    if event.type is EventType.TOCSIN_HEARTBEAT:  # which no other event holds up
+        return event.type
+    return event.alarm_id or event.stream or ""
+
+
+def _superseded(database: sqlite3.Connection, event: Event) -> list[int]:
+    """Take out the heartbeats that wait where a new one comes: a late one tells nothing. Return their numbers."""
+    if event.type is not EventType.TOCSIN_HEARTBEAT:
+        return []
+    of_them = "FROM deliveries WHERE lane = ? AND state = 'queued'"
+    found = database.execute(f"SELECT number {of_them}", (event.type,)).fetchall()
+    database.execute(f"DELETE {of_them}", (event.type,))
+    return [number for (number,) in found]
+
+
+@contextmanager
+def _making_sense() -> Iterator[None]:
+    """Raise SQLite's own error for damage where a row holds what nobody wrote there."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise damage("a row that makes no sense") from error
 
 
 def _delivery(row: tuple[Any, ...]) -> Delivery:

@@ -68,7 +68,7 @@ class Webhook:
     """
 
     name: str
-    url: str
+    url: str = field(repr=False)  # which of a chat's hook is all that keeps others out
     secret: str | None = field(repr=False)
     deadline: float = DEADLINE
     access: Access = field(default_factory=Access)
