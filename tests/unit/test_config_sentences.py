@@ -186,6 +186,7 @@ def test_credentials_are_masked(text: str, safe: str) -> None:
     [
         ("hunter2", ("streams", 0, "password"), "***"),
         (7, ("webhooks", 0, "secret", "env"), "***"),
+        (1234567, ("webhooks", 0, "previous_secret"), "***"),
         (None, ("a",), "nothing"),
         (False, ("a",), "false"),
         (0.25, ("a",), "0.25"),

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from tocsin.fields import NAME_PATTERN
 from tocsin.yamlfile import Document, Fault, Key, KeyPath
 
-_SECRET_KEYS = frozenset({"password", "secret", "token", "headers", "basic_auth_users"})
+_SECRET_KEYS = frozenset({"password", "secret", "previous_secret", "token", "headers", "basic_auth_users"})
 _LONGEST_SHOWN = 60
 _PATTERNS = {NAME_PATTERN: "1 to 32 of a-z, 0-9, _ and -"}
 
