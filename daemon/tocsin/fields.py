@@ -175,7 +175,7 @@ class Secret:
         if not directory:
             raise SecretError(
                 f"expected the credential {self.reference} from the service manager, "
-                "found no CREDENTIALS_DIRECTORY in the environment"
+                "found no CREDENTIALS_DIRECTORY in the environment, which names the folder that holds it"
             )
         return Path(directory) / self.reference
 

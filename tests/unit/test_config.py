@@ -298,7 +298,8 @@ webhooks:
         "f:2: streams[0]: stream a has no rules and raises no alarm",
         f"f:2: streams[0].password: {inline}",
         "f:3: streams[1]: stream b has no rules and raises no alarm",
-        "f:3: streams[1].password: credential door cannot be checked outside the service",
+        "f:3: streams[1].password: credential door is not checked: "
+        "CREDENTIALS_DIRECTORY names no folder that holds it",
         "f:5: rules[0]: no stream uses rule r",
         f"f:7: webhooks[0].secret: {inline}",
     ]

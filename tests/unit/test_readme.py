@@ -58,6 +58,16 @@ def test_every_link_in_the_readme_leads_somewhere(target: str) -> None:
     assert (ROOT / target).exists()
 
 
+def test_commands_find_the_secrets_where_the_service_does() -> None:
+    """The runbook and the example of credentials name the same folder for both."""
+    example = (ROOT / "systemd/tocsin.service.d/credentials.conf.example").read_text(encoding="utf-8")
+    runbook = (ROOT / "config/prometheus/README.md").read_text(encoding="utf-8")
+    read = {str(Path(path).parent) for path in re.findall(r"LoadCredential=\w+:(\S+)", example)}
+    typed = re.findall(r"CREDENTIALS_DIRECTORY=(\S+)", example + runbook)
+    assert read == set(typed)
+    assert len(typed) == 2
+
+
 def test_the_service_is_installed_in_a_few_lines() -> None:
     """Every file that they and the table beside them name is there."""
     section = README.split("### As a service")[1].split("\n### ")[0]

@@ -48,6 +48,7 @@ __all__ = [
 ]
 
 _MAX_FAULTS = 100
+_NO_FOLDER = "CREDENTIALS_DIRECTORY names no folder that holds it"
 _INLINE = "works, but {credential: NAME}, {env: NAME} or {file: PATH} keeps the secret out of this file"
 
 
@@ -210,7 +211,7 @@ def notes(config: Config) -> list[Fault]:
         if secret.kind == "inline" and path[:-1] not in noted:
             found.append(Fault(path, _INLINE))
         elif unverifiable(secret):
-            found.append(Fault(path, f"credential {secret.reference} cannot be checked outside the service"))
+            found.append(Fault(path, f"credential {secret.reference} is not checked: {_NO_FOLDER}"))
     return [*found, *_idle(config)]
 
 
