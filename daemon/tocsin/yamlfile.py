@@ -121,8 +121,13 @@ def parse(content: bytes, name: str, keys: str = "keys such as streams: and webh
     try:
         value = reader.document(yaml.parse(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
-        at = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{name}{at}: expected YAML, found an error: {error.problem}") from error
+        mark = error.problem_mark
+        at = f":{mark.line + 1}" if mark else ""
+        rest = "".join(text.splitlines()[mark.line : mark.line + 1])[mark.column :] if mark else ""
+        found = (
+            "a tab, where only spaces may stand" if rest.startswith("\t") else f"an error: {error.problem}"
+        )
+        raise ConfigError(f"{name}{at}: expected YAML, found {found}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}: expected YAML, found characters that it does not allow") from error
     if not isinstance(value, dict):

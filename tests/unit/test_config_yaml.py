@@ -103,7 +103,7 @@ def test_scalars(text: str, value: object) -> None:
         ),
         pytest.param(
             "a:\n\t- b\n",
-            "f:2: expected YAML, found an error: found character that cannot start any token",
+            "f:2: expected YAML, found a tab, where only spaces may stand",
             id="tab",
         ),
         pytest.param("a: \x00\n", "f: expected YAML, found characters that it does not allow", id="NUL byte"),
