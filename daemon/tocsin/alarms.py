@@ -24,7 +24,7 @@ from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm, new_id
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import Verdict
-from tocsin.errors import ControlError
+from tocsin.errors import InputError
 from tocsin.frame import Detections, Frame, View
 
 KEEP_EVERY = 600.0
@@ -128,12 +128,12 @@ class Alarms:
     def judge(self, alarm_id: str, verdict: Verdict) -> AlarmData:
         """Take a person's verdict on an open alarm, tell it and return the alarm; from any thread.
 
-        Raises ControlError where no such alarm is open.
+        Raises InputError where no such alarm is open.
         """
         with self._turn:
             place = next((key for key, one in self._open.items() if one.alarm.alarm_id == alarm_id), None)
             if place is None:
-                raise ControlError(f"expected the id of an alarm that is open, found {alarm_id}")
+                raise InputError(f"expected the id of an alarm that is open, found {alarm_id}")
             known = self._open[place]
             known = replace(known, alarm=replace(known.alarm, verdict=verdict))
             self._open[place] = known

@@ -37,7 +37,7 @@ from tocsin.detect.detector import Detector
 from tocsin.detect.engine import Engine
 from tocsin.detect.keeper import COMPILING, Keeper
 from tocsin.detect.stamp import stamp
-from tocsin.errors import ConfigError, ControlError, Degradation, StartError
+from tocsin.errors import ConfigError, Degradation, InputError, StartError
 from tocsin.heartbeat import Heartbeat
 from tocsin.http import Endpoint, Health, PartHealth
 from tocsin.lifecycle import Lifecycle, Pulses
@@ -342,10 +342,10 @@ class App:
         return Alarms(watched, carried, self._outbox.commit, self._metrics, origin)
 
     def _verdict(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Take a verdict from the control socket; called by a thread of its server. Raises ControlError."""
+        """Take a verdict from the control socket; called by a thread of its server. Raises InputError."""
         word = request.get("verdict")
         if word not in set(Verdict):
-            raise ControlError(f"expected a verdict among {', '.join(Verdict)}, found another")
+            raise InputError(f"expected a verdict among {', '.join(Verdict)}, found another")
         return dict(self._lookout.alarms.judge(str(request.get("alarm_id")), Verdict(word)).payload())
 
     def _fail(self, why: str) -> None:

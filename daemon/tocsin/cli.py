@@ -29,7 +29,7 @@ from tocsin.evaluate.command import Explained, evaluate
 from tocsin.footage.options import INTERRUPTED
 from tocsin.footage.shown import harmless, shown
 from tocsin.lightcard.command import light
-from tocsin.postbox import outbox
+from tocsin.postbox import ask, local, outbox
 from tocsin.probe.command import probe
 from tocsin.scarcity import scarcity
 
@@ -339,11 +339,7 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
 
     Example: tocsin status --config /etc/tocsin/tocsin.yaml
     """
-    from tocsin.app import CONTROL_SOCKET
-    from tocsin.config.load import load
-    from tocsin.control import request
-
-    answer = request(Path(load(config).state_dir) / CONTROL_SOCKET, "status")
+    answer = ask(config, "status")
     if as_json:
         print(json.dumps(answer, indent=2))
     else:
@@ -361,12 +357,7 @@ def verdict(
 
     Example: tocsin verdict alarm_019a... confirmed --config /etc/tocsin/tocsin.yaml
     """
-    from tocsin.app import CONTROL_SOCKET
-    from tocsin.config.load import load
-    from tocsin.control import request
-
-    path = Path(load(config).state_dir) / CONTROL_SOCKET
-    alarm = request(path, "verdict", alarm_id=alarm_id, verdict=word.value)
+    alarm = ask(config, "verdict", alarm_id=alarm_id, verdict=word.value)
     print(f"{alarm['alarm_id']}: {alarm['verdict']} ({alarm['rule']} on {alarm['stream']})")
 
 
@@ -473,7 +464,11 @@ def _show_status(console: Console, answer: dict[str, Any]) -> None:
         where = "".join(f", {one[word]}" for word in ("stream", "rule") if one[word])
         console.print(f"          degraded ({one['reason']}{where}): {shown(one['why'], _LINE_SHOWN)}")
     console.print(f"metrics   port {answer['port']}\n")
-    answer = answer | {"streams": [one | _in_words(one) for one in answer["streams"]]}
+    answer = answer | {
+        "streams": [one | _in_words(one) for one in answer["streams"]],
+        "alarms": [one | {"opened": local(one["opened"])} for one in answer["alarms"]],
+        "queues": [one | {"configured": "yes" if one["configured"] else "no"} for one in answer["queues"]],
+    }
     for title, columns in _STATUS_TABLES.items():
         if answer.get(title):  # a daemon from before an update does not know all
             console.print(_table(title, answer[title], columns))

@@ -1,8 +1,9 @@
 """The running daemon's private door: a Unix socket on which `tocsin status` asks and the daemon answers.
 
 One connection carries one request and one response, each a line of JSON: `{"command": "status"}` is answered
-by `{"ok": true, "result": {...}}` or `{"ok": false, "error": "a sentence"}`. Who may open the socket may do
-everything, so it has mode 0600 from its first moment.
+by `{"ok": true, "result": {...}}` or `{"ok": false, "error": "a sentence"}`, with `"wrong_usage": true` where the
+same request would be refused again. Who may open the socket may do everything, so it has mode 0600 from its first
+moment.
 """
 
 import json
@@ -17,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from tocsin.errors import ControlError, StartError, TocsinError
+from tocsin.errors import ControlError, InputError, StartError, TocsinError
 
 log = structlog.get_logger(__name__)
 
@@ -113,20 +114,21 @@ class ControlServer:
         try:
             return {"ok": True, "result": handler(request)}
         except TocsinError as error:
-            return {"ok": False, "error": str(error)}
+            return {"ok": False, "error": str(error), "wrong_usage": isinstance(error, InputError)}
 
 
 def request(path: Path, command: str, timeout: float = 5.0, **arguments: Any) -> dict[str, Any]:
     """Ask the daemon whose socket is at `path`, and return its answer within `timeout` seconds.
 
-    Raises ControlError with a sentence for a person.
+    Raises a sentence for a person: InputError where it refuses what was asked, and ControlError for all else.
     """
     question = json.dumps({**arguments, "command": command}).encode() + b"\n"
     try:
         answer = json.loads(_asked(path, question, timeout))
         if answer["ok"]:
             return dict(answer["result"])
-        refusal = str(answer["error"])
+        refused = InputError if answer.get("wrong_usage") else ControlError
+        refusal = refused(str(answer["error"]))
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
         raise ControlError(f"expected a running daemon at {path}, found none") from error
     except PermissionError as error:
@@ -137,7 +139,7 @@ def request(path: Path, command: str, timeout: float = 5.0, **arguments: Any) ->
         raise ControlError(f"expected an answer at {path} within {timeout:g} s, found none") from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ControlError(f"expected an answer at {path}, found a broken one") from error
-    raise ControlError(refusal)
+    raise refusal
 
 
 def _asked(path: Path, question: bytes, timeout: float) -> bytes:

@@ -10,7 +10,7 @@ from tocsin.control import Handler
 from tocsin.deliver.letters import Choice
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.schedule import State
-from tocsin.errors import ControlError
+from tocsin.errors import ControlError, InputError
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ class Desk:
     """The handlers of the control socket's commands `outbox.*`.
 
     `hurry` lets what waits for a webhook be tried now. A request that names what is not there is refused by
-    ControlError.
+    InputError.
     """
 
     def __init__(self, outbox: Outbox, hurry: Callable[[str], None], webhooks: Collection[str]) -> None:
@@ -42,12 +42,16 @@ class Desk:
 
     def _list(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
         limit = min(int(asked.get("limit", MOST)), MOST)
-        letters = _wait(self._outbox.letters(_state(asked), self._choice(asked, known=False), limit))
+        choice = self._choice(asked)
+        letters = _wait(self._outbox.letters(_state(asked), choice, limit))
+        if not letters:
+            self._check_known(choice)
         return {"deliveries": [letter.as_json() for letter in letters]}
 
     def _retry(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
         """Queue dead deliveries again; where a webhook is named, also try what waits for it at once."""
-        choice = self._choice(asked, known=True)
+        choice = self._choice(asked)
+        self._check_known(choice)
         count = _wait(self._outbox.replay(choice))
         for webhook in self._webhooks if choice.webhook is None else (choice.webhook,):
             self._hurry(webhook)
@@ -55,22 +59,27 @@ class Desk:
         return {"queued": count}
 
     def _purge(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
-        choice, state = self._choice(asked, known=False), _state(asked)
+        choice, state = self._choice(asked), _state(asked)
         if choice == Choice():
-            raise ControlError("expected a webhook or numbers of deliveries to remove, found neither")
+            raise InputError("expected a webhook or numbers of deliveries to remove, found neither")
         count = _wait(self._outbox.remove(state, choice))
+        if not count:
+            self._check_known(choice)
         log.warning("deliveries are removed", count=count, state=state.value, webhook=choice.webhook)
         return {"removed": count}
 
-    def _choice(self, asked: Mapping[str, Any], *, known: bool) -> Choice:
-        """Return what a request chooses; `known` where the webhook has to be configured."""
-        webhook = asked.get("webhook")
-        if known and webhook is not None and webhook not in self._webhooks:
+    def _check_known(self, choice: Choice) -> None:
+        """Refuse a webhook that is not configured; deliveries of one that is gone may be seen and removed."""
+        if choice.webhook is not None and choice.webhook not in self._webhooks:
             names = ", ".join(self._webhooks) or "none"
-            raise ControlError(f"expected one of the webhooks ({names}), found {webhook!r}")
+            raise InputError(f"expected one of the webhooks ({names}), found {choice.webhook!r}")
+
+    @staticmethod
+    def _choice(asked: Mapping[str, Any]) -> Choice:
+        webhook = asked.get("webhook")
         numbers = asked.get("numbers", [])
         if not all(isinstance(number, int) for number in numbers):
-            raise ControlError("expected numbers of deliveries, found something else")
+            raise InputError("expected numbers of deliveries, found something else")
         return Choice(None if webhook is None else str(webhook), tuple(numbers))
 
 
@@ -78,9 +87,7 @@ def _state(asked: Mapping[str, Any]) -> State:
     try:
         return State(asked.get("state", State.DEAD))
     except ValueError:
-        raise ControlError(
-            f"expected a state among {', '.join(State)}, found {asked.get('state')!r}"
-        ) from None
+        raise InputError(f"expected a state among {', '.join(State)}, found {asked.get('state')!r}") from None
 
 
 def _wait(answer: "Future[T]") -> T:

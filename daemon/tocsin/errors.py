@@ -11,7 +11,7 @@ TocsinError
 ├── AddressError       a name leads only to addresses that no webhook may have; carries a closed-set reason
 ├── OutboxError        the outbox cannot be opened, read or written
 ├── ControlError       the running daemon cannot be reached, or answered with a refusal
-├── InputError         a picture, label file or data set that a command was given cannot be used (exit code 2)
+├── InputError         what a command was given cannot be used: a picture, a data set, a name (exit code 2)
 └── OutputError        what a command makes cannot be written
 
 Messages are one sentence, lower case, without a full stop; they name the place, what was expected and what
@@ -133,7 +133,7 @@ class ControlError(TocsinError):
 
 
 class InputError(TocsinError):
-    """A picture, a video, a label file or a data set that a command was given cannot be used."""
+    """What a command was given cannot be used: a picture, a video, a data set, or the name of what is not there."""
 
 
 class OutputError(TocsinError):

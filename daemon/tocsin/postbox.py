@@ -12,7 +12,7 @@ from rich.table import Table
 
 from tocsin.deliver.schedule import State
 from tocsin.errors import ControlError, InputError
-from tocsin.footage.shown import shown
+from tocsin.footage.shown import harmless, shown
 
 outbox = typer.Typer(
     help="See what waits or was given up, try it again, throw it away.",
@@ -31,6 +31,11 @@ Numbers = Annotated[
 DEFAULT_CONFIG = Path("/etc/tocsin/tocsin.yaml")
 _SHOWN = 40  # characters of a cell
 
+_NONE = {
+    State.DEAD: "no delivery was given up",
+    State.QUEUED: "no delivery waits",
+    State.DELIVERED: "no delivery arrived in the last week",
+}
 _COLUMNS = {
     "number": "number",
     "webhook": "webhook",
@@ -63,11 +68,11 @@ def list_deliveries(
         print(json.dumps({"deliveries": found}, indent=2))
         return
     if not found:
-        print(f"no deliveries are {state.value}")
+        print(_NONE[state])
         return
     table = Table(*_COLUMNS.values())
     for one in found:
-        cells = {**one, "timestamp": _local(one["timestamp"])}
+        cells = {**one, "timestamp": local(one["timestamp"])}
         table.add_row(*("" if cells[name] is None else shown(str(cells[name]), _SHOWN) for name in _COLUMNS))
     Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False, emoji=False).print(
         table
@@ -88,8 +93,8 @@ def retry(
     Example: tocsin outbox retry --webhook control-room
     """
     _check_chosen(numbers, webhook, everything=everything)
-    answer = _ask(config, "outbox.retry", webhook=webhook, numbers=numbers or [])
-    print(f"queued again: {answer['queued']}")
+    answer = ask(config, "outbox.retry", webhook=webhook, numbers=numbers or [])
+    print(f"queued again: {answer['queued']}; what waits is tried now")
 
 
 @outbox.command()
@@ -106,7 +111,7 @@ def purge(
     Example: tocsin outbox purge --webhook control-room
     """
     _check_chosen(numbers, webhook, everything=False)
-    answer = _ask(config, "outbox.purge", webhook=webhook, numbers=numbers or [], state=state.value)
+    answer = ask(config, "outbox.purge", webhook=webhook, numbers=numbers or [], state=state.value)
     print(f"removed: {answer['removed']}")
 
 
@@ -117,12 +122,12 @@ def _check_chosen(numbers: list[int] | None, webhook: str | None, *, everything:
 
 def _listed(config: Path, asked: dict[str, Any]) -> list[dict[str, Any]]:
     from tocsin.app import OUTBOX_FILE
-    from tocsin.config.load import load
+    from tocsin.config.load import state_of
     from tocsin.deliver.letters import Choice, read_letters
 
-    file = Path(load(config).state_dir) / OUTBOX_FILE
+    file = state_of(config)[0] / OUTBOX_FILE
     try:
-        return list(_ask(config, "outbox.list", **asked)["deliveries"])
+        return list(ask(config, "outbox.list", **asked)["deliveries"])
     except ControlError:
         if not file.exists():
             raise
@@ -131,13 +136,18 @@ def _listed(config: Path, asked: dict[str, Any]) -> list[dict[str, Any]]:
         return [dict(letter.as_json()) for letter in letters]
 
 
-def _ask(config: Path, command: str, **arguments: Any) -> dict[str, Any]:
+def ask(config: Path, command: str, **arguments: Any) -> dict[str, Any]:
+    """Return what the daemon of the configuration at `config` answers, be the file itself right by now or not."""
     from tocsin.app import CONTROL_SOCKET
-    from tocsin.config.load import load
+    from tocsin.config.load import state_of
     from tocsin.control import request
 
-    return request(Path(load(config).state_dir) / CONTROL_SOCKET, command, **arguments)
+    state, faults = state_of(config)
+    for fault in faults:
+        print(f"tocsin: warning: {harmless(fault)}", file=sys.stderr)
+    return request(state / CONTROL_SOCKET, command, **arguments)
 
 
-def _local(text: str) -> str:
+def local(text: str) -> str:
+    """Return a time of an event by this machine's clock on the wall."""
     return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -20,7 +20,8 @@ from tocsin.deliver.schedule import Outcome, Schedule, State
 from tocsin.deliver.store import Change
 from tocsin.deliver.webhook import Webhook
 from tocsin.desk import Desk
-from tocsin.errors import ControlError
+from tocsin.errors import ConfigError, InputError
+from tocsin.postbox import ask
 
 LONG = 10 * SCALE  # seconds in which everything here happens on a busy machine, too
 SLOW = Schedule(steps=(600,), slow=(600,), gone=600)
@@ -35,8 +36,8 @@ class Office:
         self.outbox = Outbox(self.path, {"hook": ("alarm.*",), "other": ("alarm.*",)}, self.notes)
         webhooks = [] if receiver is None else [Webhook("hook", receiver.url, receiver.secret)]
         self.dispatcher = Dispatcher(self.outbox, webhooks, self.notes, SLOW)
-        desk = Desk(self.outbox, self.dispatcher.hurry, ("hook", "other"))
-        self.control = ControlServer(self.socket, desk.handlers())
+        self.desk = Desk(self.outbox, self.dispatcher.hurry, ("hook", "other"))
+        self.control = ControlServer(self.socket, self.desk.handlers())
 
     def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
         return request(self.socket, f"outbox.{command}", **arguments)
@@ -124,6 +125,35 @@ def test_what_waits_is_tried_at_once_when_a_person_says_so(tmp_path: Path, recei
         receiver.wait_for("alarm.ended")
 
 
+def test_a_file_that_was_refused_is_in_nobody_s_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The daemon goes on beside it, is asked all the same, and who asks hears what is wrong with the file."""
+    file = tmp_path / "tocsin.yaml"
+    file.write_text("streams: [{name: a, source: /dev/video0}]\nheartbeat: 5s\nstate_dir: .\n")
+    with open_office(tmp_path) as office:
+        office.commit(alarm_event())
+        assert len(ask(file, "outbox.list", state="queued")["deliveries"]) == 2
+    assert f"tocsin: warning: {file}:2: heartbeat: expected 0, or" in capsys.readouterr().err
+    file.write_text("state_dir: [\n")
+    with pytest.raises(ConfigError, match="expected YAML"):
+        ask(file, "outbox.list")
+    file.write_text("state_dir: 7\n")
+    with pytest.raises(ConfigError, match="state_dir: expected text"):
+        ask(file, "outbox.list")
+
+
+def test_what_of_a_webhook_that_is_gone_can_be_removed(tmp_path: Path) -> None:
+    """Its name is taken as long as there is something of it."""
+    with open_office(tmp_path) as office:
+        office.commit(alarm_event())
+        office.desk.adopt(("hook",))
+        assert len(office.numbers("queued", webhook="other")) == 1
+        assert office.ask("purge", webhook="other", state="queued") == {"removed": 1}
+        with pytest.raises(InputError, match=r"expected one of the webhooks \(hook\), found 'other'"):
+            office.numbers("queued", webhook="other")
+
+
 def test_what_waits_can_be_thrown_away(tmp_path: Path, receiver: Receiver) -> None:
     """It is not sent any more, though a courier holds it; other webhooks keep theirs."""
     receiver.answer(503)
@@ -157,15 +187,17 @@ def test_with_a_raise_that_was_never_sent_goes_what_follows_it(tmp_path: Path) -
     ("command", "arguments", "sentence"),
     [
         ("retry", {"webhook": "nobody"}, r"expected one of the webhooks \(hook, other\), found 'nobody'"),
+        ("list", {"webhook": "nobody"}, r"expected one of the webhooks \(hook, other\), found 'nobody'"),
+        ("purge", {"webhook": "nobody"}, r"expected one of the webhooks \(hook, other\), found 'nobody'"),
         ("purge", {}, "expected a webhook or numbers of deliveries to remove, found neither"),
         ("list", {"state": "lost"}, "expected a state among queued, delivered, dead, found 'lost'"),
         ("retry", {"numbers": ["1; DROP"]}, "expected numbers of deliveries, found something else"),
     ],
-    ids=["no such webhook", "nothing chosen", "no such state", "no number"],
+    ids=["no such webhook", "none to list", "none to purge", "nothing chosen", "no such state", "no number"],
 )
 def test_a_request_for_what_is_not_there_is_refused(
     tmp_path: Path, command: str, arguments: dict[str, Any], sentence: str
 ) -> None:
     """The sentence says what was expected, and nothing is changed."""
-    with open_office(tmp_path) as office, pytest.raises(ControlError, match=sentence):
+    with open_office(tmp_path) as office, pytest.raises(InputError, match=sentence):
         office.ask(command, **arguments)

@@ -22,7 +22,7 @@ from tocsin.deliver.event import EventType, OpenAlarm
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import Verdict
-from tocsin.errors import ControlError
+from tocsin.errors import InputError
 from tocsin.frame import Detections, Frame
 
 LABELS = ("person", "dog")
@@ -205,7 +205,7 @@ def test_a_verdict_is_told_kept_and_releases_a_latched_alarm(ledger: Ledger) -> 
     for tenth in range(30):
         alarms.analysed(_frame(tenth / 10), _seen(0.9) if tenth < 2 else _nothing())
     (known,) = alarms.open()
-    with pytest.raises(ControlError, match=r"^expected the id of an alarm that is open, found alarm_x$"):
+    with pytest.raises(InputError, match=r"^expected the id of an alarm that is open, found alarm_x$"):
         alarms.judge("alarm_x", Verdict.REJECTED)
     assert alarms.judge(known.alarm.alarm_id, Verdict.ACKNOWLEDGED).verdict is Verdict.ACKNOWLEDGED
     told = ledger.changes[-1]
@@ -215,7 +215,7 @@ def test_a_verdict_is_told_kept_and_releases_a_latched_alarm(ledger: Ledger) -> 
     ended = ledger.changes[-1].events[0]
     assert (ended.type, ended.data.payload()["verdict"]) == (EventType.ALARM_ENDED, "acknowledged")
     assert alarms.open() == []
-    with pytest.raises(ControlError):
+    with pytest.raises(InputError):
         alarms.judge(known.alarm.alarm_id, Verdict.REJECTED)
 
 

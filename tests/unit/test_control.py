@@ -15,7 +15,7 @@ import pytest
 from support.wait import until
 from tocsin import control
 from tocsin.control import ControlServer, request
-from tocsin.errors import ControlError, StartError
+from tocsin.errors import ControlError, InputError, StartError
 
 HANDLERS: dict[str, control.Handler] = {
     "status": lambda asked: {"streams": {"yard": "up"}, "asked": dict(asked)},
@@ -136,6 +136,16 @@ def test_a_refusal_is_the_daemons_own_sentence(path: Path) -> None:
         serving(path, {"retry": refuse}),
         pytest.raises(ControlError, match=r"^expected a webhook that exists, found none named desk$"),
     ):
+        request(path, "retry")
+
+
+def test_a_wrong_question_is_told_from_a_daemon_that_cannot(path: Path) -> None:
+    """Who asked for what is not there gets another exit code than who may ask again."""
+
+    def unknown(_: Mapping[str, Any]) -> Mapping[str, Any]:
+        raise InputError("expected one of the webhooks (hook), found hok")
+
+    with serving(path, {"retry": unknown}), pytest.raises(InputError, match="found hok"):
         request(path, "retry")
 
 

@@ -41,6 +41,7 @@ __all__ = [
     "schema",
     "schema_text",
     "secrets_in",
+    "state_of",
     "study",
     "told",
     "warnings",
@@ -68,6 +69,20 @@ def loads(content: bytes, *, name: str, folder: Path) -> Config:
     if reading.config is None:
         raise ConfigError(*told(reading.document, reading.faults))
     return reading.config
+
+
+def state_of(path: str | os.PathLike[str]) -> tuple[Path, tuple[str, ...]]:
+    """Return the folder for the state that the file at `path` names, and what else is wrong with the file.
+
+    A daemon goes on beside a file that it refused, and is to be asked all the same. Raises ConfigError where the
+    folder cannot be told.
+    """
+    path = Path(path)
+    reading = study(read(path), name=str(path), folder=path.absolute().parent)
+    faults = tuple(told(reading.document, reading.faults))
+    if reading.parts.state_dir is None:
+        raise ConfigError(*faults)
+    return reading.parts.state_dir, faults
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from tocsin.config.places import messages, place
 from tocsin.config.settings import Config
 from tocsin.deliver.access import header_value_fault
 from tocsin.deliver.settings import WebhookSettings, signing_key_fault
-from tocsin.errors import ConfigError, SecretError
+from tocsin.errors import InputError, SecretError
 from tocsin.fields import Secret
 from tocsin.yamlfile import Fault, KeyPath
 
@@ -48,13 +48,13 @@ def resolve_secrets(config: Config, known: Mapping[str, str] | None = None) -> S
 def webhook_secrets(config: Config, name: str) -> Secrets:
     """Return the secrets of the webhook of that name, and no others.
 
-    Raises SecretError, with the secret's place, where one cannot be had, and ConfigError for an unknown name.
+    Raises SecretError, with the secret's place, where one cannot be had, and InputError for an unknown name.
     """
     for number, webhook in enumerate(config.webhooks):
         if webhook.name == name:
             return _had(config, _of_webhook(number, webhook))
     known = ", ".join(webhook.name for webhook in config.webhooks) or "none"
-    raise ConfigError(place(config, ("webhooks",), f"expected one of the webhooks ({known}), found {name}"))
+    raise InputError(place(config, ("webhooks",), f"expected one of the webhooks ({known}), found {name}"))
 
 
 def secret_faults(
