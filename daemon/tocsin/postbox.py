@@ -25,7 +25,7 @@ WebhookOption = Annotated[
     str | None, typer.Option("--webhook", "-w", metavar="NAME", help="Of this webhook alone.")
 ]
 Numbers = Annotated[
-    list[int] | None, typer.Argument(metavar="[NUMBER]...", help="The deliveries' numbers, as listed.")
+    list[int] | None, typer.Argument(metavar="NUMBER", help="The deliveries' numbers, as listed.")
 ]
 
 DEFAULT_CONFIG = Path("/etc/tocsin/tocsin.yaml")
