@@ -480,8 +480,9 @@ def _in_words(stream: dict[str, Any]) -> dict[str, str]:
     """Return what the table says in fewer columns than the stream has values."""
     known = (stream[word] for word in ("codec", "size", "transport", "decoder"))
     retry = stream["retry_in_seconds"]
+    word = f"{stream['fault']}: " if stream["fault"] else ""  # as metrics, log and runbook have it
     again = "" if retry is None else f"; next try in {retry:.0f} s"
-    return {"picture": " ".join(one for one in known if one), "why": f"{stream['why']}{again}"}
+    return {"picture": " ".join(one for one in known if one), "why": f"{word}{stream['why']}{again}"}
 
 
 _STATUS_TABLES = {

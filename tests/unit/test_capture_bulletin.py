@@ -64,7 +64,7 @@ def test_the_first_fault_of_a_kind_is_logged_and_every_one_counted() -> None:
         bulletin.connected(UP, 5.0)
         assert bulletin.status.retry_at is None
         bulletin.broken(_down(SourceFault.REFUSED, live=True), 6.0)
-    said = [line["fault"] for line in logs if line["event"] == "the stream is down"]
+    said = [line["reason"] for line in logs if line["event"] == "the stream is down"]
     assert said == ["refused", "dns", "refused", "refused"]
     assert (tally["connect_failed", "refused"], tally["connect_failed", "dns"]) == (3, 2)
     assert tally["disconnected", "refused"] == 1

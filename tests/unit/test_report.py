@@ -2,11 +2,13 @@
 
 import json
 import re
+import time
 from dataclasses import replace
 from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from tocsin.alarm.withheld import Withheld
@@ -50,7 +52,7 @@ def test_an_impaired_stream_fits_on_a_terminal() -> None:
 
 
 def test_what_a_stream_sends_and_when_a_dead_one_is_tried_again_is_shown() -> None:
-    """Codec, size, transport and decoder, which a program finds each by itself, and the seconds left."""
+    """Codec, size, transport and decoder, which a program finds each by itself; the reason and the seconds left."""
     live = StreamStatus(
         "gate", StreamState.LIVE, 0.0, codec="h264", transport="tcp", size=(1920, 1080), decoder=Decoder.CPU
     )
@@ -65,7 +67,25 @@ def test_what_a_stream_sends_and_when_a_dead_one_is_tried_again_is_shown() -> No
     out = StringIO()
     _show_status(Console(file=out, width=160, highlight=False), answer)
     assert "h264 1920x1080 tcp cpu" in out.getvalue()
-    assert "nothing listens; next try in 18 s" in out.getvalue()
+    assert "refused: nothing listens; next try in 18 s" in out.getvalue()
+
+
+def test_an_alarm_is_shown_by_the_clock_on_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `outbox list` has it; a program gets it in UTC."""
+    monkeypatch.setenv("TZ", "Europe/Madrid")
+    time.tzset()
+    words = ("stream", "rule", "severity", "class", "score", "zone", "verdict", "alarm_id")
+    alarm = dict.fromkeys(words, "x") | {"opened": "2026-07-01T22:30:00.000Z"}
+    queue = {"webhook": "w", "configured": False, "queued": 1, "dead": 0, "oldest_age_seconds": 1.0}
+    out = StringIO()
+    try:
+        answer = report(None).as_json() | {"alarms": [alarm], "queues": [queue]}
+        _show_status(Console(file=out, width=160, highlight=False), answer)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert "2026-07-02 00:30:00" in out.getvalue()
+    assert re.search(r"w +│ no +│", out.getvalue())
 
 
 def test_where_the_model_runs_is_shown() -> None:

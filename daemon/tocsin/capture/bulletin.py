@@ -90,7 +90,7 @@ class Bulletin:
             log.warning(
                 "the stream is down",
                 stream=self._stream,
-                fault=report.fault.value,
+                reason=report.fault.value,
                 why=report.message,
                 retry_in=round(report.retry_in, 1),
             )
