@@ -332,7 +332,7 @@ class App:
         for alarm in known:
             about = {"stream": alarm.alarm.stream, "rule": alarm.alarm.rule, "alarm_id": alarm.alarm.alarm_id}
             if alarm in orphans:
-                log.warning("an alarm ends, for its stream or rule is gone", **about)
+                log.warning("an alarm ends, for no rule carries it on", **about)
                 event = Event(new_id(now), EventType.ALARM_ENDED, now, alarm.alarm)
                 self._outbox.commit(Change(events=(event,), closed=(alarm.alarm.alarm_id,)))
             else:

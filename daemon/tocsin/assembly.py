@@ -230,9 +230,13 @@ def watched(
     resumed: Sequence[OpenAlarm],
     recalls: Sequence[Recall] = (),
 ) -> tuple[dict[str, list[Watched]], list[OpenAlarm]]:
-    """Return the watches of each stream, and the open alarms that none of them carries on."""
+    """Return the watches of each stream, and the open alarms that none of them carries on.
+
+    `resumed` are the oldest first. Of several alarms of one rule on one stream, as are left where the end of one
+    was lost, the latest is carried on.
+    """
     memories = {(one.stream, one.rule): memory_of(one) for one in recalls}
-    orphans = {(alarm.alarm.stream, alarm.alarm.rule): alarm for alarm in resumed}
+    latest = {(alarm.alarm.stream, alarm.alarm.rule): alarm for alarm in resumed}
     severities = {rule.name: rule.severity for rule in config.rules}
     tiers = {rule.name: Tier(rule.tier) for rule in config.rules}
     rules = rules_by_stream(config)
@@ -243,7 +247,7 @@ def watched(
             Watched(
                 Watch(
                     *(stream.name, rule, zones, labels),
-                    _resumed(orphans.pop((stream.name, rule.name), None)),
+                    _resumed(latest.get((stream.name, rule.name))),
                     memories.get((stream.name, rule.name), NOTHING),
                 ),
                 rule.name,
@@ -253,7 +257,8 @@ def watched(
             )
             for rule in sorted(rules[stream.name], key=lambda rule: tiers[rule.name] is Tier.REVIEW)
         ]
-    return watches, list(orphans.values())
+    carried = [latest.get((stream, one.rule)) for stream, all_ in watches.items() for one in all_]
+    return watches, [alarm for alarm in resumed if alarm not in carried]
 
 
 def _graver(rule: Rule, others: Sequence[Rule], tiers: Mapping[str, Tier]) -> tuple[str, ...]:

@@ -49,6 +49,17 @@ def test_a_review_knows_the_rules_that_are_graver() -> None:
     ]
 
 
+def test_of_two_open_alarms_of_a_rule_the_later_goes_on() -> None:
+    """The end of the first was lost, say in a backlog: it is told now, and not never."""
+    now = datetime.now(UTC)
+    first, second = (
+        OpenAlarm(replace(ALARM, alarm_id=name, stream="yard", rule="intruder"), now, now) for name in "ab"
+    )
+    watches, orphans = watched(read(SOUND), ("person",), [first, second])
+    assert orphans == [first]
+    assert watches["yard"][0].watch.active
+
+
 @pytest.mark.parametrize("verdict", [None, Verdict.REJECTED])
 def test_a_verdict_outlives_a_restart(verdict: Verdict | None) -> None:
     """A latched alarm that was open before it may end where somebody has given one."""
