@@ -811,6 +811,37 @@ def test_an_attempt_under_way_ends_with_the_settings_that_it_began_with(tmp_path
     assert {outcome for _, outcome in post.notes.attempts} == {Outcome.DELIVERED}
 
 
+def test_a_failure_with_the_old_settings_says_nothing_about_the_new_ones(tmp_path: Path, receiver: Receiver):
+    """A 410 of the address that was left costs the one that counts no hour, and pauses nothing."""
+    receiver.answer(Answer(410, delay=0.5))
+    with Receiver() as other, Post(tmp_path, to(receiver)) as post:
+        post.commit(alarm_event())
+        until(lambda: receiver.requests, LONG, "a request")
+        adopt(post, to(other), changed=("hook",))
+        assert other.wait_for("alarm.raised").headers["tocsin-attempt"] == "2"
+        until(lambda: not post.left(), LONG, "an empty queue")
+    assert [outcome for _, outcome in post.notes.attempts] == [Outcome.GONE, Outcome.DELIVERED]
+    assert post.notes.pauses == []
+
+
+def test_a_webhook_that_returns_while_it_leaves_looks_for_what_came_meanwhile(
+    tmp_path: Path, receiver: Receiver
+):
+    """An event that was committed before the dispatcher knew of the return waits for no other event."""
+    receiver.answer([Answer(204, delay=2.0)])
+    with Post(tmp_path, to(receiver)) as post:
+        post.commit(alarm_event(alarm_id="a"))
+        until(lambda: receiver.requests, LONG, "a request")
+        adopt(post)
+        until(lambda: not post.dispatcher._couriers, LONG, "it to leave")
+        post.outbox.adopt({"hook": ("alarm.*",)}).result(LONG)
+        post.commit(alarm_event(alarm_id="b"))
+        assert post.dispatcher._posts, "it has not left yet"
+        post.dispatcher.adopt((to(receiver),), ())
+        assert receiver.wait_for("alarm.raised", count=2).data["alarm_id"] == "b"
+        until(lambda: not post.left(), LONG, "an empty queue")
+
+
 def test_a_webhook_that_does_not_change_is_not_touched(tmp_path: Path, receiver: Receiver):
     """Its courier, its client and its pause after a failure stay what they were."""
     with Post(tmp_path, to(receiver), schedule=replace(FAST, steps=(600.0,))) as post:

@@ -133,10 +133,13 @@ class Courier:
     def exchange(self, webhook: Webhook, client: httpx2.AsyncClient) -> set[asyncio.Task[None]]:
         """Go on with other settings and another client, at once; return the attempts that still need the old one.
 
-        Whoever was to leave stays.
+        Whoever was to leave stays, as one that comes anew: while it left nobody told it of news, and the others
+        were told that its pause is over.
         """
         self._webhook, self._client = webhook, client
-        self._is_leaving = False
+        if self._is_leaving:
+            self._is_leaving = self._is_paused = False
+            self._has_unread = True
         self.hurry()
         before, self._under_way = self._under_way, set()
         return before
@@ -232,7 +235,8 @@ class Courier:
                 return
             is_durable = self._route.outbox.is_durable(delivery.number)
             message = Message(delivery.event_id, body, delivery.at, waiting.attempts + 1, is_durable)
-            attempt = await self._webhook.send(self._client, message)
+            webhook = self._webhook
+            attempt = await webhook.send(self._client, message)
         except OutboxError:
             await asyncio.sleep(PAUSE)
             self._lanes.defer(waiting, time.monotonic())
@@ -244,6 +248,8 @@ class Courier:
                 # waits for a slow disk here would wait for it with the next body all the same.
                 with suppress(OutboxError):
                     await asyncio.wrap_future(self._accept(waiting, began))
+            elif self._is_leaving or webhook is not self._webhook:
+                self._put_back(waiting, attempt.outcome)
             else:
                 self._fail(waiting, attempt, began, was_closed)
         finally:
@@ -292,6 +298,12 @@ class Courier:
         self._lanes.defer(waiting, now + own, self._circuit.round if is_outage else None)
         self._route.outbox.failed(waiting.delivery.number, waiting.attempts, outcome, max(own, shared))
         self._bury_aged(waiting, outcome, now)
+
+    def _put_back(self, waiting: Waiting, outcome: Outcome) -> None:
+        """Let a delivery be tried again at once: it failed with settings that say nothing about those of now."""
+        waiting.outcome = outcome
+        self._lanes.defer(waiting, time.monotonic())
+        self._route.outbox.failed(waiting.delivery.number, waiting.attempts, outcome, 0.0)
 
     def _pause(self, is_paused: bool) -> None:
         """Say to all but this webhook that it wants no more, or that it accepts again.
