@@ -71,6 +71,10 @@ class Receiver:
             raise AssertionError("the receiver itself failed") from self.errors[0]
 
     @property
+    def is_up(self) -> bool:
+        return self._server is not None
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}{self._path}"
 
