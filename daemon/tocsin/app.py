@@ -287,6 +287,7 @@ class App:
             self._lookout.adopt(rules, plan.anew, watched, origin)
             self._stream_vigil.forget(plan.streams.removed)
             self._rate_vigil.adopt(assembly.rules_by_stream(config))
+            self._heartbeat.adopt(config.heartbeat)
             self._degradations.adopt(rules)
             standing = self._outbox.adopt(assembly.patterns(config))
             standing.add_done_callback(partial(self._clear, rules, plan.anew, webhooks))

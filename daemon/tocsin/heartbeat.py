@@ -1,5 +1,6 @@
 """A sign of life in fixed intervals: whoever misses it knows that no news is no good news."""
 
+import math
 from collections.abc import Callable, Sequence
 
 from tocsin.capture.status import StreamState, StreamStatus
@@ -12,12 +13,16 @@ class Heartbeat:
     def __init__(self, every: float, say: Callable[[EventType, Data], None]) -> None:
         self._every = every
         self._say = say
-        self._due = 0.0
+        self._beaten = -math.inf  # when it last was
+
+    def adopt(self, every: float) -> None:
+        """Go on at another pace, which counts from the last beat."""
+        self._every = every
 
     def turn(self, now: float, streams: Sequence[StreamStatus], *, stuck: bool) -> None:
         """Beat where it is time; not while a part of the daemon is stuck, which is what its absence tells."""
-        if not self._every or now < self._due or stuck:
+        if not self._every or now - self._beaten < self._every or stuck:
             return
-        self._due = now + self._every
+        self._beaten = now
         up = sum(stream.state is StreamState.LIVE for stream in streams)
         self._say(EventType.TOCSIN_HEARTBEAT, HeartbeatData(self._every, len(streams), up))

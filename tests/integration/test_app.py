@@ -179,6 +179,32 @@ def test_a_heartbeat_reaches_who_asks_for_it(block_model: Path, receiver: Receiv
         }
 
 
+def test_a_heartbeat_follows_its_key_at_a_reload(
+    block_model: Path, receiver: Receiver, tmp_path: Path
+) -> None:
+    """A file that asks for one where there was none has it beat from then on, at the pace that it says."""
+    config = site(block_model, receiver, stream("yard", "/dev/video63"), events=("tocsin.heartbeat",))
+    config |= {"http": {"listen": f"127.0.0.1:{free_port()}"}, "state_dir": str(tmp_path / "state")}
+    file = tmp_path / "tocsin.yaml"
+    file.write_text(json.dumps(config))
+    loaded = load(file)
+    app = App(loaded, resolve_secrets(loaded), file=file)
+    app.start()
+    try:
+        file.write_text(json.dumps({**config, "heartbeat": "1m"}))
+        app.ask_reload()
+
+        def beaten() -> list[Any]:
+            app._reload(time.monotonic())
+            app._look(time.monotonic())
+            return receiver.accepted
+
+        until(beaten, 20.0, "the first beat")
+        assert receiver.accepted[0].data["every_seconds"] == 60.0
+    finally:
+        app.stop()
+
+
 def test_a_part_that_fails_ends_the_daemon_with_its_sentence(
     block_model: Path, receiver: Receiver, tmp_path: Path
 ) -> None:

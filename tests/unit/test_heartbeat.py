@@ -44,6 +44,19 @@ def test_a_part_that_is_stuck_keeps_it_from_beating():
     assert beats(60.0, [1000.0, 2000.0], stuck=True) == []
 
 
+def test_another_pace_counts_from_the_last_beat():
+    """A reload makes it beat sooner, later, not at all, or for the first time."""
+    said: list[EventType] = []
+    times: list[float] = []
+    heart = Heartbeat(60.0, lambda kind, _: said.append(kind))
+    paces = {1000.0: 60.0, 1010.0: 20.0, 1019.0: 20.0, 1020.0: 20.0, 1040.0: 60.0, 1080.0: 0.0, 2000.0: 30.0}
+    for now, every in paces.items():
+        heart.adopt(every)
+        heart.turn(now, [LIVE], stuck=False)
+        times += [now] * (len(said) - len(times))
+    assert times == [1000.0, 1020.0, 2000.0]
+
+
 @pytest.mark.parametrize(
     ("every", "events", "said"),
     [
