@@ -502,6 +502,8 @@ def test_a_reload_has_the_variables_of_the_start_and_no_other(monkeypatch: pytes
     monkeypatch.setenv("DOOR", "hunter4")
     monkeypatch.delenv("ROOM")
     assert resolve_secrets(config, secrets.environment) == secrets
+    without = resolve_secrets(read(SOUND), secrets.environment)
+    assert resolve_secrets(config, without.environment) == secrets, "what went may come back"
     with pytest.raises(SecretError) as error:
         resolve_secrets(config, {"ROOM": KEY})
     (fault,) = error.value.faults

@@ -111,7 +111,8 @@ def _had(
         else:
             credentials.setdefault(config.webhooks[number].name, {})[".".join(map(str, rest))] = text
     environment = {secret.reference: texts[path] for path, secret in secrets if secret.kind == "env"}
-    return Secrets(passwords, keys, credentials, environment)
+    # What nobody asks for any more may be asked for again, and is nowhere else.
+    return Secrets(passwords, keys, credentials, {**(known or {}), **environment})
 
 
 def unverifiable(secret: Secret) -> bool:
