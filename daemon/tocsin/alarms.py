@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -13,7 +13,7 @@ import structlog
 
 from tocsin.alarm.candidates import Candidate
 from tocsin.alarm.episode import Decision
-from tocsin.alarm.memory import Memory, Spot
+from tocsin.alarm.memory import NOTHING, Memory, Spot
 from tocsin.alarm.moment import Moment
 from tocsin.alarm.rule import Tier
 from tocsin.alarm.settling import Settling
@@ -104,22 +104,27 @@ class Alarms:
         """Return how many alarms were not raised by stream, rule and reason; from any thread."""
         return dict(self._withheld)
 
-    def adopt(self, watched: Mapping[str, Sequence[Watched]]) -> list[OpenAlarm]:
+    def adopt(self, watched: Mapping[str, Sequence[Watched]], anew: Collection[str] = ()) -> list[OpenAlarm]:
         """Go on with other watches and return the alarms that ended, for none carries them on; from any thread.
 
         A watch of the same stream and a rule of the same name goes on where the one before is, as `Watch.revise`
-        has it. What is told of an alarm is what it was raised with.
+        has it, to which `anew` names streams. What is told of an alarm is what it was raised with. What a rule
+        remembered ends with it.
         """
         with self._turn:
             before = {(stream, one.rule): one.watch for stream, all_ in self._watched.items() for one in all_}
             now = {(stream, one.rule): one for stream, all_ in watched.items() for one in all_}
             for key in before.keys() & now.keys():
-                before[key].revise(now[key].watch)
+                before[key].revise(now[key].watch, anew=key[0] in anew)
                 now[key] = replace(now[key], watch=before[key])
             self._watched = {
                 stream: [now[stream, one.rule] for one in all_] for stream, all_ in watched.items()
             }
-            self._settling = {stream: light for stream, light in self._settling.items() if stream in watched}
+            same = watched.keys() - set(anew)
+            self._settling = {stream: light for stream, light in self._settling.items() if stream in same}
+            self._forget([key for key in before if key not in now and before[key].memory != NOTHING])
+            self._withheld = Counter({key: n for key, n in self._withheld.items() if key[:2] in now})
+            self._kept = {key: kept for key, kept in self._kept.items() if key in now}
             ended = [self._open.pop(key) for key in list(self._open) if key not in now]
             for known in ended:
                 self._close(known, datetime.now(UTC), "an alarm ends, for its stream or rule is gone")
@@ -173,6 +178,12 @@ class Alarms:
             self._tell(frame, finding, watched)
             if self._has_learned(frame, watched):
                 self._commit(Change(recalled=(self._recall(frame, watched),)))
+
+    def _forget(self, gone: Sequence[tuple[str, str]]) -> None:
+        """Have a restart know nothing of what these remembered, by stream and rule."""
+        if gone:
+            at = datetime.now(UTC)
+            self._commit(Change(recalled=tuple(Recall(stream, rule, at, None) for stream, rule in gone)))
 
     def _remember(self, frame: Frame, finding: Finding, best: Candidate) -> None:
         """Keep what was last seen of an open alarm: that is what its next event tells."""

@@ -59,4 +59,4 @@ class Lookout:
                 self.scenes.forget(stream)
             self._analysed = {stream: self._analysed.get(stream, 0) for stream in streams}
             self.alarms.origin = origin
-            self.alarms.adopt(watched)
+            self.alarms.adopt(watched, anew)

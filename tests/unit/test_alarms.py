@@ -249,6 +249,47 @@ def test_what_stands_still_is_kept_for_a_restart(ledger: Ledger) -> None:
     assert [bool(change.events) for change in again.changes] == [False], "seen anew: that is kept"
 
 
+def _watching_still(rule: Rule) -> dict[str, list[Watched]]:
+    return {"yard": [Watched(Watch("yard", rule, Zones({}), LABELS), "visit", "warning")]}
+
+
+def test_what_stands_still_is_known_over_a_reload_and_not_of_another_camera(ledger: Ledger) -> None:
+    """A rule that changed goes on ignoring it; where the stream shows something else it is news, and kept so."""
+    rule = replace(RULE, still_after=20.0)
+    alarms = _still(ledger, range(60), rule)
+    assert len(ledger.changes[-1].recalled[0].still) == 1, "nothing was learned"
+    later = replace(_frame(time.monotonic(), 0.5), period=0.5)
+
+    def raised_after(anew: tuple[str, ...]) -> int:
+        before = ledger.counts["raised person"]
+        alarms.adopt(_watching_still(replace(rule, min_score=0.6 if anew else 0.55)), anew)
+        for half in range(4):
+            alarms.analysed(replace(later, at=later.at + half / 2), _seen(0.75))
+        return ledger.counts["raised person"] - before
+
+    assert raised_after(()) == 0
+    assert raised_after(("yard",)) == 1
+    kept = [change.recalled[0].still for change in ledger.changes if change.recalled]
+    assert [len(still) for still in kept] == [1, 0]
+
+
+def test_what_a_rule_remembered_ends_with_it(ledger: Ledger) -> None:
+    """Neither the status nor a restart knows of it, and one of its name that comes later learns and keeps anew."""
+    rule = replace(RULE, still_after=20.0)
+    alarms = _still(ledger, range(60), rule)
+    assert alarms.withheld(), "nothing was withheld"
+    alarms.adopt({"yard": []})
+    assert alarms.withheld() == {}
+    (gone,) = ledger.changes[-1].recalled
+    assert (gone.stream, gone.rule, gone.ended, gone.still) == ("yard", "visit", None, ())
+    ledger.changes.clear()
+    alarms.adopt(_watching_still(rule))
+    began = time.monotonic()
+    for half in range(60):
+        alarms.analysed(replace(_frame(began + half / 2, 0.5), period=0.5), _seen(0.75))
+    assert [len(change.recalled[0].still) for change in ledger.changes if change.recalled] == [1]
+
+
 def test_the_end_is_kept_with_the_event_where_a_cooldown_follows(ledger: Ledger) -> None:
     """In one change, so that no crash comes between them; nowhere else."""
     _visit(_alarms(ledger, rule=replace(RULE, cooldown=60.0)))

@@ -1,6 +1,7 @@
 """One configuration after the other judges frames, and none of them is judged by neither or by both."""
 
 import threading
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,9 @@ class Parts:
     def forget(self, stream: str) -> None:
         self.forgotten.append(stream)
 
-    def adopt(self, watched: object) -> None:
+    def adopt(self, watched: object, anew: Collection[str]) -> None:
         self.judged.append(("", self.origin.config))
+        self.anew = list(anew)
 
 
 def _frame(stream: str) -> Frame:
@@ -76,6 +78,7 @@ def test_what_was_learned_of_another_camera_is_forgotten() -> None:
     lookout.seen(_frame("yard"), NOTHING)
     lookout.adopt(["yard", "gate"], ["yard"], {}, Origin("m", "second", False))
     assert (parts.forgotten, lookout.analysed["yard"]) == (["yard", "yard"], 1)
+    assert parts.anew == ["yard"], "what its rules learned, too"
 
 
 def test_a_configuration_comes_between_two_frames() -> None:

@@ -78,18 +78,21 @@ class Judge:
         """Grows whenever a place is learned or given up at which something stands still."""
         return 0 if self._places is None else self._places.changes
 
-    def revise(self, rule: Rule, *, sightings: bool) -> None:
-        """Go on by another rule: what is open, about to be raised or cooling down stays so, and what stands still.
+    def revise(self, rule: Rule, *, sightings: bool, places: bool) -> None:
+        """Go on by another rule: what is open, about to be raised or cooling down stays so.
 
-        Without `sightings` those that were on their way to an alarm are forgotten.
+        Without `sightings` those that were on their way to an alarm are forgotten, and without `places` those of
+        what stands still.
         """
-        window, things, places, unraised = self._window, self._things, self._places, self._unraised
+        window, things, known, unraised = self._window, self._things, self._places, self._unraised
         self._ask(rule, NOTHING)
         if sightings:
             self._window, self._things, self._unraised = window, things, unraised
-        if places is not None and rule.still_after is not None:
-            places.revise(rule.still_after)
-            self._places = places
+        if known is not None and rule.still_after is not None:
+            known.revise(rule.still_after)
+            self._places = known
+            if not places:
+                known.forget()
         self._episode.revise(rule.end_after, rule.repeat_every, rule.cooldown, latch=rule.latch)
 
     def judged(self) -> None:

@@ -50,6 +50,11 @@ class Places:
         """Go on with another time; the places that are known stay."""
         self._after = after
 
+    def forget(self) -> None:
+        """Give up all of them: the camera looks at something else."""
+        self.changes += len(self._places)
+        self._places = []
+
     def learn(self, things: Iterable[Thing], now: float) -> None:
         """Remember where a thing has stood for long enough among those that are seen in a frame."""
         for thing in things:

@@ -76,17 +76,19 @@ class Watch:
         """Whether the end of an alarm withholds the next one."""
         return self.rule.cooldown > 0
 
-    def revise(self, by: "Watch") -> None:
+    def revise(self, by: "Watch", *, anew: bool = False) -> None:
         """Become as another watch, of the same stream and a rule of the same name, but go on where this one is.
 
         Nothing happens where nothing changed. Else what is open or about to be raised stays so, and sightings count
-        on where they are still of the same.
+        on where they are still of the same. `anew` says that the stream shows something else: there neither they
+        nor what stands still are known any more.
         """
         rule, before = by.rule, self.rule
         alike = by.zones.alike(self.zones, (*rule.zones, *rule.exclude))
-        if rule == before and alike:
+        if rule == before and alike and not anew:
             return
-        self._judge.revise(rule, sightings=alike and rule.confirms_as(before))
+        same = alike and not anew and rule.confirms_as(before)
+        self._judge.revise(rule, sightings=same, places=not anew)
         self.rule, self.zones, self.sieve = rule, by.zones, by.sieve
 
     def judged(self) -> None:
