@@ -106,6 +106,9 @@ class App:
         self._failure: str | None = None
         self._reload_asked = False  # set by a signal handler, taken by `run`
         self._reloader: Reloader | None = None
+        # Set where it could not be read what stands of what a reload removed, also by the outbox's thread; taken by
+        # `_look`, which asks again.
+        self._unclear = False
         # Lets nobody see a configuration half taken over: `_adopt` holds it for milliseconds, and `report`.
         self._changing = threading.Lock()
 
@@ -278,36 +281,45 @@ class App:
         """
         config, origin = draft.config, Origin(detector.model_name, draft.config.digest, self._test)
         rules = {stream.name: stream.rules for stream in config.streams}
-        webhooks = [webhook.name for webhook in config.webhooks]
         watched, _ = assembly.watched(config, detector.labels, ())
         with self._changing:
             self._config = config
             self._metrics.adopt(assembly.names(config))
             detector.floor = assembly.score_floor(config)
             self._lookout.adopt(rules, plan.anew, watched, origin)
+            analysed = self._lookout.analysed
             self._stream_vigil.forget(plan.streams.removed)
             self._rate_vigil.adopt(assembly.rules_by_stream(config))
             self._heartbeat.adopt(config.heartbeat)
             self._degradations.adopt(rules)
-            standing = self._outbox.adopt(assembly.patterns(config))
-            standing.add_done_callback(partial(self._clear, rules, plan.anew, webhooks))
+            told = self._outbox.adopt(assembly.patterns(config))
+            self._clear_by(told, {stream: analysed[stream] for stream in plan.anew})
             self._dispatcher.adopt(draft.receivers, plan.webhooks.changed)
             self._keepalive.adopt(assembly.alertmanagers(draft.receivers))
-            self._desk.adopt(webhooks)
+            self._desk.adopt([webhook.name for webhook in config.webhooks])
             self._endpoint.allow(config.http.allowed_hosts)
             self._supervisor.adopt(assembly.orders(config, draft.secrets, detector))
+
+    def _clear_by(self, told: "Future[Any]", anew: Mapping[str, int]) -> None:
+        """Clear what the configuration has no more, once it is known what stands; `anew` as in `Carried`."""
+        streams = [stream.name for stream in self._config.streams]
+        webhooks = [webhook.name for webhook in self._config.webhooks]
+        told.add_done_callback(partial(self._clear, streams, anew, webhooks))
 
     def _clear(
         self,
         streams: Collection[str],
-        anew: Collection[str],
+        anew: Mapping[str, int],
         webhooks: Collection[str],
-        standing: Future[tuple[Standing, ...]],
+        told: "Future[tuple[Standing, ...] | None]",
     ) -> None:
         """Say of all that stood of what is gone that it is over; called from the outbox's thread."""
-        if standing.exception() is None:
-            self._carried.adopt(standing.result(), streams, anew)
-            self._clear_pauses(standing.result(), webhooks)
+        standing = None if told.exception() else told.result()
+        if standing is None:
+            self._unclear = True
+            return
+        self._carried.adopt(standing, streams, anew)
+        self._clear_pauses(standing, webhooks)
 
     def _clear_pauses(self, told: Iterable[Standing], webhooks: Collection[str]) -> set[str]:
         """Return the webhooks that want no more, and say of those that are gone that this is over."""
@@ -354,6 +366,10 @@ class App:
 
     def _look(self, now: float) -> None:
         self._look_at_clock(now)
+        if self._unclear:
+            self._unclear = False
+            # Nobody knows now what was told of another camera's pictures, and what since: a restart clears that.
+            self._clear_by(self._outbox.standing(), {})
         statuses, analysed = self._statuses(), self._lookout.analysed
         for kind, data in self._stream_vigil.turn(now, statuses):
             sentence = "the stream stays down" if kind is EventType.STREAM_DOWN else "the stream is back"

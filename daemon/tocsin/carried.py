@@ -30,9 +30,13 @@ SEEN_AFTER = 60.0
 
 @dataclass(slots=True)
 class _Known:
-    """Something that stands; `seen` when this life has seen it, too, and `since` when pictures speak against it."""
+    """Something that stands; `seen` when this life has seen it, too, and `since` when pictures speak against it.
+
+    The first `before` frames of its stream were of another camera, and say nothing.
+    """
 
     told: Standing
+    before: int = 0
     seen: bool = False
     since: float | None = None
 
@@ -62,11 +66,11 @@ class Carried:
             else:
                 self._end(one)
 
-    def adopt(self, told: Iterable[Standing], streams: Collection[str], anew: Collection[str]) -> None:
+    def adopt(self, told: Iterable[Standing], streams: Collection[str], anew: Mapping[str, int]) -> None:
         """Go on with other streams: what stands of those that are gone is over.
 
-        `told` is all that stands. What was told of the pictures of streams that are looked at `anew` waits for its
-        end here, as after a restart: whoever told it has forgotten them.
+        `told` is all that stands. What was told of the pictures of streams that are looked at `anew`, after so many
+        frames, waits for its end here, as after a restart: whoever told it has forgotten them.
         """
         gone: list[Standing] = []
         with self._changing:
@@ -77,7 +81,7 @@ class Carried:
                 if one.data["stream"] not in streams:
                     gone.append(one)
                 elif one.data["stream"] in anew and one.type is not EventType.STREAM_DOWN:
-                    self._known[one.type, one.subject] = _Known(one)
+                    self._known[one.type, one.subject] = _Known(one, anew[one.data["stream"]])
         for one in gone:
             self._end(one, "it is over, for the stream is gone")
 
@@ -90,12 +94,12 @@ class Carried:
     def turn(self, now: float, analysed: Mapping[str, int]) -> None:
         """Clear what enough pictures have spoken against by the monotonic time `now`.
 
-        `analysed` counts the frames of each stream since the start.
+        `analysed` counts the frames of each stream since it came.
         """
         ended: list[Standing] = []
         with self._changing:
             for key, known in list(self._known.items()):
-                if known.seen or not analysed.get(known.told.data["stream"], 0):
+                if known.seen or analysed.get(known.told.data["stream"], 0) <= known.before:
                     continue
                 if known.since is None:
                     known.since = now

@@ -5,7 +5,7 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,9 +24,10 @@ from support.wait import until
 from tocsin import clock
 from tocsin.app import OUTBOX_FILE, App
 from tocsin.config.load import load, loads, resolve_secrets
+from tocsin.deliver.database import damage
 from tocsin.deliver.event import Event, EventType, OpenAlarm, PauseData, StreamData, new_id
 from tocsin.deliver.outbox import Outbox
-from tocsin.deliver.store import Change
+from tocsin.deliver.store import Change, Store
 from tocsin.detect import device
 
 
@@ -41,6 +42,19 @@ def running(config: dict[str, Any], folder: Path) -> Iterator[App]:
         yield app
     finally:
         app.stop()
+
+
+def _damaged_once(ask: Callable[[Store], Any]) -> Callable[[Store], Any]:
+    """Let a store meet damage when it is asked for the first time."""
+    met: list[Store] = []
+
+    def asked(store: Store) -> Any:
+        if met:
+            return ask(store)
+        met.append(store)
+        raise damage("the test's disk")
+
+    return asked
 
 
 def _left_open(folder: Path, rule: str, reported: datetime) -> str:
@@ -299,10 +313,14 @@ def test_an_engine_that_opens_its_session_is_not_stuck(
         assert app._pulses.overdue(time.monotonic()) == []
 
 
+@pytest.mark.parametrize("rotten", [False, True], ids=["sound", "rotten"])
 def test_what_stood_of_a_stream_and_a_webhook_is_over_when_a_reload_removes_them(
-    block_model: Path, receiver: Receiver, tmp_path: Path
+    block_model: Path, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rotten: bool
 ) -> None:
-    """Told once, in the order of their beginnings; what stands of those that stay is not touched."""
+    """Told once, in the order of their beginnings; what stands of those that stay is not touched.
+
+    Where the database shows damage at that very moment, it is told once another one has taken over.
+    """
     began = datetime.now(UTC) - timedelta(seconds=600)
     (tmp_path / "state").mkdir()
     outbox = Outbox(tmp_path / "state" / OUTBOX_FILE, {}, Notes())
@@ -325,12 +343,15 @@ def test_what_stood_of_a_stream_and_a_webhook_is_over_when_a_reload_removes_them
     loaded = load(file)
     app = App(loaded, resolve_secrets(loaded), file=file)
     app.start()
+    if rotten:
+        monkeypatch.setattr(Store, "standing", _damaged_once(Store.standing))
     try:
         file.write_text(json.dumps({**config, "streams": dead[:1]}))
         app.ask_reload()
 
         def told() -> list[str]:
             app._reload(time.monotonic())
+            app._look(time.monotonic())
             return [message.type for message in receiver.accepted] if len(receiver.accepted) > 1 else []
 
         until(told, 20.0, "the news")
@@ -340,5 +361,8 @@ def test_what_stood_of_a_stream_and_a_webhook_is_over_when_a_reload_removes_them
         standing = app._outbox.standing().result(5)
         assert [(one.type, one.subject) for one in standing] == [(EventType.STREAM_DOWN, "yard")]
         assert [status.stream for status in app.report().streams] == ["yard"]
+        moved = list((tmp_path / "state").glob("*.corrupt-*Z"))
+        assert bool(moved) is rotten, "the fault did not fire"
+        assert app._registry.get_sample_value("tocsin_outbox_dropped_total", {"reason": "refused"}) == 0
     finally:
         app.stop()

@@ -101,7 +101,7 @@ def test_everything_else_comes_through() -> None:
 def test_what_stands_of_streams_that_are_gone_is_over() -> None:
     """It is told once, with its type and reason; of those that stay nothing is told."""
     box = Box()
-    box.carried.adopt((told(DOWN, "barn"), told(COVERED, "barn", "dark"), told(DOWN)), ("yard",), ())
+    box.carried.adopt((told(DOWN, "barn"), told(COVERED, "barn", "dark"), told(DOWN)), ("yard",), {})
     assert [(kind, data.stream, data.reason) for kind, data in box.got] == [
         (UP, "barn", None),
         (RESTORED, "barn", "dark"),
@@ -112,11 +112,14 @@ def test_what_stands_of_streams_that_are_gone_is_over() -> None:
 def test_pictures_that_are_looked_at_anew_are_judged_as_after_a_restart() -> None:
     """What was told of them is told no second time, and is over when nobody sees it again."""
     box = Box()
-    box.carried.adopt((told(COVERED, reason="dark"), told(DOWN)), ("yard", "gate"), ("yard",))
+    box.carried.adopt((told(COVERED, reason="dark"), told(DOWN)), ("yard", "gate"), {"yard": 0})
     assert box.tell(event(COVERED, reason="dark")) == []
     assert box.tell(event(DOWN)) == [DOWN], "who tells of outages has forgotten nothing"
-    box.carried.adopt((told(COVERED, "gate", "dark"),), ("yard", "gate"), ("gate",))
+    box.carried.adopt((told(COVERED, "gate", "dark"),), ("yard", "gate"), {"gate": 400})
     box.got.clear()
-    box.carried.turn(1000.0, {"gate": 5})
+    for now in (0.0, SEEN_AFTER):
+        box.carried.turn(now, {"gate": 400})
+    assert box.got == [], "the other camera's pictures prove nothing of this one"
+    box.carried.turn(1000.0, {"gate": 405})
     box.carried.turn(1000.0 + SEEN_AFTER, {"gate": 500})
     assert [(kind, data.stream) for kind, data in box.got] == [(RESTORED, "gate")]

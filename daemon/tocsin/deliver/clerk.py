@@ -151,8 +151,11 @@ class Clerk:
         """Put a change into the ledger, and say what had to be dropped for it."""
         self._count_dropped(ledger.apply(change, time.time(), exclude))
 
-    def adopt(self, webhooks: Mapping[str, Sequence[str]], ledger: Ledger) -> tuple[Standing, ...]:
-        """Go on with other webhooks, name what is queued for those that are gone, and return what stands."""
+    def adopt(self, webhooks: Mapping[str, Sequence[str]], ledger: Ledger) -> tuple[Standing, ...] | None:
+        """Go on with other webhooks, name what is queued for those that are gone, and return what stands.
+
+        None where no disk can be read: that is no reason to go on with webhooks that are gone.
+        """
         gone = self._webhooks.keys() - webhooks.keys()
         self._webhooks.clear()
         self._webhooks.update(webhooks)
@@ -161,7 +164,10 @@ class Clerk:
         self._counted_at = 0.0  # so that they are counted at once
         if gone:
             _name_strays(count for count in ledger.counts(time.time()) if count.webhook in gone)
-        return ledger.standing()
+        try:
+            return ledger.standing()
+        except OutboxError:
+            return None
 
     def replay(self, choice: Choice, ledger: Ledger) -> int:
         """Queue dead deliveries anew, and let the couriers know."""

@@ -120,11 +120,11 @@ class Outbox:
         run = partial(self._clerk.apply, change, exclude)
         return self._submit(self._jobs.write, run, change.events, promised=True)
 
-    def adopt(self, webhooks: Mapping[str, Sequence[str]]) -> "Future[tuple[Standing, ...]]":
+    def adopt(self, webhooks: Mapping[str, Sequence[str]]) -> "Future[tuple[Standing, ...] | None]":
         """Queue for these webhooks and patterns whatever is committed from now on; as in the constructor.
 
         What is queued for another one stays, and is named in the log. Return what stood at that moment, as
-        `standing` does: every earlier commit is in it, and no later one.
+        `standing` does: every earlier commit is in it, and no later one. None where that cannot be read now.
         """
         return self._submit(self._jobs.write, partial(self._clerk.adopt, dict(webhooks)), ())
 
