@@ -57,6 +57,8 @@ class Degradations:
         # that speak against it.
         self._carried: dict[_Key, float | None] = {}
         self._model = self._provider = ""
+        # The rules of each stream; None: whatever comes.
+        self._watched: Mapping[str, Collection[str]] | None = None
 
     def resume(self, told: Iterable[Told], watched: Mapping[str, Collection[str]]) -> None:
         """Take over what an earlier life of the daemon told; before anything else is.
@@ -77,11 +79,15 @@ class Degradations:
         self._observe.detector_degraded(bool(self._standing))
 
     def adopt(self, watched: Mapping[str, Collection[str]]) -> None:
-        """Go on with other streams and their rules: what was wrong with one that is gone is over."""
+        """Go on with other streams and their rules: what was wrong with one that is gone is over.
+
+        Nothing is wrong with it any more either, whatever becomes of the frames that were on their way.
+        """
+        with self._changing:
+            self._watched = watched
         for one in self.standing():
-            stream, rule = one.stream, one.rule
-            if stream is not None and (stream not in watched or rule not in {None, *watched[stream]}):
-                self.restored(one.reason, stream, rule)
+            if self._is_gone(one.stream, one.rule):
+                self.restored(one.reason, one.stream, one.rule)
 
     def results(self, now: float, analysed: Mapping[str, int]) -> None:
         """Take in how many results each stream has had by now: what was carried here and not seen again is over.
@@ -123,6 +129,8 @@ class Degradations:
         """Take in that something is wrong; nothing happens where that is known."""
         key = reason, stream, rule
         with self._changing:
+            if self._is_gone(stream, rule):
+                return
             if key in self._standing:
                 if key in self._carried:  # who sees it now will also see its end
                     del self._carried[key]
@@ -141,6 +149,12 @@ class Degradations:
                 return
             self._tell(EventType.DETECTOR_RESTORED, *key)
         log.warning("the detector is restored", reason=reason.value, stream=stream, rule=rule)
+
+    def _is_gone(self, stream: str | None, rule: str | None) -> bool:
+        watched = self._watched
+        if stream is None or watched is None:
+            return False
+        return stream not in watched or rule not in {None, *watched[stream]}
 
     def _tell(self, kind: EventType, reason: Degradation, stream: str | None, rule: str | None) -> None:
         self._observe.detector_degraded(bool(self._standing))

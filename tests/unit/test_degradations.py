@@ -167,3 +167,10 @@ def test_what_a_stream_or_rule_lacked_is_over_when_it_goes() -> None:
         (Degradation.CANARY, None),
         (Degradation.TOO_SLOW, "intruder"),
     ]
+    ledger.said.clear()
+    lacks.degraded(Degradation.OUTPUT, "garbage", "barn")
+    lacks.degraded(Degradation.TOO_SLOW, "slow", "yard", "burglar")
+    assert ledger.said == [], "a frame that was on its way"
+    lacks.adopt({**WATCHED, "barn": ()})
+    lacks.degraded(Degradation.OUTPUT, "garbage", "barn")
+    assert [kind for kind, _ in ledger.said] == [EventType.DETECTOR_DEGRADED]

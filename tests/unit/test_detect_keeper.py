@@ -397,6 +397,16 @@ def test_garbage_of_one_stream_is_that_stream_s() -> None:
     assert site.openings == []
 
 
+def test_garbage_of_a_stream_that_left_and_came_back_is_said_again() -> None:
+    """Whoever was told may have forgotten it with the stream."""
+    site = Site(Scripted(max_batch=2, dark=NAN))
+    site.run(5, "yard", "dark")
+    assert site.standing == {(Degradation.OUTPUT, "dark")}
+    site.standing.clear()
+    site.run(1, "yard", "dark")
+    assert site.standing == {(Degradation.OUTPUT, "dark")}
+
+
 def test_the_canary_is_shown_every_five_minutes() -> None:
     """Between two batches, to the detector that is at work; a miss is said, and that it is over."""
     detector = Scripted()

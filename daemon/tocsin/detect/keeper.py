@@ -220,7 +220,8 @@ class Keeper:
             if not isinstance(result, InferenceError):
                 if spell.succeeded(now):
                     self._herald.restored(Degradation.OUTPUT, frame.stream)
-            elif result.fault in GARBAGE and spell.failed():
+            elif result.fault in GARBAGE and (spell.failed() or spell.lasts):
+                # each time: the stream may have left the configuration meanwhile, and come back
                 self._herald.degraded(Degradation.OUTPUT, str(result), frame.stream)
 
     def _judge(self, post: _Post, attempt: Attempt, now: float) -> None:
