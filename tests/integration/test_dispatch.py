@@ -524,6 +524,21 @@ def test_what_is_committed_while_the_queue_is_read_is_not_overlooked(tmp_path: P
         outbox.stop(time.monotonic() + LONG)
 
 
+def test_it_listens_before_it_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Nothing that is committed while it starts comes between its first look and the news of what is new."""
+    looking: list[int] = []
+    outbox = Outbox(tmp_path / "outbox.db", {}, Notes())
+    monkeypatch.setattr(outbox, "listen", lambda *_: looking.append(threads_named("dispatcher")))
+    dispatcher = Dispatcher(outbox, [], Notes(), FAST)
+    outbox.start()
+    dispatcher.start()
+    try:
+        assert (looking, threads_named("dispatcher")) == ([0], 1)
+    finally:
+        dispatcher.stop(time.monotonic() + LONG)
+        outbox.stop(time.monotonic() + LONG)
+
+
 # One attempt
 
 

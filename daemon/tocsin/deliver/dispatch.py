@@ -81,9 +81,9 @@ class Dispatcher:
         """Start to deliver; returns when the event loop runs."""
         for webhook in self._paused:
             self._route.observe.paused(webhook, True)
+        self._outbox.listen(self._look, self._forget)  # before the first look: nothing comes between
         self._thread.start()
         self._ready.wait()
-        self._outbox.listen(self._look, self._forget)
 
     def stop(self, deadline: float) -> None:
         """Deliver what is due and under way until `deadline` on the monotonic clock, and give up the rest.
