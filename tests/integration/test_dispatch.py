@@ -213,7 +213,7 @@ def test_one_success_lets_go_what_waited_for_the_receiver(tmp_path: Path, receiv
     for n in range(5):
         assert [m.type for m in receiver.accepted if m.data["alarm_id"] == f"alarm_{n}"] == list(kinds)
     assert [line["event"] for line in logs if "webhook" in line] == [
-        "webhook did not take a delivery before the restart",
+        "webhook did not take a delivery when it was last tried",
         "webhook answers again",
     ]
 

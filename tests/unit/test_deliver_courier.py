@@ -186,7 +186,7 @@ def test_the_log_knows_of_an_earlier_run():
     with capture_logs() as logs:
         serve(Queue((*waiting, delivery(3))), Schedule(), lambda *_: 204, requests=3)
     assert [(line["event"], line.get("outcome")) for line in logs] == [
-        ("webhook did not take a delivery before the restart", Outcome.TIMEOUT),
+        ("webhook did not take a delivery when it was last tried", Outcome.TIMEOUT),
         ("webhook answers again", None),
     ]
 

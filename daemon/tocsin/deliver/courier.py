@@ -89,7 +89,7 @@ class Courier:
         self._under_way: set[asyncio.Task[None]] = set()  # attempts with the client of now
         self._said: set[Outcome] = set()  # the kinds of failure that the log knows of; emptied by recovery
         self._is_paused = is_paused  # whether the others know that the receiver wants no more
-        self._has_past = False  # whether an earlier run of the daemon left deliveries that had failed
+        self._has_past = False  # whether deliveries had failed before there was this courier
         # Wakes `run`: new deliveries, the end of an attempt, or `finish`.
         self._news = asyncio.Event()
 
@@ -179,7 +179,7 @@ class Courier:
                 self._add(delivery, now, wall)
 
     def _add(self, delivery: Delivery, now: float, wall: float) -> None:
-        """Queue a delivery as the outbox knows it, with what an earlier run of the daemon learnt of it."""
+        """Queue a delivery as the outbox knows it, with what was learnt of it before there was this courier."""
         due = now + remaining(delivery.next_attempt, delivery.wait, wall)
         outcome = delivery.outcome
         is_outage = outcome is not None and scope(outcome) is Scope.WEBHOOK
@@ -190,7 +190,7 @@ class Courier:
         if is_outage and not self._has_past:
             self._has_past = True
             log.warning(
-                "webhook did not take a delivery before the restart",
+                "webhook did not take a delivery when it was last tried",
                 webhook=self._webhook.name,
                 outcome=outcome,
             )
