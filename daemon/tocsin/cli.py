@@ -29,7 +29,7 @@ from tocsin.evaluate.command import Explained, evaluate
 from tocsin.footage.options import INTERRUPTED
 from tocsin.footage.shown import harmless, shown
 from tocsin.lightcard.command import light
-from tocsin.postbox import ask, local, outbox
+from tocsin.postbox import DEFAULT_CONFIG, ConfigOption, JsonOption, ask, local, outbox
 from tocsin.probe.command import probe
 from tocsin.scarcity import scarcity
 
@@ -52,12 +52,8 @@ webhooks = typer.Typer(help="Try a webhook.", no_args_is_help=True, rich_markup_
 commands.add_typer(webhooks, name="webhook")
 commands.add_typer(outbox, name="outbox")
 
-DEFAULT_CONFIG = Path("/etc/tocsin/tocsin.yaml")
 _ANSWER_SHOWN = 200
 _LINE_SHOWN = 500  # twelve labels, or the inputs of a large graph: a line's worth
-
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration file.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 class LogFormat(StrEnum):
@@ -430,7 +426,10 @@ def _forget_environment(settings: "Config") -> None:
 
 
 def _log_uncaught(uncaught: threading.ExceptHookArgs) -> None:
-    """Log the error that ended a thread, through the same scrubber as everything; its pulse tells the watchdog."""
+    """Log the error that ended a thread, through the same scrubber as everything.
+
+    Those without which the daemon is none are `guarded`, and do not come here.
+    """
     import structlog
 
     assert uncaught.exc_value is not None, "a thread ends by an error or without one"

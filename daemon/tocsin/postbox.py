@@ -21,6 +21,7 @@ outbox = typer.Typer(
 )
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 WebhookOption = Annotated[
     str | None, typer.Option("--webhook", "-w", metavar="NAME", help="Of this webhook alone.")
 ]
@@ -56,7 +57,7 @@ def list_deliveries(
         State, typer.Option(help="dead: given up; queued: waiting; delivered: of the last week.")
     ] = State.DEAD,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most, the oldest first.")] = 100,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List deliveries, of a running daemon or from its file.
 

@@ -18,9 +18,9 @@ from tocsin.lights import LightStatus
 class Report:
     """A moment of a running daemon.
 
-    `analysed` counts the frames of each stream since the start; `lights` are of the streams that have had any;
+    `analysed` counts the frames of each stream since it came; `lights` are of the streams that have had any;
     `scenes` says why a stream does not show what it should, of those that do not. `withheld` counts the alarms that
-    were not raised since the start, by stream, rule and reason.
+    were not raised since their rule came, by stream, rule and reason.
     """
 
     ready: bool

@@ -110,8 +110,8 @@ class RateVigil:
     def turn(self, now: float, analysed: Mapping[str, int], brought: Collection[str]) -> list[Deafness]:
         """Return the judgement on every rule of each stream whose window is full.
 
-        `analysed` counts frames since the start; `brought` are the streams that bring any, as `bringing` says. The
-        window of another begins anew: what nobody could analyse proves nothing about the detector.
+        `analysed` counts frames since the stream came; `brought` are the streams that bring any, as `bringing`
+        says. The window of another begins anew: what nobody could analyse proves nothing about the detector.
         """
         judged: list[Deafness] = []
         for stream, rules in self._rules.items():

@@ -2,10 +2,6 @@
 
 import sqlite3
 from dataclasses import dataclass
-from pathlib import Path
-
-from tocsin.deliver.database import name_of
-from tocsin.errors import OutboxError
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +18,6 @@ class QueueCount:
     oldest_age: float
     size: int = 0
     configured: bool = True
-
-
-def read_counts(path: Path, wall: float) -> tuple[QueueCount, ...]:
-    """Return the queues of a database that a daemon may have open; nothing is written. Raises OutboxError."""
-    try:
-        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)
-        try:
-            return tuple(count_queues(database, wall))
-        finally:
-            database.close()
-    except sqlite3.Error as error:
-        raise OutboxError(f"{path}: expected an outbox that can be read, found {name_of(error)}") from error
 
 
 def count_queues(database: sqlite3.Connection, wall: float) -> list[QueueCount]:
