@@ -12,10 +12,12 @@ from structlog.testing import capture_logs
 from support.events import NOON, Notes, alarm_event, open_alarm
 from support.outboxes import EVERYTHING, WAIT, commit, queued, refusing_disk, running
 from support.wait import until
-from tocsin.deliver import clerk
+from tocsin.deliver import clerk, salvage, store
+from tocsin.deliver.database import Marks
 from tocsin.deliver.event import EventType
 from tocsin.deliver.letters import Choice
 from tocsin.deliver.outbox import Outbox
+from tocsin.deliver.overflow import Limits
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.schedule import State
 from tocsin.deliver.store import Change
@@ -186,6 +188,46 @@ def test_three_damaged_databases_are_kept(path: Path, notes: Notes):
         moved.append(outbox.start())
         outbox.stop(time.monotonic() + WAIT)
     assert sorted(path.parent.glob("outbox.db.corrupt-*Z")) == moved[-3:]
+
+
+class PowerCut(BaseException):
+    """Nothing catches it, and nothing more is done."""
+
+
+@pytest.mark.fault(51)
+def test_a_crash_before_a_damaged_database_was_read_out_loses_nothing_of_it(
+    path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch
+):
+    """The next start reads it out; and where a new database is damaged at once, too, the first is not forgotten."""
+    before = committed_on_disk(path, notes, 400)
+    spoil(path, range(20, path.stat().st_size // 4096, 60))
+
+    def cut(*_: object) -> None:
+        raise PowerCut
+
+    with monkeypatch.context() as crash:
+        crash.setattr(salvage, "salvage", cut)
+        for _ in range(5):
+            with pytest.raises(PowerCut):
+                store.open_store(path, EVERYTHING, Limits(), Marks(), time.time())
+            for side in path.parent.glob("outbox.db-*"):
+                side.unlink()
+            path.write_bytes(b"\x00garbage" * 1000)
+    outbox = Outbox(path, EVERYTHING, notes)
+    moved = outbox.start()
+    try:
+        assert moved is not None, "the fault was not seen"
+        left = [each for each in queued(outbox) if each.type is EventType.ALARM_RAISED]
+        assert 200 < len(left) < 400
+        assert {each.event_id for each in left} <= set(before)
+        assert len(outbox.open_alarms().result(WAIT)) == 2
+    finally:
+        outbox.stop(time.monotonic() + WAIT)
+    kept = sorted(path.parent.glob("outbox.db.*-*Z"))
+    assert (len(kept), kept[-1]) == (3, moved)
+    with running(path, notes) as outbox:
+        assert len(queued(outbox)) == len(left) + 1, "and what told of it"
+        assert not [each for each in path.parent.iterdir() if ".unsaved-" in each.name]
 
 
 def remove_files(path: Path) -> None:

@@ -4,6 +4,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -95,6 +96,7 @@ released stay as they are: an old database goes through all that it has missed, 
 
 VERSION = 1 + len(_STEPS)
 
+_SIDES = ("-wal", "-shm")
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _NO_SPACE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
 """What is said where there is no room: for a page, and for the index of the log, which opening needs."""
@@ -115,29 +117,49 @@ class Marks:
 
 def open_database(
     path: Path, marks: Marks, wall: float, *, alone: bool = False, distrusted: bool = False
-) -> tuple[sqlite3.Connection, Path | None]:
-    """Open the database at `path`, or a new one where there is none; say where a damaged one went, if one did.
+) -> sqlite3.Connection:
+    """Open the database at `path`, or a new one where there is none or a damaged one, which is moved aside.
 
-    A new database counts on from `marks`. One that is opened `alone` can be read on a full disk too, since the
-    index of its log is in memory, and no other process can read it meanwhile. One that is `distrusted` counts as
-    damaged without being looked at. Raises OutboxError.
+    What was moved is `unsaved` until `settle_aside`. A new database counts on from `marks`. One that is opened
+    `alone` can be read on a full disk too, since the index of its log is in memory, and no other process can read
+    it meanwhile. One that is `distrusted` counts as damaged without being looked at. Raises OutboxError.
     """
     try:
         try:
             if distrusted and path.exists():
                 raise damage("what it answered while it was open")
-            return _connect(path, marks, alone), None
+            return _connect(path, marks, alone)
         except sqlite3.DatabaseError as error:
             if not _isdamage(error):
                 raise
-            moved = _move_aside(path, wall)
-            return _connect(path, marks, alone), moved
+            _move_aside(path, wall)
+            return _connect(path, marks, alone)
     except sqlite3.Error as error:
         raise OutboxError(
             f"{path}: expected a database that can be opened, found {name_of(error)}"
         ) from error
     except OSError as error:
         raise OutboxError(f"{path}: expected a writable file, found: {error.strerror}") from error
+
+
+def unsaved(path: Path) -> list[Path]:
+    """Return what was moved aside and not read out since: a crash may have come before that was done."""
+    return sorted(path.parent.glob(f"{path.name}.unsaved-*Z"))
+
+
+def settle_aside(moved: Path) -> Path:
+    """Give what was moved aside, and has been read out, its last name and return that; of older ones two stay.
+
+    Where it cannot be renamed it keeps the name that it has.
+    """
+    name, _, at = moved.name.rpartition(".unsaved-")
+    settled = moved.with_name(f"{name}.corrupt-{at}")
+    with suppress(OSError):
+        for old in sorted(moved.parent.glob(f"{name}.corrupt-*Z"))[: 1 - KEEP_DAMAGED]:
+            _remove(old)
+        _rename(moved, settled)
+        return settled
+    return moved
 
 
 def memory_database(marks: Marks) -> sqlite3.Connection:
@@ -229,17 +251,25 @@ def damage(found: str) -> sqlite3.DatabaseError:
     return error
 
 
-def _move_aside(path: Path, wall: float) -> Path:
-    """Rename the database and its side files; return the database's new name. Of older ones the latest stay."""
-    for old in sorted(path.parent.glob(f"{path.name}.corrupt-*Z"))[: 1 - KEEP_DAMAGED]:
-        for side in ("", "-wal", "-shm"):
-            old.with_name(old.name + side).unlink(missing_ok=True)
-    suffix = datetime.fromtimestamp(wall, UTC).strftime(".corrupt-%Y%m%dT%H%M%S%fZ")
-    for side in ("-wal", "-shm"):
+def _move_aside(path: Path, wall: float) -> None:
+    """Rename the database and its side files."""
+    if len(unsaved(path)) >= KEEP_DAMAGED:  # the disk damages whatever takes the place of the first
+        _remove(path)
+        return
+    suffix = datetime.fromtimestamp(wall, UTC).strftime(".unsaved-%Y%m%dT%H%M%S%fZ")
+    _rename(path, path.with_name(path.name + suffix))
+
+
+def _rename(path: Path, to: Path) -> None:
+    for side in (*_SIDES, ""):
         file = path.with_name(path.name + side)
         if file.exists():
-            file.rename(path.with_name(path.name + suffix + side))
-    return path.rename(path.with_name(path.name + suffix))
+            file.rename(to.with_name(to.name + side))
+
+
+def _remove(path: Path) -> None:
+    for side in ("", *_SIDES):
+        path.with_name(path.name + side).unlink(missing_ok=True)
 
 
 def _version(database: sqlite3.Connection, path: Path) -> int:

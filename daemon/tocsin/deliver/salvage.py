@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tocsin.deliver.database import settle_aside, unsaved
 from tocsin.deliver.event import AlarmData, EventType
 from tocsin.deliver.recall import recalled
 from tocsin.deliver.schedule import Outcome, State
@@ -38,6 +39,17 @@ class Saved:
 
     deliveries: int = 0
     alarms: int = 0
+
+
+def read_out(path: Path, into: sqlite3.Connection) -> tuple[Path | None, Saved]:
+    """Copy what can be read of all that was moved aside from `path`; return also where the last of it is now."""
+    moved, saved = None, Saved()
+    for damaged in unsaved(path):
+        with suppress(sqlite3.Error):  # it stays beside the new one, for whoever can do better
+            found = salvage(damaged, into)
+            saved = Saved(saved.deliveries + found.deliveries, saved.alarms + found.alarms)
+        moved = settle_aside(damaged)
+    return moved, saved
 
 
 def salvage(damaged: Path, into: sqlite3.Connection) -> Saved:

@@ -4,7 +4,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from tocsin.deliver.letters import Choice, Letter, find, remove, replay
 from tocsin.deliver.overflow import Dropped, Limits, collapsed_for, trim
 from tocsin.deliver.queues import QueueCount, count_queues
 from tocsin.deliver.recall import Recall
-from tocsin.deliver.salvage import Saved, salvage
+from tocsin.deliver.salvage import Saved, read_out
 from tocsin.deliver.schedule import Outcome, State
 from tocsin.deliver.standing import Key, Standing, forget, read, remember
 from tocsin.errors import OutboxError
@@ -107,11 +107,8 @@ def open_store(
     distrusted: bool = False,
 ) -> Opened:
     """Open the store at `path`, as `open_database` opens its database. Raises OutboxError."""
-    database, moved = open_database(path, marks, wall, alone=alone, distrusted=distrusted)
-    saved = Saved()
-    if moved is not None:
-        with suppress(sqlite3.Error):  # it stays beside the new one, for whoever can do better
-            saved = salvage(moved, database)
+    database = open_database(path, marks, wall, alone=alone, distrusted=distrusted)
+    moved, saved = read_out(path, database)
     try:
         return Opened(Store(database, webhooks, limits), moved, saved)
     except sqlite3.Error as error:
