@@ -2,10 +2,17 @@
 
 import pytest
 
+from support import timeline as timelines
 from support.inbox import Inbox, Message
 from support.timeline import Timeline
 
 ZERO = 1000.0
+
+
+@pytest.fixture(autouse=True)
+def _no_slack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The windows are as they are written, however slow the machine is said to be."""
+    monkeypatch.setattr(timelines, "SCALE", 1.0)
 
 
 def message(
