@@ -206,13 +206,14 @@ def test_another_password_is_tried_at_once() -> None:
 
 
 def test_a_stop_ends_workers_that_are_leaving() -> None:
-    """One that does not say goodbye is killed, and nothing outlives the supervisor."""
+    """One that does not say goodbye is killed, and nothing outlives the supervisor; till then it has its name."""
     with FakeCamera(Scene(fps=10)) as camera, capturing(order(camera.url)) as capture:
         _shown(capture, 320)
         worker = _pid(capture.supervisor)
         os.kill(worker, signal.SIGSTOP)
         capture.supervisor.adopt([])
         until(lambda: capture.supervisor._leaving, 5.0, "the stream to leave")
+        assert capture.supervisor.stream_of(worker) == "yard"
         capture.supervisor.stop(time.monotonic() + 5.0)
         assert not is_alive(worker)
 

@@ -41,7 +41,8 @@ class Supervisor:
         self._starter = Starter(self._wake, on_failure)
         self._observe = observe
         self._keepers = [self._keeper(order) for order in orders]  # replaced whole
-        self._leaving: list[Keeper] = []  # of streams that are gone, until their workers are, too
+        # Of streams that are gone, until their workers are, too; replaced whole.
+        self._leaving: list[Keeper] = []
         # The only thread that reads and kills workers; it waits in the selector, half a second at most, and `stop`,
         # `adopt` and the starter wake it by a byte.
         self._thread = guarded("supervisor", self._run, on_failure)
@@ -97,7 +98,8 @@ class Supervisor:
 
     def stream_of(self, pid: int) -> str | None:
         """Return whose worker a process is, or was until lately; from any thread."""
-        return next((keeper.status.stream for keeper in self._keepers if keeper.had(pid)), None)
+        keepers = *self._keepers, *self._leaving
+        return next((keeper.status.stream for keeper in keepers if keeper.had(pid)), None)
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):  # stopped, or woken so often already that the pair is full
