@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from support.events import Notes, alarm_event, stream_event
-from support.outboxes import WAIT, commit, queued, running
+from support.outboxes import WAIT, commit, queued, refusing_disk, running
 from support.wait import until
 from tocsin.deliver import clerk
 from tocsin.deliver import database as database_module
@@ -18,6 +18,7 @@ from tocsin.deliver.event import EventType
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.overflow import Limits
 from tocsin.deliver.schedule import Outcome
+from tocsin.deliver.store import Change
 from tocsin.deliver.trouble import DropReason
 from tocsin.errors import OutboxError
 
@@ -76,6 +77,28 @@ def test_an_alarm_whose_raise_was_never_sent_has_no_end(path: Path, notes: Notes
         commit(outbox, alarm_event(alarm_id="second"))
         assert len(queued(outbox)) == 2, "an alarm of that name may come again"
     assert notes.drops == [(DropReason.OVERFLOW, 2), (DropReason.COLLAPSED, 1)]
+
+
+def test_an_end_without_its_raise_is_no_news_while_the_disk_refuses_either(
+    path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch
+):
+    """What goes on from memory knows which raises were dropped, and the disk learns that their alarms are over."""
+    disk = refusing_disk(monkeypatch)
+    disk.is_well = True
+    with running(path, notes, BOTH, limits=Limits(rows=1)) as outbox:
+        commit(outbox, alarm_event(alarm_id="first"), alarm_event(alarm_id="second"))
+        (second,) = queued(outbox)
+        outbox.bury(second, 1, Outcome.TIMEOUT, None).result(WAIT)
+        disk.is_well = False
+        late = outbox.commit(Change(events=(alarm_event(ENDED, "first"),), closed=("first",)))
+        until(lambda: notes.degraded, 10, "memory to take over")
+        assert queued(outbox) == ()
+        disk.is_well = True
+        late.result(WAIT)
+        assert queued(outbox) == ()
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT * FROM collapsed").fetchall() == []
+    database.close()
 
 
 @pytest.mark.fault(52)

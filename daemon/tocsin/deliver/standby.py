@@ -1,6 +1,8 @@
 """What stands in for a disk that takes nothing: memory, from which the disk is brought up to date later."""
 
+import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
@@ -61,6 +63,8 @@ class Standby:
         self.floor = marks.number
         self._last = dict(disk.last)
         self._store = memory_store(webhooks, MEMORY, marks)
+        with suppress(sqlite3.Error):  # what cannot be read is not known
+            self._store.keep_collapsed(disk.rows("collapsed"))
         self._arrears = Arrears(self._store, {}, {}, set(), set())
 
     def close(self) -> None:

@@ -244,6 +244,7 @@ class Store:
                 forget(database, key)
             for alarm_id in arrears.closed:
                 database.execute("DELETE FROM open_alarms WHERE alarm_id = ?", (alarm_id,))
+                database.execute("DELETE FROM collapsed WHERE alarm_id = ?", (alarm_id,))
             database.execute("UPDATE sqlite_sequence SET seq = max(seq, ?)", (marks.number,))
             dropped = trim(database, self._webhooks, self._limits)
         self._highest = max(self._highest, marks.number)
@@ -254,6 +255,10 @@ class Store:
     def rows(self, table: str) -> list[tuple[Any, ...]]:
         """Return all that is in a table, for another store's `make_up`."""
         return self._database.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - our own words
+
+    def keep_collapsed(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Let nothing follow of these alarms to these webhooks, as another store has it; for one in memory."""
+        self._database.executemany("INSERT OR IGNORE INTO collapsed VALUES (?, ?)", rows)
 
     def letters(self, state: State, choice: Choice, limit: int) -> tuple[Letter, ...]:
         """Return the first so many deliveries of a state, as a person sees them."""
