@@ -262,10 +262,15 @@ def _gaps(config: Config) -> Iterator[Fault]:
 
 
 def state_dir_fault(path: Path) -> str | None:
-    """Return why no directory can ever be at `path`, or None: something else is there, or above it."""
+    """Return why the state can never be at `path`, or None: no directory can be there, or it is everybody's.
+
+    Who may write in it may put another outbox or socket in the place of ours, and so silence or invent alarms.
+    """
     there = _nearest(path)
     try:
         if there.is_dir():
+            if there == path and path.stat().st_mode & stat.S_IWOTH:
+                return f"expected a directory that others cannot write in, found {path} writable by everyone"
             return None
     except PermissionError:  # a link to where this user may not look
         return None

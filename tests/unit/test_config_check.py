@@ -189,6 +189,17 @@ def test_a_file_is_no_folder_for_the_state(file: Path, state_dir: str, found: st
     assert faults(file) == [f"f:8: state_dir: {found.format(folder=file.parent)}"]
 
 
+def test_a_folder_that_everybody_writes_in_is_none_for_the_state(file: Path) -> None:
+    """Another user could put an outbox of his own there; the folder of a group is its own affair."""
+    state = file.parent / "state"
+    state.mkdir()
+    state.chmod(0o1777)
+    sentence = f"expected a directory that others cannot write in, found {state} writable by everyone"
+    assert faults(file) == [f"f:8: state_dir: {sentence}"]
+    state.chmod(0o770)
+    assert check(file).warnings == ()
+
+
 def test_what_may_mend_itself_is_a_warning(file: Path) -> None:
     """Clips and certificates that are not there now, or are folders, are told and keep nothing from starting."""
     folder = file.parent
