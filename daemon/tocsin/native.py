@@ -89,7 +89,7 @@ class Diverted:
             except TimeoutError:
                 self._tell(self._lines.rest())
                 continue
-            if not some:  # what was shut down
+            if not some and not about:  # what was shut down: an empty message has a sender
                 self._tell(self._lines.rest())
                 return
             pid = _sender(about)

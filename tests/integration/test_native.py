@@ -76,6 +76,17 @@ os.write(2, "title \x1b[2J\u202egnp\u200b\u2028{}\n".encode() + b"\xff\xfe\x00" 
     assert all(len(text) <= 256 for text in texts)
 
 
+def test_an_empty_message_ends_nothing(tmp_path: Path) -> None:
+    """Whoever writes no byte at all, in any process, silences nobody."""
+    code = """
+os.write(2, b"")
+child("import os; os.write(2, b'')")
+os.write(2, b"and on it goes\\n")
+"""
+    _, lines = run(tmp_path, code)
+    assert said(lines) == ["and on it goes"]
+
+
 def test_a_flood_of_a_library_is_summed_up(tmp_path: Path) -> None:
     """A line that differs in addresses and numbers only comes three times, and then how often; nobody waited."""
     code = """
