@@ -107,6 +107,9 @@ class ControlServer:
     def _answer(self, line: bytes) -> dict[str, Any]:
         try:
             request = json.loads(line)
+            json.dumps(
+                request, ensure_ascii=False
+            ).encode()  # raises for a lone surrogate: no text to be stored
             handler = self._handlers[request["command"]]
         except (ValueError, TypeError, KeyError, RecursionError):
             known = ", ".join(sorted(self._handlers))

@@ -20,7 +20,7 @@ from tocsin.deliver.schedule import Outcome, Schedule, State
 from tocsin.deliver.store import Change
 from tocsin.deliver.webhook import Webhook
 from tocsin.desk import Desk
-from tocsin.errors import ConfigError, InputError
+from tocsin.errors import ConfigError, ControlError, InputError
 from tocsin.postbox import ask
 
 LONG = 10 * SCALE  # seconds in which everything here happens on a busy machine, too
@@ -201,3 +201,12 @@ def test_a_request_for_what_is_not_there_is_refused(
     """The sentence says what was expected, and nothing is changed."""
     with open_office(tmp_path) as office, pytest.raises(InputError, match=sentence):
         office.ask(command, **arguments)
+
+
+def test_a_name_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    """What a terminal sends that speaks no UTF-8 is no text for the database, whose thread would end by it."""
+    with open_office(tmp_path) as office:
+        for command in ("list", "purge", "retry"):
+            with pytest.raises(ControlError, match="expected a request with a command"):
+                office.ask(command, webhook="r\udcff")
+        assert office.numbers() == []
