@@ -1,5 +1,6 @@
 """How often a camera is connected to while its workers die: an injected clock, and workers that are scripts."""
 
+import math
 import random
 import socket
 from collections.abc import Iterator
@@ -23,11 +24,21 @@ from tocsin.errors import SourceFault, WorkerError
 STEP = 0.05
 
 
+class _Mailbox:
+    """Where the worker says all the time that it lives."""
+
+    slot_bytes = 1 << 30
+
+    @property
+    def alive_until(self) -> float:
+        return module.time.monotonic() + 30.0
+
+
 class _Worker:
     """Stands for a worker's process: it tries its camera, which has one fault, and dies when the script says so."""
 
     pid = 1
-    mailbox = SimpleNamespace(alive_until=1e9, slot_bytes=1 << 30)
+    mailbox: Any = _Mailbox()
 
     def __init__(self, outage: Outage | None) -> None:
         self.channel, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -178,6 +189,20 @@ def test_a_worker_that_dies_while_it_waits_changes_neither_the_time_nor_the_reas
     while len(one.tries) < 2:
         one.turn(dies=False)
     assert one.tries[1] - one.tries[0] == pytest.approx(300.0, abs=1.0)
+
+
+@pytest.mark.parametrize("promised", [math.nan, math.inf, -math.inf, 1e9])
+def test_a_promise_that_no_worker_makes_protects_nobody(world: Any, promised: float) -> None:
+    """A decoder that went astray in its memory may write anything where the promise stands, and then hang."""
+    one = world(SourceFault.REFUSED)
+    while one.keeper._worker is None:
+        one.turn(dies=False)
+    one.turn(dies=False)
+    assert one.tally["worker_restarted"] == 0
+    one.workers[-1].mailbox = SimpleNamespace(alive_until=promised, slot_bytes=1 << 30)
+    one.turn(dies=False)
+    assert one.tally["worker_restarted"] == 1
+    assert one.workers[-1].is_dead
 
 
 def test_a_machine_that_starts_no_worker_is_asked_as_seldom(world: Any) -> None:

@@ -39,6 +39,9 @@ log = structlog.get_logger(__name__)
 _START_LIMIT = 15.0
 """Seconds in which a new worker must make its first promise: the fork server loads the libraries for the first."""
 
+_LONGEST_PROMISE = 120.0
+"""Seconds, twice what a worker promises at most: what else stands in its memory was not meant as a promise."""
+
 _KILL_LIMIT = 5.0
 """Seconds after which a killed worker that is not dead is given up: the kernel holds it."""
 
@@ -122,7 +125,7 @@ class Keeper:
                 self._starting = self._starter.ask(self._order, self._reconnect.outage)
             return
         limit = worker.mailbox.alive_until or self._started_at + _START_LIMIT
-        if now > max(limit, self._excused_until):
+        if now > max(limit, self._excused_until) or not limit < now + _LONGEST_PROMISE:
             log.error(
                 "a capture worker hangs and is replaced",
                 stream=self._order.stream,
