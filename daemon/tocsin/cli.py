@@ -529,5 +529,6 @@ _ALWAYS = ("streams", "alarms", "queues")
 def _table(title: str, rows: list[dict[str, Any]], columns: dict[str, str]) -> Table:
     table = Table(*columns.values(), title=title, title_justify="left")
     for row in rows:
-        table.add_row(*("" if row[column] is None else str(row[column]) for column in columns))
+        cells = (row[column] for column in columns)
+        table.add_row(*("" if cell is None else shown(cell, _LINE_SHOWN) for cell in cells))
     return table

@@ -88,6 +88,20 @@ def test_an_alarm_is_shown_by_the_clock_on_the_wall(monkeypatch: pytest.MonkeyPa
     assert re.search(r"w +│ no +│", out.getvalue())
 
 
+@pytest.mark.fault(66)
+def test_what_a_worker_says_does_nothing_to_a_terminal() -> None:
+    """A worker reads what strangers send: its words are escaped and cut in the table, too."""
+    odd = StreamStatus(
+        "gate", StreamState.LIVE, 0.0, message="\x1b[2J\x9b31m\udcff" + "y" * 9000, codec="\x1b]0;x\x07"
+    )
+    out = StringIO()
+    _show_status(
+        Console(file=out, width=160, highlight=False), replace(report(None), streams=(odd,)).as_json()
+    )
+    assert all(letter.isprintable() or letter == "\n" for letter in out.getvalue())
+    assert out.getvalue().count("y") < 1000
+
+
 def test_where_the_model_runs_is_shown() -> None:
     """The provider with its share of the nodes, which a program finds as numbers; on a CPU there is no share."""
     answer = report(None).as_json()
