@@ -156,6 +156,7 @@ def run_daemon(
     for warning in warnings(settings):
         log.warning("the configuration works, with a doubt", why=warning)
     threading.excepthook = _log_uncaught
+    sys.excepthook = _log_end
     _forget_environment(settings)
     stop = _stop_on_signals()
     app = App(settings, secrets, file=config, mask=mask)
@@ -437,6 +438,18 @@ def _log_uncaught(uncaught: threading.ExceptHookArgs) -> None:
     structlog.get_logger(__name__).critical(
         "a thread ended by an error", thread=name, exc_info=uncaught.exc_value
     )
+
+
+def _log_end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """End the daemon by an error of its main thread, told like those of the others: its text may hold a secret."""
+    import structlog
+
+    from tocsin import logs
+
+    if scarcity(error):
+        _tell_scarcity(kind, error, trace)
+    structlog.get_logger(__name__).critical("the daemon ends by an unexpected error", exc_info=error)
+    logs.flush()
 
 
 def _tell_scarcity(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

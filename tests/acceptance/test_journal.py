@@ -96,6 +96,36 @@ def test_a_library_s_own_words_are_lines_of_its_stream(
         assert "c@nary" not in daemon.log
 
 
+BROKEN = """
+def main():
+    from tocsin.__main__ import main as run
+    from tocsin.app import App
+
+    def look(self, now):
+        raise RuntimeError("cannot ask " + self._secrets.signing_keys["hook"])
+
+    App._look = look
+    run()
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_an_error_that_ends_the_daemon_is_a_line_without_secrets(
+    block_model: Path, receiver: Receiver, tmp_path: Path
+) -> None:
+    """What nobody expected in the main thread is told like all else, and the exit code has it started anew."""
+    (tmp_path / "broken.py").write_text(BROKEN)
+    config = site(block_model, receiver, stream("yard", "rtsp://127.0.0.1:9/none"))
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    with Daemon(config, tmp_path, environment={"PYTHONPATH": path}, module="broken") as daemon:
+        line = daemon.wait_log("the daemon ends by an unexpected error", timeout=30)
+        assert "RuntimeError: cannot ask whsec_***" in line
+        assert daemon.wait_end(30) == 1
+    assert daemon.log.count("Traceback") == 1
+
+
 def test_doubts_about_the_configuration_are_lines_of_the_log(
     block_model: Path, receiver: Receiver, tmp_path: Path
 ) -> None:
