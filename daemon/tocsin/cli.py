@@ -413,8 +413,14 @@ def _stop_on_signals(*others: int) -> threading.Event:
 
 
 def _leave_no_core() -> None:
-    """Let a crash write no memory to a disk, with every secret in it; processes that are started inherit that."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    """Let a crash write no memory to a disk, with every secret in it; processes that are started inherit that.
+
+    A limit of 0 keeps the kernel from writing a file, and not from handing the memory to a program that collects
+    cores. One byte keeps it from both: too little for a file, and its own sign for "to no program" (core_pattern
+    with a pipe, fs/coredump.c).
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (1 if most else 0, most))
 
 
 def _forget_environment(settings: "Config") -> None:
