@@ -374,6 +374,7 @@ def try_webhook(
     from tocsin.deliver.event import Event, EventType, TrialData, new_id
     from tocsin.deliver.schedule import Outcome
     from tocsin.deliver.webhook import send_test
+    from tocsin.logs import masked, spellings
 
     settings = load(config)
     secrets = webhook_secrets(settings, name)
@@ -383,7 +384,9 @@ def try_webhook(
     code = f"no answer: {attempt.why}" if attempt.status is None else f"HTTP {attempt.status}"
     print(f"{name}: {attempt.outcome} ({code}, after {attempt.seconds * 1000:.0f} ms)")
     if attempt.answer:
-        print(ascii(attempt.answer[:_ANSWER_SHOWN].decode(errors="replace")))  # the receiver's text: escaped
+        # The receiver's text, which may repeat what it was sent: without secrets, and escaped.
+        answer = masked(attempt.answer.decode(errors="replace"), spellings(secrets.texts()))
+        print(ascii(answer[:_ANSWER_SHOWN]))
     if attempt.outcome is not Outcome.DELIVERED:
         if told := advice(attempt.outcome, attempt.status, attempt.why):
             print(told)

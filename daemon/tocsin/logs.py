@@ -36,6 +36,8 @@ SHORTEST_SECRET = 4
 """Masking shorter ones would riddle the log, and would not hide them."""
 SHORTEST_PIECE = 8
 """The same for a part of a text in base64."""
+_PLAIN = "!$&'()*+,;="
+"""RFC 3986 allows these in a password in a URL as they are, and FFmpeg is given them so."""
 
 # To the last @ of the word: a password may hold an unescaped @ or /, and a host masked for nothing does no
 # harm.
@@ -90,7 +92,7 @@ def configure(
 
 
 def masked(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return the text without the secrets, and without names and passwords in URLs."""
+    """Return the text without the secrets, taken out one after the other, and without logins in URLs."""
     for secret in secrets:
         text = text.replace(secret, "***")
     return _USERINFO.sub("***@", text)
@@ -178,7 +180,7 @@ def forms(secret: str) -> set[str]:
     """
     plain = secret.removeprefix("whsec_")
     raw = plain.encode(errors="surrogatepass")
-    written = {plain, quote(raw, safe=""), quote(raw), quote_plus(raw)}
+    written = {plain, quote(raw, safe=""), quote(raw), quote(raw, safe=_PLAIN), quote_plus(raw)}
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + raw).decode()
         piece = encoded[
@@ -187,6 +189,16 @@ def forms(secret: str) -> set[str]:
         if len(piece) >= SHORTEST_PIECE:
             written |= {piece, piece.replace("+", "-").replace("/", "_")}
     return written
+
+
+def spellings(secrets: Iterable[str]) -> list[str]:
+    """Return all `forms` of secrets, as `masked` wants them; those that are too short to be masked are left out."""
+    return _longest_first({form for one in secrets if len(one) >= SHORTEST_SECRET for form in forms(one)})
+
+
+def _longest_first(texts: Iterable[str]) -> list[str]:
+    """One secret may begin with another."""
+    return sorted(texts, key=len, reverse=True)
 
 
 class _Tidy:
@@ -198,9 +210,7 @@ class _Tidy:
 
     def mask(self, secrets: Iterable[str]) -> None:
         """Mask these, too."""
-        written = {form for secret in secrets if len(secret) >= SHORTEST_SECRET for form in forms(secret)}
-        # The longest first: one secret may begin with another.
-        self._secrets = sorted(written.union(self._secrets), key=len, reverse=True)
+        self._secrets = _longest_first({*spellings(secrets), *self._secrets})
 
     def __call__(self, _logger: object, _method: str, event: Event) -> Mapping[str, Any]:
         trace = event.pop("exception", None)

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
+from support import canary
 from support.access import Login
 from support.camera import FakeCamera
 from support.counterpart import need, need_prometheus
 from support.daemon import Daemon
 from support.process import command_line
 from support.prometheus import Prometheus
-from support.receiver import SECRET, Receiver
+from support.receiver import SECRET, Answer, Receiver
 from support.scene import Scene, visits
 from support.site import site, stream
 from support.wait import until
@@ -253,6 +254,21 @@ def test_a_webhook_can_be_tried(receiver: Receiver, block_model: Path, tmp_path:
     unknown = tocsin("webhook", "test", "hok", "--config", str(file))
     assert unknown.returncode == 2
     assert "expected one of the webhooks (hook), found hok" in unknown.stderr
+
+
+def test_an_answer_that_repeats_a_secret_is_printed_without_it(
+    receiver: Receiver, block_model: Path, tmp_path: Path
+) -> None:
+    """What `webhook test` prints is what people send to others who shall help them."""
+    token = "t0ken/canary+of-a-door"
+    canary.watch(token)
+    config = site(block_model, receiver, stream("yard", "/dev/video0"))
+    config["webhooks"][0]["token"] = token
+    file = tmp_path / "tocsin.yaml"
+    file.write_text(json.dumps(config))
+    receiver.answer(lambda message: Answer(400, body=f"no: {message.headers['authorization']}".encode()))
+    tried = tocsin("webhook", "test", "hook", "--config", str(file))
+    assert "'no: Bearer ***'" in tried.stdout
 
 
 def test_deliveries_can_be_seen_tried_again_and_removed(

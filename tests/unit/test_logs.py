@@ -11,6 +11,7 @@ import re
 import select
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import structlog
@@ -178,6 +179,15 @@ def test_no_secret_reaches_the_log(output: io.StringIO, style: logs.Format) -> N
     assert "ValueError: bad ***" in written
     for piece in ("Tr0ub4", "dor", "AAAA"):
         assert piece not in written
+
+
+def test_a_secret_in_a_url_is_masked_however_it_is_encoded(output: io.StringIO) -> None:
+    """With or without what RFC 3986 lets through, which FFmpeg is given as it is."""
+    secret = "a!b/c$d:e&f"
+    logs.configure("logfmt", "info", [secret], stream=output)
+    for safe in ("", "/", logs._PLAIN):
+        structlog.get_logger("tocsin").info("opens", what=f"{quote(secret, safe=safe)} at 10.0.0.7")
+    assert output.getvalue().count('what="*** at 10.0.0.7"') == 3
 
 
 @pytest.mark.parametrize("user", ["", "u", "us", "viewer"])
