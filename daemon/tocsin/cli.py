@@ -135,6 +135,8 @@ def run_daemon(
     _leave_no_core()
     faulthandler.enable()  # the watchdog's SIGABRT leaves every thread's stack in the journal
     sys.excepthook = _tell_scarcity
+    import multiprocessing.util
+
     import structlog
 
     from tocsin import logs
@@ -175,6 +177,8 @@ def run_daemon(
         log.critical("the daemon ends", why=why, cause=cause or None)
     native.end()
     logs.flush()
+    # As an exit would: the folder of the fork server's socket goes with it.
+    multiprocessing.util._run_finalizers()  # type: ignore[attr-defined]  # noqa: SLF001
     sys.stderr.flush()
     # At once, since a model may still load or run in a thread: its library aborts where it is torn down under it.
     sys.stdout.flush()
