@@ -80,3 +80,11 @@ def test_no_hold_is_longer_than_two_seconds(steps: list[tuple[Light, float]]) ->
             continue
         began = at if began is None else began
         assert at - began < 2.0
+
+
+def test_a_clock_that_stands_still_costs_no_memory() -> None:
+    """A worker gone wrong may give every frame the same time; what is kept of them stays little."""
+    settling = Settling()
+    for _ in range(1000):
+        settling.update(DAY, 1.0, 0.1, 0.0)
+    assert len(settling._past) == 64

@@ -17,6 +17,9 @@ _COLOURED = 0.05
 _WITHIN = 1.0
 """Seconds within which that happens, and for which it is steady before the light counts as settled."""
 
+_MOST = 64
+"""Frames that are kept. No stream has more than 60 a second; a worker gone wrong may say that time stands still."""
+
 _LONGEST = 2.0
 """Seconds after which a light that keeps changing is no reason any more: a strobe must not hold up alarms."""
 
@@ -31,8 +34,7 @@ class Settling:
     """Follows the light of one stream's analysed frames; for one thread."""
 
     def __init__(self) -> None:
-        # what was within the last second; never more than the frames of one
-        self._past: deque[_Past] = deque()
+        self._past: deque[_Past] = deque(maxlen=_MOST)  # what was within the last second
         self._began: float | None = None  # when the change was noticed that goes on
 
     def update(self, light: Light, at: float, period: float, silence: float) -> bool:
