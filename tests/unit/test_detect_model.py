@@ -73,6 +73,7 @@ def test_a_file_tells_enough_by_itself(signature: Signature, layout: Layout) -> 
             _signature(metadata={"names": f"[{'9' * 5000}]"}), "set labels", id="a number without an end"
         ),
         pytest.param(_signature(metadata={"names": "[" * 9999}), "set labels", id="lists in lists"),
+        pytest.param(_signature(metadata={"names": "{[]: 'knife'}"}), "set labels", id="a list as a key"),
         pytest.param(
             _signature((None, 3, None, None), NAMES | {"imgsz": "[60000, 640]"}),
             "expected an input of 2 to 8192 pixels a side, found 640x60000",
