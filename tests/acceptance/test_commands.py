@@ -169,6 +169,27 @@ def test_a_webhook_is_tried_only_with_its_secret(good: Path) -> None:
     assert tried.stderr.startswith(f"tocsin: {good}:7: webhooks[0].secret: expected a readable secret in ")
 
 
+def test_another_user_learns_only_that_he_is_not_let_in(good: Path) -> None:
+    """Of the queues as of the daemon: a sentence that says whom to ask as."""
+    state = good.parent / "state"
+    state.mkdir(mode=0o700)
+    (state / "outbox.sqlite").touch()
+    as_another: list[str] = []
+    if os.geteuid() == 0:
+        os.chown(state, 65534, 65534)
+        as_another = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    else:
+        state.chmod(0)
+    for asked in (["outbox", "list"], ["status"]):
+        command = [*as_another, sys.executable, "-m", "tocsin", *asked, "--config", str(good)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 75
+        assert done.stderr.startswith(
+            f"tocsin: expected to be let in at {state}/control.sock, found permission"
+        )
+        assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("listen", ["foo", "127.0.0.1:abc", "127.0.0.1:99999", "0.0.0.0:9464"])
 def test_a_wrong_address_of_the_demo_is_one_sentence(listen: str) -> None:
     """Nothing is started, and no traceback shown."""
