@@ -137,7 +137,8 @@ class Config(Section):
         description="how often tocsin.heartbeat is sent to the webhooks that ask for it; 0 is never",
     )
     state_dir: LocalPath = Field(
-        default="/var/lib/tocsin", description="where the outbox and the control socket live"
+        default="/var/lib/tocsin",
+        description="where the outbox and the control socket live; no folder that everybody writes in",
     )
 
     _origin: Origin | None = PrivateAttr(default=None)
