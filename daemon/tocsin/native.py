@@ -1,8 +1,9 @@
-"""What native libraries write to standard error, as lines of the log.
+"""What native libraries write to standard error and standard output, as lines of the log.
 
 FFmpeg, OpenCV, ONNX Runtime and the C library write there themselves, past every logger: without a priority, with
-whatever a camera sent, and perhaps with an address and its password. So descriptor 2, which all workers inherit,
-becomes a socket whose other end a thread of the daemon reads; the kernel tells it which process wrote.
+whatever a camera sent, and perhaps with an address and its password. So descriptors 1 and 2, which all workers
+inherit and which both end in the journal, become a socket whose other end a thread of the daemon reads; the kernel
+tells it which process wrote. The daemon itself has nothing to say on standard output.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-_STDERR = 2
+_STDOUT, _STDERR = 1, 2
 _MESSAGE = 65536
 _LINE = 4096
 """Characters of a line that never ends after which it is one."""
@@ -50,15 +51,17 @@ class Lines:
 
 
 class Diverted:
-    """Standard error of this process and its children, in the log.
+    """Standard error and standard output of this process and its children, in the log.
 
-    `real` is where it went before: for the log itself, for what Python prints, and for the last words of a crash.
+    `real` is where standard error went before: for the log itself, for what Python prints, and for the last words
+    of a crash.
     """
 
     def __init__(self) -> None:
         """Divert; raises OSError."""
         # Line-buffered: what is printed is seen.
         self.real: TextIO = os.fdopen(os.dup(_STDERR), "w", buffering=1, errors="backslashreplace")
+        self._stdout = os.dup(_STDOUT)
         # Whole messages, each with the process that sent it. Who writes never waits: when the reader cannot follow,
         # what is written is lost.
         self._end, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -66,8 +69,9 @@ class Diverted:
         self._end.settimeout(_IDLE)
         with ours:
             ours.setblocking(False)
-            sys.stderr.flush()
-            os.dup2(ours.fileno(), _STDERR)
+            for stream, number in ((sys.stdout, _STDOUT), (sys.stderr, _STDERR)):
+                stream.flush()
+                os.dup2(ours.fileno(), number)
         self.stream_of: Callable[[int], str | None] = lambda _: None
         """Whose worker a process is; replaced once, when there are workers."""
         self._lines = Lines()
@@ -76,8 +80,9 @@ class Diverted:
         self._thread.start()
 
     def end(self) -> None:
-        """Put standard error back, once what lies there is read."""
+        """Put both back, once what lies there is read."""
         os.dup2(self.real.fileno(), _STDERR)
+        os.dup2(self._stdout, _STDOUT)
         with contextlib.suppress(OSError):
             self._end.shutdown(socket.SHUT_RD)
         self._thread.join(2 * _IDLE)

@@ -76,6 +76,16 @@ os.write(2, "title \x1b[2J\u202egnp\u200b\u2028{}\n".encode() + b"\xff\xfe\x00" 
     assert all(len(text) <= 256 for text in texts)
 
 
+def test_standard_output_is_no_way_past_the_log(tmp_path: Path) -> None:
+    """It ends in the journal like standard error: what a library prints there is scrubbed and escaped as well."""
+    code = r"""
+os.write(1, b"<0>level=error key hunter2-hunter2 \x1b[2J\n")
+child("print('from a child')")
+"""
+    _, lines = run(tmp_path, code)
+    assert said(lines) == ["<0>level=error key *** \x1b[2J", "from a child"]
+
+
 def test_an_empty_message_ends_nothing(tmp_path: Path) -> None:
     """Whoever writes no byte at all, in any process, silences nobody."""
     code = """
