@@ -181,7 +181,6 @@ def run_daemon(
     multiprocessing.util._run_finalizers()  # type: ignore[attr-defined]  # noqa: SLF001
     sys.stderr.flush()
     # At once, since a model may still load or run in a thread: its library aborts where it is torn down under it.
-    sys.stdout.flush()
     os._exit(TEMPORARY_FAILURE if failure else 0)
 
 

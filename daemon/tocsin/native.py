@@ -61,7 +61,6 @@ class Diverted:
         """Divert; raises OSError."""
         # Line-buffered: what is printed is seen.
         self.real: TextIO = os.fdopen(os.dup(_STDERR), "w", buffering=1, errors="backslashreplace")
-        self._stdout = os.dup(_STDOUT)
         # Whole messages, each with the process that sent it. Who writes never waits: when the reader cannot follow,
         # what is written is lost.
         self._end, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -69,9 +68,12 @@ class Diverted:
         self._end.settimeout(_IDLE)
         with ours:
             ours.setblocking(False)
-            for stream, number in ((sys.stdout, _STDOUT), (sys.stderr, _STDERR)):
-                stream.flush()
-                os.dup2(ours.fileno(), number)
+            sys.stderr.flush()
+            os.dup2(ours.fileno(), _STDERR)
+            if (
+                sys.stdout is not None
+            ):  # else it was closed from the first, and another file may have its number
+                os.dup2(ours.fileno(), _STDOUT)
         self.stream_of: Callable[[int], str | None] = lambda _: None
         """Whose worker a process is; replaced once, when there are workers."""
         self._lines = Lines()
@@ -80,9 +82,8 @@ class Diverted:
         self._thread.start()
 
     def end(self) -> None:
-        """Put both back, once what lies there is read."""
+        """Put standard error back, once what lies there is read."""
         os.dup2(self.real.fileno(), _STDERR)
-        os.dup2(self._stdout, _STDOUT)
         with contextlib.suppress(OSError):
             self._end.shutdown(socket.SHUT_RD)
         self._thread.join(2 * _IDLE)

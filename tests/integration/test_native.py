@@ -86,6 +86,21 @@ child("print('from a child')")
     assert said(lines) == ["<0>level=error key *** \x1b[2J", "from a child"]
 
 
+def test_a_closed_standard_output_changes_nothing(tmp_path: Path) -> None:
+    """As some that start daemons leave it: another file may have its number, which stays what it is."""
+    script = tmp_path / "it.py"
+    script.write_text(PROLOGUE + 'os.write(2, b"there\\n")\n' + EPILOGUE)
+    done = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} {script} >&-"],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert said([json.loads(line) for line in done.stderr.splitlines()]) == ["there"]
+    assert done.returncode == 0
+
+
 def test_an_empty_message_ends_nothing(tmp_path: Path) -> None:
     """Whoever writes no byte at all, in any process, silences nobody."""
     code = """
