@@ -225,7 +225,7 @@ def test_a_latched_alarm_ends_with_a_verdict(block_model: Path, receiver: Receiv
             daemon.wait_metric("tocsin_frames_analysed_total", at_least=20, stream="yard")  # two seconds
             assert daemon.metric("tocsin_alarms_active", stream="yard", rule="visit") == 1
             wrong = _say(daemon, "alarm_0", "confirmed")
-            assert (wrong.returncode, wrong.stdout) == (75, "")
+            assert (wrong.returncode, wrong.stdout) == (2, "")
             assert "expected the id of an alarm that is open" in wrong.stderr
             assert _say(daemon, alarm_id, "perhaps").returncode == 2
             said = _say(daemon, alarm_id, "confirmed")
