@@ -36,7 +36,7 @@ def small_disk(path: Path, megabytes: int) -> Iterator[SmallDisk]:
     """Mount a file system of that size in memory; skips the test where that is not allowed."""
     need(lambda: os.geteuid() == 0 and shutil.which("mount") is not None, "run as root to mount a small disk")
     path.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tocsin-test", str(path)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tocsin-test", str(path)]
     need(lambda: subprocess.run(command, capture_output=True).returncode == 0, "be allowed to mount a tmpfs")
     try:
         yield SmallDisk(path)
