@@ -45,6 +45,9 @@ _USERINFO = re.compile(r"(?<=://)[^\s\"'<>]*@")
 _NUMBER = re.compile(r"0x[0-9a-fA-F]+|[0-9]+")
 _PRIORITY = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
 # These write every URL that they ask at INFO, and a URL may be a secret.
+_LEAST = 0.1
+"""Seconds between two looks for what is to be summed up."""
+
 _TALKATIVE = ("httpx2", "httpcore2", "asyncio")
 
 
@@ -106,12 +109,16 @@ def flush() -> None:
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Writes lines, and of a flood the first ones and sums. The handler's lock guards `_floods` and `_timer`."""
+    """Writes lines, and of a flood the first ones and sums. The handler's lock guards `_floods`."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self._floods: Floods[logging.LogRecord] = Floods()
-        self._timer: threading.Timer | None = None
+        self._withheld = threading.Event()  # a line was, and the thread has not heard of it yet
+        self._ended = threading.Event()
+        # Writes sums when they are due, and waits in between; it is there from the start, so that their number is
+        # the same with and without a flood.
+        threading.Thread(target=self._sum_up, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line or count it; called with the lock held."""
@@ -127,12 +134,12 @@ class _Handler(logging.StreamHandler[TextIO]):
         ):
             super().emit(record)
         else:
-            self._wake()
+            self._withheld.set()
 
     def close(self) -> None:
         """Write no more sums."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._ended.set()
+        self._withheld.set()
         super().close()
 
     def sum_up(self, now: float) -> None:
@@ -141,19 +148,24 @@ class _Handler(logging.StreamHandler[TextIO]):
         try:
             for record, count in self._floods.due(now):
                 super().emit(_summed(record, count))
-            self._timer = None
-            self._wake()
         finally:
             self.release()
 
-    def _wake(self) -> None:
-        due = self._floods.next()
-        if due is not None and self._timer is None:
-            wait = max(0.1, due - time.monotonic())
-            self._timer = threading.Timer(wait, lambda: self.sum_up(time.monotonic()))
-            self._timer.daemon = True
-            self._timer.name = "log"
-            self._timer.start()
+    def _sum_up(self) -> None:
+        while not self._ended.is_set():
+            self._withheld.wait()
+            self._withheld.clear()
+            while (due := self._due()) is not None:
+                if self._ended.wait(max(_LEAST, due - time.monotonic())):
+                    return
+                self.sum_up(time.monotonic())
+
+    def _due(self) -> float | None:
+        self.acquire()
+        try:
+            return self._floods.next()
+        finally:
+            self.release()
 
 
 def _words(words: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
