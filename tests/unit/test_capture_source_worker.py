@@ -297,6 +297,7 @@ def test_the_process_forgets_its_environment_before_it_reads_anything(
 
     monkeypatch.setattr(worker, "Worker", Idle)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(worker.allowance, "bound", lambda _: None)  # it would hold for all tests that follow
     before = dict(os.environ)
     daemon, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     descriptor = mailbox.create(_ORDER.slot_bytes)
