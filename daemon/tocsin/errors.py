@@ -128,6 +128,10 @@ class OutboxError(TocsinError):
     """The outbox cannot be opened, read or written."""
 
 
+class EvidenceError(TocsinError):
+    """A picture or clip of an alarm cannot be made or kept."""
+
+
 class ControlError(TocsinError):
     """The running daemon cannot be reached or refused."""
 

@@ -148,7 +148,15 @@ class Crashed:
     place: str
 
 
-Report = FrameRecord | Connected | Broken | Ended | Counts | Crashed
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What came of a request for evidence: why it failed, or nothing."""
+
+    request: int
+    fault: str
+
+
+Report = FrameRecord | Made | Connected | Broken | Ended | Counts | Crashed
 """What a worker says."""
 
 
@@ -171,7 +179,29 @@ class Show:
     views: tuple[ViewOrder, ...]
 
 
-Command = Free | Show | Stop
+@dataclass(frozen=True, slots=True)
+class Develop:
+    """Make pictures of the frame of that time, one into each descriptor that comes with this message.
+
+    `box` is that of the object, and `kinds` are the words of `tocsin.evidence.shelf.Kind`.
+    """
+
+    request: int
+    at: float
+    box: Box
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """Make a clip of the time from `since` to `until` into the descriptor that comes with this message."""
+
+    request: int
+    since: float
+    until: float
+
+
+Command = Free | Show | Stop | Develop | Film
 """What the daemon says."""
 
 
@@ -196,8 +226,17 @@ def decode_command(packet: bytes) -> Command:
             return Free(body["slot"])
         case "Show":
             return Show(tuple(_view_order(view) for view in body["views"]))
+        case "Develop":
+            return Develop(body["request"], body["at"], _box(body["box"]), tuple(body["kinds"]))
+        case "Film":
+            return Film(body["request"], body["since"], body["until"])
         case _:
             return Stop()
+
+
+def _box(body: list[float]) -> Box:
+    left, top, right, bottom = body
+    return left, top, right, bottom
 
 
 def decode_report(packet: bytes) -> Report:
@@ -295,6 +334,7 @@ def _crashed(body: dict[str, Any]) -> Crashed:
 
 _READERS: dict[str, Callable[[dict[str, Any]], Report]] = {
     "FrameRecord": _frame_record,
+    "Made": lambda body: Made(_count(body["request"]), str(body["fault"])),
     "Connected": _connected,
     "Broken": _broken,
     "Ended": lambda _: Ended(),

@@ -1,0 +1,48 @@
+"""Links to a picture or clip that cannot be guessed, cannot be altered and expire."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+
+_ID = re.compile(r"[0-9a-f]{32}")
+_SIGNED = 32  # hexadecimal digits: 128 bits of an HMAC-SHA256
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a link names: the number of a piece of evidence, and until when it is served (Unix time, seconds)."""
+
+    piece: str
+    expires: int
+
+
+def new_piece() -> str:
+    """Return an identity of 128 random bits."""
+    return secrets.token_hex(16)
+
+
+def new_key() -> bytes:
+    """Return a key to sign links with."""
+    return secrets.token_bytes(32)
+
+
+def path_of(link: Link, key: bytes) -> str:
+    """Return the path and query of a link."""
+    return f"/evidence/{link.piece}?expires={link.expires}&signature={_signature(link, key)}"
+
+
+def opened(piece: str, expires: str, signature: str, key: bytes, now: float) -> Link | None:
+    """Return what a request names; None for one that is forged, altered or expired: outside all are the same."""
+    if not (_ID.fullmatch(piece) and expires.isascii() and expires.isdecimal() and len(expires) <= 12):
+        return None
+    link = Link(piece, int(expires))
+    # Compared before the time is looked at, and in constant time: an answer tells nothing about a signature.
+    genuine = hmac.compare_digest(_signature(link, key).encode(), signature.encode("utf-8", "replace"))
+    return link if genuine and now < link.expires else None
+
+
+def _signature(link: Link, key: bytes) -> str:
+    message = f"{link.piece}.{link.expires}".encode()
+    return hmac.new(key, message, hashlib.sha256).hexdigest()[:_SIGNED]

@@ -1,0 +1,135 @@
+"""The last seconds of a stream as the camera sent them: packets, which take a hundredth of their pictures' memory.
+
+One thread fills a reel, another may read it. It begins with a keyframe, so that all in it can be decoded.
+"""
+
+import io
+import threading
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import av
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A packet, its number in the order of decoding, and its arrival in seconds on the stream's clock."""
+
+    packet: "Packet[VideoStream]"
+    number: int
+    at: float
+
+    @property
+    def starts(self) -> bool:
+        """Whether decoding may begin here."""
+        return bool(self.packet.is_keyframe)
+
+
+class Leader:
+    """What a decoder and a file must know before the first packet: copied while the stream is open.
+
+    The copy outlives the stream, which only the thread that reads it may touch.
+    """
+
+    def __init__(self, video: VideoStream) -> None:
+        """Copy from an open stream; for the thread that reads it."""
+        context = video.codec_context
+        self.codec = str(context.name)
+        self.width, self.height = context.width, context.height
+        self._extradata = context.extradata
+        # A container that is never written: its stream is the only form in which FFmpeg's parameters can be kept.
+        self._holder = av.open(io.BytesIO(), "w", format="matroska")
+        self.stream = self._holder.add_stream_from_template(video)
+
+    def decoder(self) -> VideoCodecContext:
+        """Return a new decoder that works on one thread and tells which packet a picture was made of."""
+        context = av.CodecContext.create(self.codec, "r")
+        assert isinstance(context, VideoCodecContext), "the stream is one of video"
+        context.extradata = self._extradata
+        context.width, context.height = self.width, self.height
+        context.thread_count = 1
+        context.flags |= av.codec.context.Flags.copy_opaque
+        return context
+
+
+@dataclass(slots=True)
+class _Group:
+    """A keyframe and what rests on it."""
+
+    kept: list[Kept] = field(default_factory=list)
+    bytes: int = 0
+
+
+class Reel:
+    """Keeps so many seconds of packets, from a keyframe on, and never more bytes than it may.
+
+    Where a camera sends so few keyframes that the bytes do not suffice, the reel is empty until the next one.
+    """
+
+    def __init__(self, seconds: float, most_bytes: int) -> None:
+        self._seconds = seconds
+        self._most_bytes = most_bytes
+        # Guards everything below; held for as long as some hundred references are copied.
+        self._lock = threading.Lock()
+        self._groups: deque[_Group] = deque()
+        self._bytes = 0
+        self._leader: Leader | None = None
+
+    def opened(self, leader: Leader) -> None:
+        """Begin anew: what comes now cannot be decoded with what came before."""
+        with self._lock:
+            self._groups.clear()
+            self._bytes = 0
+            self._leader = leader
+
+    def keep(self, packet: "Packet[VideoStream]", number: int, at: float) -> None:
+        """Keep a packet; drop what is too old and what there is no room for."""
+        with self._lock:
+            if packet.is_keyframe:
+                self._groups.append(_Group())
+            if not self._groups:
+                return
+            self._groups[-1].kept.append(Kept(packet, number, at))
+            self._groups[-1].bytes += packet.size
+            self._bytes += packet.size
+            while len(self._groups) > 1 and self._groups[1].kept[0].at <= at - self._seconds:
+                self._drop()
+            while self._bytes > self._most_bytes:
+                self._drop()
+
+    def strip(self, since: float) -> tuple[Leader, list[Kept]] | None:
+        """Return all packets from the last keyframe by `since` on, or from the first one; None: there are none."""
+        with self._lock:
+            if self._leader is None or not self._groups:
+                return None
+            groups = list(self._groups)
+            begin = max((n for n, group in enumerate(groups) if group.kept[0].at <= since), default=0)
+            kept = [one for group in groups[begin:] for one in group.kept]
+            return self._leader, kept
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of all packets in it."""
+        return self._bytes
+
+    def _drop(self) -> None:
+        self._bytes -= self._groups.popleft().bytes
+
+
+def up_to(kept: Iterable[Kept], number: int) -> list[Kept]:
+    """Return the packets from the keyframe that the picture of packet `number` rests on, to that packet.
+
+    Empty where they are no longer there.
+    """
+    found: list[Kept] = []
+    for one in kept:
+        if one.number > number:
+            break
+        if one.starts:
+            found = []
+        found.append(one)
+    return found if found and found[-1].number == number else []

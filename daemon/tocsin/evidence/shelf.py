@@ -1,0 +1,166 @@
+"""The folder in which pictures and clips lie for a time: found by their identity alone, and never by a path."""
+
+import contextlib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from tocsin.errors import EvidenceError
+
+FOLDER = "evidence"
+
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
+_PART = ".part"
+
+
+class Kind(StrEnum):
+    """What a piece of evidence is: the word in events, in links and in the names of files."""
+
+    FRAME = "frame"
+    CORRECTED = "corrected"
+    CROP = "crop"
+    FIRST = "first"
+    CLIP = "clip"
+
+    @property
+    def suffix(self) -> str:
+        """The end of the file's name."""
+        return ".mp4" if self is Kind.CLIP else ".jpg"
+
+    @property
+    def media_type(self) -> str:
+        """What the file is to a browser."""
+        return "video/mp4" if self is Kind.CLIP else "image/jpeg"
+
+
+class Removal(StrEnum):
+    """Why a piece was removed: the word in metrics."""
+
+    AGE = "age"
+    SIZE = "size"
+    DISK = "disk"
+    UNFINISHED = "unfinished"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long pieces are kept (seconds), how many bytes they may take together, and how many must stay free."""
+
+    seconds: float
+    most_bytes: int
+    least_free: int
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    name: str
+    made: float
+    size: int
+
+
+class Shelf:
+    """The folder; its methods may be called from any thread, each file by one of them at a time."""
+
+    def __init__(self, state_dir: Path) -> None:
+        """Make the folder where there is none, for this user alone. Raises EvidenceError."""
+        path = state_dir / FOLDER
+        try:
+            with contextlib.suppress(FileExistsError):
+                path.mkdir(mode=0o700)
+            self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _FLAGS)
+            os.fchmod(self._folder, 0o700)
+        except OSError as error:
+            raise EvidenceError(f"{path}: expected a folder of this user's, found {_why(error)}") from error
+
+    def close(self) -> None:
+        os.close(self._folder)
+
+    def begin(self, piece: str, kind: Kind) -> int:
+        """Return the descriptor of a new file, which only this user can read. Raises EvidenceError."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
+        try:
+            return os.open(_name(piece, kind) + _PART, flags, 0o600, dir_fd=self._folder)
+        except OSError as error:
+            raise EvidenceError(f"expected room for a {kind}, found {_why(error)}") from error
+
+    def finish(self, piece: str, kind: Kind) -> None:
+        """Let the file be found: it is whole now. Raises EvidenceError."""
+        name = _name(piece, kind)
+        try:
+            os.rename(name + _PART, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        except OSError as error:
+            raise EvidenceError(f"expected to keep a {kind}, found {_why(error)}") from error
+
+    def discard(self, piece: str, kind: Kind) -> None:
+        """Remove a file that will never be whole."""
+        self._remove(_name(piece, kind) + _PART)
+
+    def open(self, piece: str, kind: Kind) -> int | None:
+        """Return the descriptor of a whole file, or None where there is none."""
+        try:
+            return os.open(_name(piece, kind), os.O_RDONLY | _FLAGS, dir_fd=self._folder)
+        except OSError:
+            return None
+
+    def sweep(self, now: float, limits: Limits, unfinished: Mapping[str, object]) -> Counter[Removal]:
+        """Remove what is too old, then the oldest while there is too much of it or too little room.
+
+        `now` is wall time, and `unfinished` has the pieces that are being made; what else is unfinished is left
+        over from a daemon that died. Return how many were removed, and why.
+        """
+        removed: Counter[Removal] = Counter()
+        kept: list[_File] = []
+        for file in sorted(self._files(), key=lambda file: file.made):
+            piece, _, _ = file.name.partition(".")
+            if file.name.endswith(_PART):
+                if piece not in unfinished:
+                    removed[Removal.UNFINISHED] += self._remove(file.name)
+            elif file.made < now - limits.seconds:
+                removed[Removal.AGE] += self._remove(file.name)
+            else:
+                kept.append(file)
+        total = sum(file.size for file in kept)
+        for file in kept:
+            reason = self._excess(total, limits)
+            if reason is None:
+                break
+            removed[reason] += self._remove(file.name)
+            total -= file.size
+        return removed
+
+    def _excess(self, total: int, limits: Limits) -> Removal | None:
+        if total > limits.most_bytes:
+            return Removal.SIZE
+        return Removal.DISK if self.free() < limits.least_free else None
+
+    def free(self) -> int:
+        """Return the bytes that this user may still write on the disk."""
+        room = os.fstatvfs(self._folder)
+        return room.f_bavail * room.f_frsize
+
+    def _files(self) -> Iterator[_File]:
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    facts = entry.stat(follow_symlinks=False)
+                    yield _File(entry.name, facts.st_mtime, facts.st_size)
+
+    def _remove(self, name: str) -> bool:
+        try:
+            os.unlink(name, dir_fd=self._folder)
+        except OSError:
+            return False
+        return True
+
+
+def _name(piece: str, kind: Kind) -> str:
+    assert re.fullmatch(r"[0-9a-f]{32}", piece), "only what was made here has a file"
+    return f"{piece}.{kind}{kind.suffix}"
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or "an error").lower()

@@ -1,0 +1,155 @@
+"""Pictures and clips of an alarm are made beside capture, from the packets that the camera sent."""
+
+import os
+import queue
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from support.films import COUNT, GROUP, RATE, filled, film, packets
+from support.wait import until
+from tocsin.capture.darkroom import Darkroom
+from tocsin.capture.order import ViewOrder
+from tocsin.capture.wire import Develop, Film, Made
+from tocsin.evidence.reel import Leader, Reel
+from tocsin.light.plan import Mode, Policy
+
+VIEW = ViewOrder(160, 160, keep_aspect=True)
+BOX = (0.25, 0.25, 0.5, 0.5)
+
+
+def darkroom(reel: Reel, post: Callable[[Made], None], masks: Sequence = (), began: float = 0.0) -> Darkroom:
+    """A darkroom at work that knows a frame for each picture of a film that began then."""
+    room = Darkroom(reel, VIEW, Policy(mode=Mode.OFF), masks, post)
+    for number in range(COUNT):
+        room.handed_over(began + number / RATE, number)
+    room.start()
+    return room
+
+
+def file(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT)
+
+
+def made(answers: "queue.SimpleQueue[Made]") -> Made:
+    return answers.get(timeout=20)
+
+
+def shown(path: Path) -> np.ndarray:
+    picture = cv2.imread(str(path))
+    assert picture is not None
+    return picture
+
+
+def test_the_pictures_are_of_the_frame_that_is_asked_for(tmp_path: Path) -> None:
+    """Whole with a box, cut out, and in the light that the detector saw; no other frame's."""
+    answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
+    room = darkroom(filled(film()), answers.put)
+    kinds = ("frame", "crop", "corrected")
+    for number in (COUNT - 1, COUNT - 60):
+        paths = [tmp_path / f"{kind}{number}.jpg" for kind in kinds]
+        room.ask(Develop(number, number / RATE, BOX, kinds), [file(path) for path in paths])
+        assert made(answers) == Made(number, "")
+        frame, crop, corrected = (shown(path) for path in paths)
+        assert frame.shape == corrected.shape == (240, 320, 3)
+        assert crop.shape[:2] == (160, 200)
+        wanted = (number % 200) * 255 / 219
+        for picture in (frame[180:, 220:], crop, corrected[180:, 220:]):
+            assert abs(float(picture.mean()) - wanted) < 3
+        assert np.ptp(frame[60:180, 70:160]) > 100, "the box stands out"
+
+
+def test_a_mask_is_black_in_every_picture(tmp_path: Path) -> None:
+    """Before anything of it is encoded."""
+    answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
+    masks = [((0.5, 0.5), (1.0, 0.5), (1.0, 1.0), (0.5, 1.0))]
+    room = darkroom(filled(film()), answers.put, masks)
+    kinds = ("frame", "crop", "corrected", "first")
+    paths = [tmp_path / f"{kind}.jpg" for kind in kinds]
+    room.ask(Develop(1, (COUNT - 20) / RATE, (0.6, 0.6, 0.9, 0.9), kinds), [file(path) for path in paths])
+    assert made(answers) == Made(1, "")
+    for path in paths:
+        picture = shown(path)
+        assert picture[-20:, -20:].max() < 20, path
+    assert shown(paths[0])[:100, :100].min() > 60
+
+
+@pytest.mark.parametrize("at", [0.0, 1e9])
+def test_a_frame_that_is_gone_is_told_and_nothing_else_shown(tmp_path: Path, at: float) -> None:
+    """Neither one that the reel has dropped nor one that never was."""
+    answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
+    room = darkroom(filled(film()), answers.put)
+    room.ask(Develop(7, at, BOX, ("frame",)), [file(tmp_path / "frame.jpg")])
+    assert made(answers) == Made(7, "expected the packets of the picture, found them gone")
+    assert (tmp_path / "frame.jpg").read_bytes() == b""
+
+
+def test_a_clip_goes_on_while_the_stream_does_and_pictures_are_made_meanwhile(tmp_path: Path) -> None:
+    """From a keyframe before its time to its end, as the packets come."""
+    answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
+    content = film()
+    reel = Reel(5.0, 1 << 30)
+    began = time.monotonic()
+    room = darkroom(reel, answers.put, began=began)
+    for number, (packet, video) in enumerate(packets(content)):
+        if number == 0:
+            reel.opened(Leader(video))
+        reel.keep(packet, number, began + number / RATE)
+        if number == 150:
+            room.ask(Film(1, began + 4.5, began + 8.0), [file(tmp_path / "clip.mp4")])
+            until(lambda: (tmp_path / "clip.mp4").stat().st_size > 0, 10, "the clip to begin")
+            room.ask(Develop(2, began + 5.0, BOX, ("frame",)), [file(tmp_path / "frame.jpg")])
+            assert made(answers) == Made(2, "")
+    assert made(answers) == Made(1, "")
+    with av.open(str(tmp_path / "clip.mp4")) as played:
+        count = sum(1 for _ in played.decode(video=0))
+    assert count == 201 - 2 * GROUP, "from the keyframe at 4 s to the picture at 8 s"
+
+
+def test_a_stream_that_dies_leaves_a_shorter_clip(tmp_path: Path) -> None:
+    """What there is of it can be played."""
+    answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
+    room = darkroom(filled(film()), answers.put)
+    room.ask(Film(1, 10.0, time.monotonic() - 1.0), [file(tmp_path / "clip.mp4")])
+    assert made(answers) == Made(1, "")
+    with av.open(str(tmp_path / "clip.mp4")) as played:
+        assert sum(1 for _ in played.decode(video=0)) == 2 * RATE
+
+
+def test_a_camera_that_is_opened_again_ends_the_clip(tmp_path: Path) -> None:
+    """Two openings do not fit into one film."""
+    answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
+    reel = filled(film())
+    room = darkroom(reel, answers.put)
+    room.ask(Film(1, 10.0, time.monotonic() + 60.0), [file(tmp_path / "clip.mp4")])
+    until(lambda: (tmp_path / "clip.mp4").stat().st_size > 0, 10, "the clip to begin")
+    for number, (packet, video) in enumerate(packets(film())):
+        if number == 0:
+            reel.opened(Leader(video))
+        reel.keep(packet, number, number / RATE)
+    assert made(answers) == Made(1, "")
+
+
+def test_a_full_disk_is_told_in_one_sentence(tmp_path: Path) -> None:
+    """And the darkroom goes on."""
+    answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
+    room = darkroom(filled(film()), answers.put)
+    room.ask(Develop(1, (COUNT - 1) / RATE, BOX, ("frame",)), [os.open("/dev/full", os.O_WRONLY)])
+    assert made(answers) == Made(1, "expected to write a picture, found no space left on device")
+    room.ask(Film(2, 9.0, 11.0), [os.open("/dev/full", os.O_WRONLY)])
+    assert made(answers).fault == "expected to write the clip, found no space left on device"
+    room.ask(Develop(3, (COUNT - 1) / RATE, BOX, ("frame",)), [file(tmp_path / "frame.jpg")])
+    assert made(answers) == Made(3, "")
+
+
+def test_nothing_to_begin_a_clip_with_is_told(tmp_path: Path) -> None:
+    """A stream whose keyframes are too far apart for the reel's memory has none."""
+    answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
+    room = darkroom(Reel(5.0, 100), answers.put)
+    room.ask(Film(1, 0.0, time.monotonic() - 10), [file(tmp_path / "clip.mp4")])
+    assert made(answers) == Made(1, "expected pictures of the alarm, found none that a clip can begin with")

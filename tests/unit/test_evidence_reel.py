@@ -1,0 +1,153 @@
+"""Packets are kept for as long as is asked for, from a keyframe on, and become pictures and clips again."""
+
+import io
+
+import av
+import numpy as np
+import pytest
+
+from support.films import COUNT, GROUP, RATE, filled, film, kept, packets
+from tocsin.capture.darkroom import whole
+from tocsin.errors import EvidenceError
+from tocsin.evidence.clip import Copied, Recoded, begin
+from tocsin.evidence.develop import developed
+from tocsin.evidence.reel import Leader, Reel, up_to
+
+
+def test_the_last_seconds_are_kept_from_a_keyframe_on() -> None:
+    """No less than was asked for, and no more than one group of pictures beyond it."""
+    _, strip = kept(filled(film()))
+    assert strip[0].starts
+    assert strip[-1].number == COUNT - 1
+    assert 5.0 <= strip[-1].at - strip[0].at < 5.0 + GROUP / RATE
+
+
+def test_a_strip_begins_with_the_keyframe_before_its_time() -> None:
+    """So that what is shown at that time can be decoded."""
+    _, strip = kept(filled(film()), since=9.0)
+    assert strip[0].starts
+    assert strip[0].at == 8.0
+
+
+def test_a_reel_takes_no_more_memory_than_it_may() -> None:
+    """Older groups go first, and one that is too large by itself goes whole."""
+    content = film()
+    whole = filled(content).bytes
+    assert whole > 0
+    reel = filled(content, most=whole // 2)
+    assert 0 < reel.bytes <= whole // 2
+    assert kept(reel)[1][0].starts
+    assert filled(content, most=100, until=COUNT - 1).strip(0.0) is None
+
+
+def test_nothing_is_kept_before_the_first_keyframe() -> None:
+    """It could not be decoded."""
+    reel = Reel(5.0, 1 << 30)
+    for number, (packet, video) in enumerate(packets(film())):
+        if number == 0:
+            reel.opened(Leader(video))
+        elif number <= GROUP:
+            reel.keep(packet, number, number / RATE)
+            assert (reel.strip(0.0) is not None) == (number == GROUP)
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+@pytest.mark.parametrize("number", [200, 201, 249, COUNT - 1])
+def test_the_picture_of_a_packet_is_found_again(b_frames: int, number: int) -> None:
+    """The very one, also where pictures are not shown in the order in which they are decoded."""
+    content = film(b_frames=b_frames)
+    with av.open(io.BytesIO(content)) as source:
+        video = source.streams.video[0]
+        video.codec_context.flags |= av.codec.context.Flags.copy_opaque
+        wanted = {}
+        for place, packet in enumerate(source.demux(video)):
+            packet.opaque = (place, None)
+            for frame in packet.decode():
+                wanted[frame.opaque[0]] = frame.to_ndarray()
+    leader, strip = kept(filled(content, seconds=10.0))
+    found = developed(leader, up_to(strip, number))
+    np.testing.assert_array_equal(found.to_ndarray(), wanted[number])
+
+
+def test_a_picture_whose_packets_are_gone_is_an_error() -> None:
+    """Nobody gets another picture for it."""
+    leader, strip = kept(filled(film()))
+    assert up_to(strip, 3) == []
+    with pytest.raises(EvidenceError, match="found them gone"):
+        developed(leader, up_to(strip, 3))
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_a_clip_holds_the_pictures_unchanged_and_at_their_pace(b_frames: int) -> None:
+    """Nothing is encoded again, and a player that gets the file at any moment shows what is there."""
+    leader, strip = kept(filled(film(b_frames=b_frames)))
+    target = io.BytesIO()
+    clip = Copied(target, leader)
+    for one in strip:
+        clip.add(one)
+    clip.close()
+    with av.open(io.BytesIO(target.getvalue())) as played:
+        times = [frame.time for frame in played.decode(video=0)]
+    assert len(times) == len(strip)
+    gaps = np.diff(np.array(times, float))
+    np.testing.assert_allclose(gaps, 1 / RATE, atol=2e-3)
+
+
+def test_a_clip_that_breaks_off_can_be_played() -> None:
+    """The daemon may die while it is written: what was written until then is shown."""
+    leader, strip = kept(filled(film()))
+    target = io.BytesIO()
+    clip = Copied(target, leader)
+    for one in strip[: 2 * GROUP + 10]:
+        clip.add(one)
+    broken = target.getvalue()
+    clip.close()
+    with av.open(io.BytesIO(broken)) as played:
+        assert sum(1 for _ in played.decode(video=0)) >= GROUP
+
+
+def test_the_times_of_a_clip_never_fall() -> None:
+    """A camera whose clock jumps by an hour gives a clip that goes on."""
+    leader, strip = kept(filled(film()))
+    for one in strip[60:]:
+        one.packet.pts += 3600 * 1000
+        one.packet.dts += 3600 * 1000
+    target = io.BytesIO()
+    clip = Copied(target, leader)
+    for one in strip:
+        clip.add(one)
+    clip.close()
+    assert clip.seconds == pytest.approx(strip[-1].at - strip[0].at, abs=0.1)
+
+
+@pytest.mark.parametrize("codec", ["mjpeg", "libx264"])
+def test_what_a_browser_does_not_play_or_must_not_show_is_encoded_anew(codec: str) -> None:
+    """MJPEG, and everything where a mask lies: black where the mask is, and the picture beside it."""
+    leader, strip = kept(filled(film(codec)))
+    masks = [((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))]
+    target = io.BytesIO()
+    clip = begin(target, leader, masks, whole)
+    assert isinstance(clip, Recoded)
+    for one in strip:
+        clip.add(one)
+    clip.close()
+    with av.open(io.BytesIO(target.getvalue())) as played:
+        assert played.streams.video[0].codec_context.name == "h264"
+        frames = list(played.decode(video=0))
+    assert len(frames) == len(strip)
+    for one, frame in zip(strip, frames, strict=True):
+        luma = frame.to_ndarray(format="gray")
+        assert luma[:, 20:140].max() <= 16 + 6
+        wanted = 16 + one.number % 200
+        assert abs(float(luma[:, 180:300].mean()) - _gray(wanted, codec)) < 8, one.number
+
+
+def _gray(luma: int, codec: str) -> float:
+    """The brightness that a luma value of limited range is; JPEGs have the full range."""
+    return float(luma) if codec == "mjpeg" else (luma - 16) * 255 / 219
+
+
+def test_what_a_browser_plays_is_not_encoded_anew() -> None:
+    """It costs no more than copying."""
+    leader, _ = kept(filled(film()))
+    assert isinstance(begin(io.BytesIO(), leader, (), whole), Copied)

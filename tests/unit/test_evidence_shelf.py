@@ -1,0 +1,138 @@
+"""Evidence lies where only its own user finds it, for as long as it may and in as much room as it may."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from tocsin.errors import EvidenceError
+from tocsin.evidence.link import Link, new_key, new_piece, opened, path_of
+from tocsin.evidence.shelf import FOLDER, Kind, Limits, Removal, Shelf
+
+ENOUGH = Limits(3600.0, 1 << 30, 0)
+NOW = 1_700_000_000.0
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+def put(shelf: Shelf, folder: Path, *, age: float = 0.0, size: int = 100, kind: Kind = Kind.FRAME) -> str:
+    """A piece of that age and size."""
+    piece = new_piece()
+    with os.fdopen(shelf.begin(piece, kind), "wb") as file:
+        file.write(bytes(size))
+    shelf.finish(piece, kind)
+    path = folder / FOLDER / f"{piece}.{kind}{kind.suffix}"
+    os.utime(path, (NOW - age, NOW - age))
+    return piece
+
+
+def there(shelf: Shelf, piece: str, kind: Kind = Kind.FRAME) -> bool:
+    descriptor = shelf.open(piece, kind)
+    if descriptor is not None:
+        os.close(descriptor)
+    return descriptor is not None
+
+
+def test_what_is_kept_is_for_its_user_alone(shelf: Shelf, tmp_path: Path) -> None:
+    """The folder and each file in it, whatever the umask."""
+    before = os.umask(0)
+    try:
+        piece = put(shelf, tmp_path)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / FOLDER).stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / FOLDER / f"{piece}.frame.jpg").stat().st_mode) == 0o600
+
+
+def test_a_piece_is_found_when_it_is_whole(shelf: Shelf) -> None:
+    """A half-written picture is shown to nobody."""
+    piece = new_piece()
+    os.close(shelf.begin(piece, Kind.CROP))
+    assert not there(shelf, piece, Kind.CROP)
+    shelf.finish(piece, Kind.CROP)
+    assert there(shelf, piece, Kind.CROP)
+    assert not there(shelf, piece, Kind.FRAME)
+
+
+def test_a_link_in_the_folder_is_not_followed(shelf: Shelf, tmp_path: Path) -> None:
+    """Whoever gets one in there still reads nothing else through it."""
+    piece = new_piece()
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / FOLDER / f"{piece}.frame.jpg").symlink_to(tmp_path / "secret")
+    assert not there(shelf, piece)
+
+
+def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    """Evidence goes nowhere else."""
+    (tmp_path / FOLDER).symlink_to("/tmp")
+    with pytest.raises(EvidenceError, match="expected a folder of this user's"):
+        Shelf(tmp_path)
+
+
+def test_what_is_too_old_goes(shelf: Shelf, tmp_path: Path) -> None:
+    """And what is not stays."""
+    old, young = put(shelf, tmp_path, age=3601.0), put(shelf, tmp_path, age=3599.0)
+    assert shelf.sweep(NOW, ENOUGH, {}) == {Removal.AGE: 1}
+    assert (there(shelf, old), there(shelf, young)) == (False, True)
+
+
+def test_the_oldest_go_while_there_is_too_much(shelf: Shelf, tmp_path: Path) -> None:
+    """No more of them than need be."""
+    pieces = [put(shelf, tmp_path, age=60.0 - age, size=100) for age in range(5)]
+    assert shelf.sweep(NOW, Limits(3600.0, 300, 0), {}) == {Removal.SIZE: 2}
+    assert [there(shelf, piece) for piece in pieces] == [False, False, True, True, True]
+
+
+def test_a_disk_that_is_nearly_full_sheds_evidence(shelf: Shelf, tmp_path: Path) -> None:
+    """Alarms need the room."""
+    put(shelf, tmp_path)
+    assert shelf.sweep(NOW, Limits(3600.0, 1 << 30, shelf.free() * 2), {}) == {Removal.DISK: 1}
+
+
+def test_what_a_dead_daemon_left_unfinished_goes(shelf: Shelf, tmp_path: Path) -> None:
+    """What is being made now does not."""
+    left, made = new_piece(), new_piece()
+    for piece in (left, made):
+        os.close(shelf.begin(piece, Kind.CLIP))
+    assert shelf.sweep(NOW, ENOUGH, {made: None}) == {Removal.UNFINISHED: 1}
+    assert [path.name for path in (tmp_path / FOLDER).iterdir()] == [f"{made}.clip.mp4.part"]
+
+
+KEY = new_key()
+LINK = Link(new_piece(), 2_000)
+
+
+def query(path: str) -> tuple[str, str, str]:
+    """The parts of a link's path."""
+    head, _, rest = path.partition("?expires=")
+    expires, _, signature = rest.partition("&signature=")
+    return head.removeprefix("/evidence/"), expires, signature
+
+
+def test_a_link_opens_what_it_was_made_for() -> None:
+    """Until it expires."""
+    assert opened(*query(path_of(LINK, KEY)), KEY, now=1_999.0) == LINK
+    assert opened(*query(path_of(LINK, KEY)), KEY, now=2_000.0) is None
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        (new_piece(), "2000", query(path_of(LINK, KEY))[2]),
+        (LINK.piece, "3000", query(path_of(LINK, KEY))[2]),
+        (LINK.piece, "2000", "0" * 32),
+        (LINK.piece, "2000", ""),
+        (LINK.piece, "2000", "\ud800é"),
+        (LINK.piece, "²⁰⁰⁰", query(path_of(LINK, KEY))[2]),
+        (LINK.piece, "2000", query(path_of(LINK, new_key()))[2]),
+        ("../" + LINK.piece, "2000", query(path_of(LINK, KEY))[2]),
+        (LINK.piece.upper(), "2000", query(path_of(LINK, KEY))[2]),
+    ],
+)
+def test_no_other_link_opens_anything(forged: tuple[str, str, str]) -> None:
+    """Another piece, a later end, a guess, another daemon's key, and rubbish."""
+    assert opened(*forged, KEY, now=1_000.0) is None
