@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
             }
         ),
     ),
-    (False, frozenset({"capture", "light", "detect", "alarm", "deliver"})),
+    (False, frozenset({"capture", "light", "detect", "alarm", "deliver", "evidence"})),
     (True, frozenset({"config"})),
     (
         True,
@@ -81,7 +81,9 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
     (True, frozenset({"__main__"})),
 )
 # Light is corrected where the frame is decoded; these run in the worker, or tell it what to do.
-EXCEPTIONS = {(f"capture.{name}", "light") for name in ("worker", "views", "order", "sampling")}
+EXCEPTIONS = {(f"capture.{name}", "light") for name in ("worker", "views", "order", "sampling", "darkroom")}
+# Evidence is made where the packets are.
+EXCEPTIONS |= {(f"capture.{name}", "evidence") for name in ("worker", "source", "darkroom")}
 
 # What runs in a capture worker, once a stream: pydantic alone would cost each of them megabytes.
 LEAN = (

@@ -3,6 +3,7 @@
 import math
 import selectors
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from random import random
@@ -23,9 +24,12 @@ from tocsin.capture.wire import (
     Connected,
     Counts,
     Crashed,
+    Develop,
     Ended,
+    Film,
     FrameRecord,
     Free,
+    Made,
     Report,
     Show,
     Stop,
@@ -62,7 +66,7 @@ class _Dying:
 
 
 class Keeper:
-    """Keeps one stream's worker; used by the supervisor's thread alone, but for reading `status`."""
+    """Keeps one stream's worker; used by the supervisor's thread alone, but for `status` and `ask`."""
 
     def __init__(
         self,
@@ -71,6 +75,7 @@ class Keeper:
         observe: Observer,
         selector: selectors.BaseSelector,
         starter: Starter,
+        made: Callable[[str, Made], None] = lambda _stream, _made: None,
     ) -> None:
         self._order = order
         self._newest = newest
@@ -79,6 +84,7 @@ class Keeper:
         self._selector = selector
         # One stream has one process: asked for, at work, or dismissed and about to die.
         self._starter = starter
+        self._made = made
         self._starting: Future[WorkerProcess] | None = None
         self._asked = order  # what the last one that was asked for was told
         self._retired = False
@@ -180,6 +186,14 @@ class Keeper:
             found=worker.mailbox.slot_bytes,
         )
         self._lost("the worker's memory was too small for the new views", time.monotonic())
+
+    def ask(self, task: Develop | Film, descriptors: Sequence[int]) -> bool:
+        """Ask the worker for evidence; from any thread. Return whether there is one."""
+        worker = self._worker
+        if worker is None:
+            return False
+        worker.send(task, descriptors)
+        return True
 
     def ask_to_stop(self) -> None:
         """Tell the worker to end by itself; one that is being started is not waited for."""
@@ -303,6 +317,8 @@ class Keeper:
                 self._frame(report, worker, now)
             case Counts():
                 self._bulletin.counts(report, now)
+            case Made():
+                self._made(self._order.stream, report)
             case Connected():
                 self._bulletin.connected(report, now)
             case Broken():

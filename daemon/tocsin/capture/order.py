@@ -61,8 +61,20 @@ class ViewOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class ReelOrder:
+    """How much of a stream is kept for evidence, and what of its picture nobody may see.
+
+    At least so many `seconds` of packets, in no more than `most_bytes`; `masks` are polygons relative to the frame.
+    """
+
+    seconds: float
+    most_bytes: int
+    masks: tuple[tuple[tuple[float, float], ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
-    """Everything a worker needs to serve one stream."""
+    """Everything a worker needs to serve one stream; without `reel` there is no evidence of its alarms."""
 
     stream: str
     source: SourceOrder
@@ -70,6 +82,7 @@ class Order:
     light: Policy
     max_fps: float
     memory: int = MEMORY
+    reel: ReelOrder | None = None
 
     @property
     def slot_bytes(self) -> int:

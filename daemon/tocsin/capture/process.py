@@ -12,7 +12,7 @@ import select
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 
@@ -94,14 +94,14 @@ class WorkerProcess:
         assert self._process.pid is not None, "a started process has a number"
         return self._process.pid
 
-    def send(self, command: Command) -> None:
-        """Send a message, from any thread; a worker that is gone misses nothing.
+    def send(self, command: Command, descriptors: Sequence[int] = ()) -> None:
+        """Send a message and open files, from any thread; a worker that is gone misses nothing.
 
         It never waits: at most three slots can be outstanding, and new views come seconds apart at least, far
         fewer messages than the socket holds.
         """
         with self._sending, contextlib.suppress(OSError):
-            self.channel.send(encode(command))
+            socket.send_fds(self.channel, [encode(command)], descriptors)
 
     def kill(self) -> None:
         """Kill the process; nothing else can have its number while the descriptor is open."""

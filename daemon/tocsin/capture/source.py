@@ -25,6 +25,7 @@ from tocsin.capture.order import SourceOrder
 from tocsin.capture.refresh import Refreshes
 from tocsin.capture.why import broken, kind_of
 from tocsin.errors import SourceError, SourceFault
+from tocsin.evidence.reel import Leader, Reel
 
 _FILE_RATE = 25.0
 """Frames a second of a file that tells none."""
@@ -83,7 +84,8 @@ class Source:
 
     For `promise`, `read_timeout`, `names` and `strict` see `Opening`. `software`: decode on the CPU, whatever is
     asked for. `wanted` is asked whether a picture is, by when it is expected and how far those before it are apart
-    that have not arrived, as `Pace.may_be_due`; None: all are. Raises SourceError when it cannot be opened.
+    that have not arrived, as `Pace.may_be_due`; None: all are. `reel` keeps what is read. Raises SourceError when
+    it cannot be opened.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Source:
         strict: bool = True,
         software: bool = False,
         wanted: Callable[[float, float], bool] | None = None,
+        reel: Reel | None = None,
     ) -> None:
         self._order = order
         self._strict = strict
@@ -115,6 +118,8 @@ class Source:
         self._refreshes = Refreshes(context.extradata)
         self._disposables = Disposables(context.name, context.extradata)
         self._packet = 0
+        self._reel = reel
+        self._begin_reel()
         rate = self._video.average_rate
         self.rate: float | None = float(rate) if rate else None
 
@@ -170,11 +175,16 @@ class Source:
             self._rewind()
             clock.rewind()
 
+    def _begin_reel(self) -> None:
+        if self._reel is not None:
+            self._reel.opened(Leader(self._video))
+
     def _rewind(self) -> None:
         try:
             self._container.seek(0, stream=self._video)
         except (av.error.FFmpegError, OSError) as error:
             raise SourceError(SourceFault.DECODE, "the file cannot be played from its start again") from error
+        self._begin_reel()
         self._refreshes.restart()
         if self._numbers:
             self._numbers.restart()
@@ -207,6 +217,8 @@ class Source:
                 gap = self._numbers.gap(content) or gap
                 refresh = self._refreshes.ended(self._packet, content, self._numbers.place)
             packet.opaque = (self._packet, refresh)
+            if self._reel is not None and packet.size:
+                self._reel.keep(packet, self._packet, at)
             if self._leaves_out(packet, expected):
                 lost, self._lost = self._lost + heard.take().lost, 0
                 yield Picture(None, at, 0.0, packet=self._packet, lost=lost, gap=gap, left_out=True)

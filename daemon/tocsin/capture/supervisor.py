@@ -15,6 +15,7 @@ from tocsin.capture.order import Order
 from tocsin.capture.process import prepare_fork_server
 from tocsin.capture.starter import Starter
 from tocsin.capture.status import StreamStatus
+from tocsin.capture.wire import Develop, Film, Made
 from tocsin.errors import WorkerError
 from tocsin.thread import guarded
 
@@ -28,11 +29,15 @@ class Supervisor:
     """Serves the newest frame of every stream (see `Newest`) and keeps their workers alive.
 
     The constructor starts nothing. `take` and `release` are the engine's side. `on_failure` is called once, with a
-    sentence, when the supervisor's own thread ends by an error.
+    sentence, when the supervisor's own thread ends by an error. `made` hears from it what came of evidence.
     """
 
     def __init__(
-        self, orders: Sequence[Order], observe: Observer, on_failure: Callable[[str], None] = lambda _: None
+        self,
+        orders: Sequence[Order],
+        observe: Observer,
+        on_failure: Callable[[str], None] = lambda _: None,
+        made: Callable[[str, Made], None] = lambda _stream, _made: None,
     ) -> None:
         self._newest = Newest()
         self.take = self._newest.take
@@ -40,6 +45,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._starter = Starter(self._wake, on_failure)
         self._observe = observe
+        self._made = made
         self._keepers = [self._keeper(order) for order in orders]  # replaced whole
         # Of streams that are gone, until their workers are, too; replaced whole.
         self._leaving: list[Keeper] = []
@@ -88,6 +94,15 @@ class Supervisor:
         self._orders.append(orders)
         self._wake()
 
+    def ask(self, stream: str, task: Develop | Film, descriptors: Sequence[int]) -> bool:
+        """Ask a stream's worker for evidence, which it writes into these files; from any thread, and never waits.
+
+        Return whether there is a worker. What came of it is told to `made` by the supervisor's thread, unless the
+        worker dies before. The files may be closed here at once.
+        """
+        keeper = next((one for one in self._keepers if one.status.stream == stream), None)
+        return keeper is not None and keeper.ask(task, descriptors)
+
     def pulse(self) -> float:
         """Return the monotonic time of the thread's last turn."""
         return self._pulse
@@ -123,7 +138,7 @@ class Supervisor:
         self._end_workers()
 
     def _keeper(self, order: Order) -> Keeper:
-        return Keeper(order, self._newest, self._observe, self._selector, self._starter)
+        return Keeper(order, self._newest, self._observe, self._selector, self._starter, self._made)
 
     def _take_over(self, orders: Sequence[Order]) -> None:
         known = {keeper.status.stream: keeper for keeper in (*self._leaving, *self._keepers)}

@@ -22,6 +22,9 @@ PACKET = 65536
 """The largest message, in bytes."""
 
 
+MOST_FILES = 8
+"""Descriptors that come with a message at most."""
+
 _TOO_MANY = 2**32
 """Pictures of a second and pixels of a side are fewer; what no float holds would end the thread of all streams."""
 

@@ -19,6 +19,7 @@ import cv2
 from av.video.frame import VideoFrame
 
 from tocsin.capture import allowance
+from tocsin.capture.darkroom import Darkroom
 from tocsin.capture.intake import Intake, Verdict
 from tocsin.capture.mailbox import SLOTS, Mailbox
 from tocsin.capture.names import Resolver
@@ -28,15 +29,19 @@ from tocsin.capture.source import Picture, Source
 from tocsin.capture.views import Views
 from tocsin.capture.why import kind_of
 from tocsin.capture.wire import (
+    MOST_FILES,
     PACKET,
     Broken,
     Connected,
     Counts,
     Crashed,
+    Develop,
     DropReason,
     Ended,
+    Film,
     FrameRecord,
     Free,
+    Made,
     Report,
     Show,
     Stop,
@@ -44,6 +49,7 @@ from tocsin.capture.wire import (
     encode,
 )
 from tocsin.errors import SourceError, SourceFault
+from tocsin.evidence.reel import Reel
 
 cv2.setNumThreads(1)  # runs when the fork server preloads this module: every worker inherits it
 
@@ -110,6 +116,11 @@ class Worker:
         self._reconnect = Reconnect(random, outage)
         self._intake = Intake(order.max_fps, live=kind_of(order.source.location) != "file")
         self._views = Views(order.views, order.light)
+        self._reel = Reel(order.reel.seconds, order.reel.most_bytes) if order.reel else None
+        self._darkroom: Darkroom | None = None
+        if order.reel and self._reel:
+            masks = order.reel.masks
+            self._darkroom = Darkroom(self._reel, order.views[0], order.light, masks, self.post)
         # Replaced whole by `listen`; taken by the main thread between two frames.
         self._ordered = order.views
         self._ahead: float | None = None  # written by the main thread, read by `count`
@@ -122,6 +133,8 @@ class Worker:
         """Open the stream again and again until told to stop."""
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
         threading.Thread(target=self._count, name="count", daemon=True).start()
+        if self._darkroom is not None:
+            self._darkroom.start()
         while not self._stop.is_set():
             try:
                 self._serve()
@@ -149,6 +162,7 @@ class Worker:
             strict=self._intake.strict,
             software=self._software,
             wanted=self._intake.wants,
+            reel=self._reel,
         )
         self._intake.opened(source.rate)
         try:
@@ -202,6 +216,8 @@ class Worker:
         )
         if not self._order.source.realtime:
             self._let_it_pass()
+        if self._darkroom is not None:
+            self._darkroom.handed_over(picture.at, picture.packet)
         self.post(record)
 
     def _let_it_pass(self) -> None:
@@ -236,9 +252,12 @@ class Worker:
         self._mailbox.alive_until = time.monotonic() + seconds + _GRACE
 
     def _listen(self) -> None:
-        while packet := self._receive_packet():
+        while received := self._receive():
+            packet, descriptors = received
             command = decode_command(packet)
             match command:
+                case Develop() | Film():
+                    self._ask_for_evidence(command, descriptors)
                 case Free():
                     self._free.append(command.slot)
                 case Show():
@@ -248,11 +267,21 @@ class Worker:
             self._freed.set()
         os._exit(0)  # the daemon is gone; the main thread may be stuck where nothing else reaches it
 
-    def _receive_packet(self) -> bytes:
+    def _receive(self) -> tuple[bytes, list[int]] | None:
+        """Return the next message and the files that came with it; None when the daemon is gone."""
         try:
-            return self._channel.recv(PACKET)
+            packet, descriptors, _, _ = socket.recv_fds(self._channel, PACKET, MOST_FILES)
         except ConnectionError:
-            return b""
+            return None
+        return (packet, descriptors) if packet else None
+
+    def _ask_for_evidence(self, command: Develop | Film, descriptors: list[int]) -> None:
+        if self._darkroom is not None:
+            self._darkroom.ask(command, descriptors)
+            return
+        for descriptor in descriptors:
+            os.close(descriptor)
+        self.post(Made(command.request, "expected a stream that keeps evidence, found one that does not"))
 
     def _count(self) -> None:
         while not self._stop.wait(_COUNT_EVERY):
