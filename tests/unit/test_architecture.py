@@ -49,6 +49,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
             {
                 "app",
                 "alarms",
+                "archive",
                 "assembly",
                 "carried",
                 "check",

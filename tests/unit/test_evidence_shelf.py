@@ -76,21 +76,21 @@ def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
 def test_what_is_too_old_goes(shelf: Shelf, tmp_path: Path) -> None:
     """And what is not stays."""
     old, young = put(shelf, tmp_path, age=3601.0), put(shelf, tmp_path, age=3599.0)
-    assert shelf.sweep(NOW, ENOUGH, {}) == {Removal.AGE: 1}
+    assert shelf.sweep(NOW, ENOUGH, ()) == {Removal.AGE: 1}
     assert (there(shelf, old), there(shelf, young)) == (False, True)
 
 
 def test_the_oldest_go_while_there_is_too_much(shelf: Shelf, tmp_path: Path) -> None:
     """No more of them than need be."""
     pieces = [put(shelf, tmp_path, age=60.0 - age, size=100) for age in range(5)]
-    assert shelf.sweep(NOW, Limits(3600.0, 300, 0), {}) == {Removal.SIZE: 2}
+    assert shelf.sweep(NOW, Limits(3600.0, 300, 0), ()) == {Removal.SIZE: 2}
     assert [there(shelf, piece) for piece in pieces] == [False, False, True, True, True]
 
 
 def test_a_disk_that_is_nearly_full_sheds_evidence(shelf: Shelf, tmp_path: Path) -> None:
     """Alarms need the room."""
     put(shelf, tmp_path)
-    assert shelf.sweep(NOW, Limits(3600.0, 1 << 30, shelf.free() * 2), {}) == {Removal.DISK: 1}
+    assert shelf.sweep(NOW, Limits(3600.0, 1 << 30, shelf.free() * 2), ()) == {Removal.DISK: 1}
 
 
 def test_what_a_dead_daemon_left_unfinished_goes(shelf: Shelf, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_what_a_dead_daemon_left_unfinished_goes(shelf: Shelf, tmp_path: Path) -
     left, made = new_piece(), new_piece()
     for piece in (left, made):
         os.close(shelf.begin(piece, Kind.CLIP))
-    assert shelf.sweep(NOW, ENOUGH, {made: None}) == {Removal.UNFINISHED: 1}
+    assert shelf.sweep(NOW, ENOUGH, {made}) == {Removal.UNFINISHED: 1}
     assert [path.name for path in (tmp_path / FOLDER).iterdir()] == [f"{made}.clip.mp4.part"]
 
 

@@ -128,8 +128,10 @@ class Darkroom:
         part = around(task.box, frame.width, frame.height)
         for kind in task.kinds:
             match kind:
-                case Kind.FRAME | Kind.FIRST:
+                case Kind.FRAME:
                     yield jpeg(boxed(pixels, task.box))
+                case Kind.FIRST:  # where it was then is not told
+                    yield jpeg(pixels)
                 case Kind.CROP:
                     yield jpeg(part.of(pixels))
                 case Kind.CORRECTED:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -87,6 +87,13 @@ class Shelf:
         except OSError as error:
             raise EvidenceError(f"expected room for a {kind}, found {_why(error)}") from error
 
+    def begun(self, piece: str, kind: Kind) -> bool:
+        """Return whether anything was written into a file that is not whole."""
+        try:
+            return os.stat(_name(piece, kind) + _PART, dir_fd=self._folder, follow_symlinks=False).st_size > 0
+        except OSError:
+            return False
+
     def finish(self, piece: str, kind: Kind) -> None:
         """Let the file be found: it is whole now. Raises EvidenceError."""
         name = _name(piece, kind)
@@ -106,7 +113,7 @@ class Shelf:
         except OSError:
             return None
 
-    def sweep(self, now: float, limits: Limits, unfinished: Mapping[str, object]) -> Counter[Removal]:
+    def sweep(self, now: float, limits: Limits, unfinished: Collection[str]) -> Counter[Removal]:
         """Remove what is too old, then the oldest while there is too much of it or too little room.
 
         `now` is wall time, and `unfinished` has the pieces that are being made; what else is unfinished is left

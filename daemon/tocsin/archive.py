@@ -1,0 +1,286 @@
+"""The evidence of alarms: asked for at the raise, made by the stream's worker, kept for a time, found by link."""
+
+import contextlib
+import hashlib
+import hmac
+import itertools
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import structlog
+
+from tocsin.capture.wire import Develop, Film, Made
+from tocsin.errors import EvidenceError
+from tocsin.evidence.link import Link, path_of
+from tocsin.evidence.shelf import Kind, Limits, Removal, Shelf
+from tocsin.frame import Box
+from tocsin.thread import guarded
+
+log = structlog.get_logger(__name__)
+
+PICTURES = (Kind.FRAME, Kind.CORRECTED, Kind.CROP)
+
+_ANSWER = 10.0
+"""Seconds in which a worker answers what it can do at once."""
+
+_TURN = 0.5
+_SWEEP_EVERY = 60.0
+
+_MOST_WAITING = 200
+"""Alarms whose evidence is made at the same time: each holds open files, and what is over waits for none."""
+
+
+class Outcome(StrEnum):
+    """What came of a piece of evidence: the word in metrics."""
+
+    KEPT = "kept"
+    FAILED = "failed"
+
+
+class Observer(Protocol):
+    """Hears what the archive counts."""
+
+    def evidence_made(self, stream: str, kind: Kind, outcome: Outcome) -> None: ...
+    def evidence_ready(self, seconds: float) -> None: ...
+    def evidence_removed(self, reason: Removal, n: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The seconds that a clip shows before and after the raise; None: no clip."""
+
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What an alarm was raised from: the times of the frames that were sighted first and last, and the object."""
+
+    stream: str
+    alarm_id: str
+    at: float
+    first: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Evidence that there is none of, and why."""
+
+    moment: Moment
+    kinds: tuple[Kind, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What a worker is making, until when it may take, and the pieces that come of it."""
+
+    moment: Moment
+    pieces: Mapping[Kind, str]
+    asked: float
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How evidence is kept: `spans` by stream, for the streams of which there is any."""
+
+    spans: Mapping[str, Span | None]
+    limits: Limits
+    base_url: str
+
+
+class Archive:
+    """Has evidence made and keeps it. `ask` hands a task and open files to a stream's worker, as `Supervisor.ask`.
+
+    `expect` is called by the engine's thread, `made` by the supervisor's, `find` and `link` by any; none of them
+    waits for the disk or a worker. What fails is told to `failed`, from the archive's own thread.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        key: bytes,
+        settings: Settings,
+        ask: Callable[[str, Develop | Film, Sequence[int]], bool],
+        failed: Callable[[Failure], None],
+        observe: Observer,
+        on_failure: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._shelf = shelf
+        self._key = key
+        self.settings = settings  # replaced whole by a reload
+        self._ask = ask
+        self._failed = failed
+        self._observe = observe
+        self._numbers = itertools.count(1)
+        self._inbox: queue.SimpleQueue[Moment | tuple[str, Made] | None] = queue.SimpleQueue()
+        # Of the archive's thread alone.
+        self._requests: dict[int, _Request] = {}
+        self._swept = -_SWEEP_EVERY
+        # The pieces that are being made; replaced whole, read from any thread.
+        self._expected: frozenset[str] = frozenset()
+        # Guards `_expected` against two that replace it: the engine's thread adds, the archive's takes away.
+        self._expecting = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread = guarded("archive", self._run, on_failure)
+        self._pulse = time.monotonic()
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
+
+    def stop(self, deadline: float) -> None:
+        """Stop by that monotonic time; what is being made is given up, and swept away by the next start."""
+        self._stopping.set()
+        self._inbox.put(None)
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+
+    def pulse(self) -> float:
+        """Return the monotonic time of the thread's last turn."""
+        return self._pulse
+
+    def expect(self, moment: Moment) -> bool:
+        """Have evidence made of an alarm that is about to be raised; return whether there will be any.
+
+        From here on its links are good: who follows one at once waits for the picture.
+        """
+        if moment.stream not in self.settings.spans:
+            return False
+        with self._expecting:
+            self._expected |= {self.piece(moment.alarm_id, kind) for kind in Kind}
+        self._inbox.put(moment)
+        return True
+
+    def made(self, stream: str, made: Made) -> None:
+        """Hear from a stream's worker what came of a task."""
+        self._inbox.put((stream, made))
+
+    def piece(self, alarm_id: str, kind: Kind) -> str:
+        """Return the identity of a piece: from the alarm's, by a secret, so that nobody can guess it."""
+        message = f"{alarm_id}.{kind}".encode()
+        return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:32]
+
+    def link(self, alarm_id: str, kind: Kind, expires: int) -> str:
+        """Return the address of a piece, good until `expires` (Unix time, seconds)."""
+        return self.settings.base_url + path_of(Link(self.piece(alarm_id, kind), expires), self._key)
+
+    def is_expected(self, piece: str) -> bool:
+        """Return whether a piece is being made."""
+        return piece in self._expected
+
+    def find(self, piece: str) -> tuple[int, Kind] | None:
+        """Return a descriptor of a whole piece, which the caller closes, and what it is; None: there is none."""
+        for kind in Kind:
+            descriptor = self._shelf.open(piece, kind)
+            if descriptor is not None:
+                return descriptor, kind
+        return None
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            now = self._pulse = time.monotonic()
+            with contextlib.suppress(queue.Empty):
+                match self._inbox.get(timeout=_TURN):
+                    case Moment() as moment:
+                        self._begin(moment, time.monotonic())
+                    case (stream, made):
+                        self._finish(stream, made)
+            self._give_up(now)
+            if now - self._swept >= _SWEEP_EVERY:
+                self._swept = now
+                self._sweep()
+
+    def _begin(self, moment: Moment, now: float) -> None:
+        span = self.settings.spans.get(moment.stream)
+        for at, kinds in ((moment.at, PICTURES), (moment.first, (Kind.FIRST,))):
+            task = Develop(next(self._numbers), at, moment.box, kinds)
+            self._request(task, moment, kinds, now + _ANSWER)
+        if span is None:
+            self._settle([self.piece(moment.alarm_id, Kind.CLIP)])
+            return
+        film = Film(next(self._numbers), moment.at - span.before, moment.at + span.after)
+        self._request(film, moment, (Kind.CLIP,), film.until + _ANSWER)
+
+    def _request(
+        self, task: Develop | Film, moment: Moment, kinds: tuple[Kind, ...], deadline: float
+    ) -> None:
+        pieces = {kind: self.piece(moment.alarm_id, kind) for kind in kinds}
+        request = _Request(moment, pieces, time.monotonic(), deadline)
+        descriptors: list[int] = []
+        try:
+            if self._shelf.free() < self.settings.limits.least_free:
+                raise EvidenceError("expected room on the disk, found it nearly full")
+            if len(self._requests) >= _MOST_WAITING:
+                raise EvidenceError(f"expected fewer than {_MOST_WAITING} tasks at a time, found more")
+            descriptors += [self._shelf.begin(piece, kind) for kind, piece in pieces.items()]
+            if not self._ask(moment.stream, task, descriptors):
+                raise EvidenceError("expected the stream's worker, found none at work")
+        except EvidenceError as error:
+            self._fail(request, str(error))
+        else:
+            self._requests[task.request] = request
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _finish(self, stream: str, made: Made) -> None:
+        request = self._requests.get(made.request)
+        if request is None or request.moment.stream != stream:
+            return  # given up, or another stream's worker: one that was taken over could say anything
+        del self._requests[made.request]
+        if made.fault:
+            self._fail(request, made.fault)
+            return
+        try:
+            for kind, piece in request.pieces.items():
+                self._shelf.finish(piece, kind)
+        except EvidenceError as error:
+            self._fail(request, str(error))
+            return
+        for kind in request.pieces:
+            self._observe.evidence_made(stream, kind, Outcome.KEPT)
+        if Kind.FRAME in request.pieces:
+            self._observe.evidence_ready(time.monotonic() - request.asked)
+        self._settle(request.pieces.values())
+
+    def _give_up(self, now: float) -> None:
+        for number, request in list(self._requests.items()):
+            if now <= request.deadline:
+                continue
+            if Kind.CLIP in request.pieces and self._shelf.begun(request.pieces[Kind.CLIP], Kind.CLIP):
+                self._finish(
+                    request.moment.stream, Made(number, "")
+                )  # the worker died: what it wrote can be played
+                continue
+            del self._requests[number]
+            self._fail(request, "expected the stream's worker to answer, found it silent")
+
+    def _fail(self, request: _Request, why: str) -> None:
+        for kind, piece in request.pieces.items():
+            self._shelf.discard(piece, kind)
+            self._observe.evidence_made(request.moment.stream, kind, Outcome.FAILED)
+        self._settle(request.pieces.values())
+        about = {"stream": request.moment.stream, "alarm_id": request.moment.alarm_id}
+        log.warning("there is no evidence", **about, kinds=",".join(request.pieces), why=why)
+        self._failed(Failure(request.moment, tuple(request.pieces), why))
+
+    def _settle(self, pieces: Iterable[str]) -> None:
+        """Expect these no longer: they are there, or never will be."""
+        with self._expecting:
+            self._expected -= set(pieces)
+
+    def _sweep(self) -> None:
+        removed = self._shelf.sweep(time.time(), self.settings.limits, self._expected)
+        for reason, count in removed.items():
+            self._observe.evidence_removed(reason, count)
+        if removed:
+            log.info("evidence was removed", **{reason.value: count for reason, count in removed.items()})

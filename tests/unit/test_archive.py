@@ -1,0 +1,185 @@
+"""Evidence is asked for without waiting, kept when it is whole, and told when there is none."""
+
+import os
+import queue
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from support.wait import until
+from tocsin import archive as archives
+from tocsin.archive import Archive, Failure, Moment, Outcome, Settings, Span
+from tocsin.capture.wire import Develop, Film, Made
+from tocsin.evidence.link import new_key
+from tocsin.evidence.shelf import FOLDER, Kind, Limits, Removal, Shelf
+
+AT = time.monotonic()
+MOMENT = Moment("yard", "alarm_1", AT, AT - 2.0, (0.1, 0.1, 0.2, 0.2))
+LIMITS = Limits(3600.0, 1 << 30, 0)
+
+
+@dataclass
+class Site:
+    """An archive, and a worker that is played."""
+
+    folder: Path
+    spans: dict[str, Span | None] = field(default_factory=lambda: {"yard": Span(5.0, 10.0)})
+    limits: Limits = LIMITS
+    is_there: bool = True
+    tasks: list[Develop | Film] = field(default_factory=list)
+    failures: "queue.SimpleQueue[Failure]" = field(default_factory=queue.SimpleQueue)
+    counted: list[tuple[object, ...]] = field(default_factory=list)
+    content: bytes = b"picture"
+
+    def __post_init__(self) -> None:
+        settings = Settings(self.spans, self.limits, "http://127.0.0.1:9464")
+        shelf = Shelf(self.folder)
+        self.archive = Archive(shelf, new_key(), settings, self.ask, self.failures.put, self)
+
+    def ask(self, stream: str, task: Develop | Film, descriptors: Sequence[int]) -> bool:
+        assert stream == "yard"
+        self.tasks.append(task)
+        for descriptor in descriptors:
+            os.write(descriptor, self.content)
+        return self.is_there
+
+    def evidence_made(self, stream: str, kind: Kind, outcome: Outcome) -> None:
+        self.counted.append((kind, outcome))
+
+    def evidence_ready(self, seconds: float) -> None:
+        assert 0.0 <= seconds < 60.0
+
+    def evidence_removed(self, reason: Removal, n: int) -> None:
+        self.counted.append((reason, n))
+
+    def answer(self, fault: str = "", stream: str = "yard") -> None:
+        for task in self.tasks:
+            self.archive.made(stream, Made(task.request, fault))
+
+    def read(self, kind: Kind) -> bytes | None:
+        found = self.archive.find(self.archive.piece("alarm_1", kind))
+        if found is None:
+            return None
+        with os.fdopen(found[0], "rb") as file:
+            assert found[1] is kind
+            return file.read()
+
+    def files(self) -> list[str]:
+        return sorted(path.name for path in (self.folder / FOLDER).iterdir())
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path)
+    site.archive.start()
+    yield site
+    site.archive.stop(time.monotonic() + 5.0)
+
+
+def expect(site: Site, tasks: int = 3) -> None:
+    assert site.archive.expect(MOMENT)
+    until(lambda: len(site.tasks) == tasks, 5.0, f"{tasks} tasks")
+
+
+def test_an_alarm_has_its_pictures_and_its_clip_made(site: Site) -> None:
+    """Of the frame that raised it, of the first one, and of the time around it; found when they are whole."""
+    expect(site)
+    pictures, first, clip = site.tasks
+    assert isinstance(pictures, Develop)
+    assert (pictures.at, pictures.box, pictures.kinds) == (AT, MOMENT.box, ("frame", "corrected", "crop"))
+    assert isinstance(first, Develop)
+    assert (first.at, first.kinds) == (AT - 2.0, ("first",))
+    assert isinstance(clip, Film)
+    assert (clip.since, clip.until) == (AT - 5.0, AT + 10.0)
+    assert site.read(Kind.FRAME) is None
+    assert site.archive.is_expected(site.archive.piece("alarm_1", Kind.FRAME))
+    site.answer()
+    until(lambda: site.read(Kind.CLIP), 5.0, "the clip")
+    assert [site.read(kind) for kind in Kind] == [b"picture"] * 5
+    assert not any(site.archive.is_expected(site.archive.piece("alarm_1", kind)) for kind in Kind)
+    assert sorted(site.counted) == sorted((kind, Outcome.KEPT) for kind in Kind)
+
+
+def test_evidence_is_made_of_the_streams_that_keep_it(site: Site) -> None:
+    """Of no other, and without a clip where none is wanted."""
+    assert not site.archive.expect(replace(MOMENT, stream="gate"))
+    site.archive.settings = replace(site.archive.settings, spans={"yard": None})
+    expect(site, tasks=2)
+    assert not any(isinstance(task, Film) for task in site.tasks)
+    until(
+        lambda: not site.archive.is_expected(site.archive.piece("alarm_1", Kind.CLIP)),
+        5.0,
+        "no clip expected",
+    )
+
+
+def test_what_fails_is_told_and_leaves_nothing(site: Site) -> None:
+    """Once for what was asked for together, with the worker's reason."""
+    expect(site)
+    site.answer("expected the packets of the picture, found them gone")
+    told = [site.failures.get(timeout=5) for _ in range(3)]
+    assert [one.kinds for one in told] == [archives.PICTURES, (Kind.FIRST,), (Kind.CLIP,)]
+    assert {one.why for one in told} == {"expected the packets of the picture, found them gone"}
+    assert site.files() == []
+    assert {outcome for _, outcome in site.counted} == {Outcome.FAILED}
+
+
+def test_a_worker_that_is_gone_is_told(site: Site) -> None:
+    """There is nobody who could make evidence."""
+    site.is_there = False
+    expect(site)
+    assert site.failures.get(timeout=5).why == "expected the stream's worker, found none at work"
+
+
+def test_no_worker_speaks_for_another_stream(site: Site) -> None:
+    """What is not its own it cannot end."""
+    expect(site)
+    site.answer(stream="gate")
+    site.answer()
+    until(lambda: site.read(Kind.FRAME), 5.0, "the picture")
+    assert site.failures.empty()
+
+
+def test_a_worker_that_is_silent_is_waited_for_no_longer(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pictures are given up; a clip that it had begun is kept, for it can be played."""
+    monkeypatch.setattr(archives, "_ANSWER", -20.0)
+    expect(site)
+    told = {site.failures.get(timeout=5).kinds for _ in range(2)}
+    assert told == {archives.PICTURES, (Kind.FIRST,)}
+    until(lambda: site.read(Kind.CLIP), 5.0, "the clip")
+
+
+def test_a_disk_that_is_nearly_full_gets_no_evidence(tmp_path: Path) -> None:
+    """The room is for alarms."""
+    site = Site(tmp_path, limits=replace(LIMITS, least_free=1 << 62))
+    site.archive.start()
+    assert site.archive.expect(MOMENT)
+    assert site.failures.get(timeout=5).why == "expected room on the disk, found it nearly full"
+    assert site.tasks == []
+    site.archive.stop(time.monotonic() + 5.0)
+
+
+def test_what_was_left_over_is_swept_away_at_the_start(tmp_path: Path) -> None:
+    """By a daemon that died; and what is too old."""
+    shelf = Shelf(tmp_path)
+    os.close(shelf.begin("0" * 32, Kind.CLIP))
+    os.close(shelf.begin("1" * 32, Kind.FRAME))
+    shelf.finish("1" * 32, Kind.FRAME)
+    os.utime(tmp_path / FOLDER / f"{'1' * 32}.frame.jpg", (0, 0))
+    site = Site(tmp_path)
+    site.archive.start()
+    until(lambda: site.files() == [], 5.0, "an empty folder")
+    assert sorted(site.counted) == [(Removal.AGE, 1), (Removal.UNFINISHED, 1)]
+    site.archive.stop(time.monotonic() + 5.0)
+
+
+def test_the_identity_of_a_piece_needs_the_key(tmp_path: Path) -> None:
+    """It follows from the alarm's, so that no table has to be kept, and from nothing that others know."""
+    one, other = Site(tmp_path).archive, Site(tmp_path).archive
+    pieces = {archive.piece("alarm_1", kind) for archive in (one, other) for kind in Kind}
+    assert len(pieces) == 2 * len(Kind)
+    assert one.piece("alarm_1", Kind.FRAME) == one.piece("alarm_1", Kind.FRAME)
+    assert one.link("alarm_1", Kind.FRAME, 2000).startswith("http://127.0.0.1:9464/evidence/")
