@@ -19,6 +19,7 @@ from tocsin.alarm.rule import Tier
 from tocsin.alarm.settling import Settling
 from tocsin.alarm.watch import Finding, Watch
 from tocsin.alarm.withheld import Withheld
+from tocsin.archive import Raised
 from tocsin.clock import synchronized
 from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm, new_id
 from tocsin.deliver.recall import Recall
@@ -66,11 +67,15 @@ class Origin:
     test: bool
 
 
+Keep = Callable[[Raised], Mapping[str, str] | None]
+"""Has pictures of an alarm kept, without waiting for them, and returns what its event tells of them."""
+
+
 class Alarms:
     """The engine's sink; used by the engine's thread alone, but for `open`, `withheld`, `adopt`, `judge`, `origin`.
 
     `commit` hands a change to the outbox and returns at once. `origin` is what alarms tell that are raised from now
-    on; it may be replaced, whole, at any time.
+    on; it may be replaced, whole, at any time. `keep` is asked once for each alarm.
     """
 
     def __init__(
@@ -80,8 +85,10 @@ class Alarms:
         commit: Callable[[Change], object],
         observe: Observer,
         origin: Origin,
+        keep: Keep | None = None,
     ) -> None:
         self._watched = watched
+        self._keep = keep
         self._settling: dict[str, Settling] = {}
         self._commit = commit
         self._observe = observe
@@ -208,8 +215,9 @@ class Alarms:
         assert first_seen is not None, "a raised alarm has a first sighting"
         at = wall_time(frame.at)
         view = _view(frame, best)
+        alarm_id = new_id(at, "alarm")
         alarm = AlarmData(
-            alarm_id=new_id(at, "alarm"),
+            alarm_id=alarm_id,
             stream=finding.stream,
             rule=finding.rule,
             severity=watched.severity,
@@ -229,6 +237,7 @@ class Alarms:
             config=self.origin.config,
             test=self.origin.test,
             clock_synchronized=synchronized(),
+            picture=self._pictures(Raised(finding.stream, alarm_id, frame.at, first_seen, best.box)),
         )
         opened = OpenAlarm(alarm, opened=at, reported=at)
         self._open[finding.stream, finding.rule] = opened
@@ -236,6 +245,9 @@ class Alarms:
         self._observe.alarm_raised(finding.stream, finding.rule, best.class_name, frame.at - first_seen)
         self._observe.alarms_active(finding.stream, finding.rule, 1)
         _log("alarm raised", alarm)
+
+    def _pictures(self, raised: Raised) -> Mapping[str, str] | None:
+        return None if self._keep is None else self._keep(raised)
 
     def _repeat(self, frame: Frame, finding: Finding) -> None:
         at = wall_time(frame.at)

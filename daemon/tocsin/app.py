@@ -16,8 +16,10 @@ from prometheus_client import CollectorRegistry
 
 from tocsin import __version__, assembly
 from tocsin.alarms import Alarms, Origin
+from tocsin.archive import Archive, Failure, Task
 from tocsin.capture.status import StreamStatus
 from tocsin.capture.supervisor import Supervisor
+from tocsin.capture.wire import Made
 from tocsin.carried import Carried
 from tocsin.check import state_dir_fault
 from tocsin.clock import Jumps, synchronized
@@ -25,7 +27,7 @@ from tocsin.config.load import Config, Secrets, place, placed
 from tocsin.control import ControlServer
 from tocsin.degradations import Degradations
 from tocsin.deliver.dispatch import Dispatcher
-from tocsin.deliver.event import Data, Event, EventType, OpenAlarm, PauseData, new_id
+from tocsin.deliver.event import Data, Event, EventType, EvidenceData, OpenAlarm, PauseData, new_id
 from tocsin.deliver.keepalive import KeepAlive
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.standing import Standing
@@ -37,7 +39,9 @@ from tocsin.detect.detector import Detector
 from tocsin.detect.engine import Engine
 from tocsin.detect.keeper import COMPILING, Keeper
 from tocsin.detect.stamp import stamp
-from tocsin.errors import ConfigError, Degradation, InputError, StartError
+from tocsin.errors import ConfigError, Degradation, EvidenceError, InputError, StartError
+from tocsin.evidence.link import evidence_key
+from tocsin.evidence.shelf import Shelf
 from tocsin.heartbeat import Heartbeat
 from tocsin.http import Endpoint, Health, PartHealth
 from tocsin.lifecycle import Lifecycle, Pulses
@@ -109,6 +113,7 @@ class App:
         # Set where it could not be read what stands of what a reload removed, also by the outbox's thread; taken by
         # `_look`, which asks again.
         self._unclear = False
+        self._archive: Archive | None = None
         # Lets nobody see a configuration half taken over: `_adopt` holds it for milliseconds, and `report`.
         self._changing = threading.Lock()
 
@@ -205,6 +210,7 @@ class App:
         self._keeper = Keeper(warm_detector(self._config), self._metrics, self._degradations)
         self._keeper.introduce()
         self._metrics.config_applied(time.time())
+        self._open_archive()
         lights = Lights(self._carried.commit, self._metrics)
         scenes = Scenes(self._carried.commit, self._metrics)
         streams = [stream.name for stream in self._config.streams]
@@ -227,6 +233,8 @@ class App:
             ("supervisor", self._supervisor.pulse),
         ):
             self._pulses.watch(name, moved, _PULSE_LIMIT)
+        if self._archive is not None:
+            self._pulses.watch("archive", self._archive.pulse, _PULSE_LIMIT)
 
     def _start_watchdog(self) -> None:
         """The last to start and the first to stop: a part that starts or stops may rest for longer."""
@@ -264,7 +272,7 @@ class App:
         self._keepalive = KeepAlive(alertmanagers, self._lookout.alarms.open, self._metrics, self._fail)
         self._lifecycle.start("keepalive", self._keepalive)
         orders = assembly.orders(self._config, self._secrets, self._detector)
-        self._supervisor = Supervisor(orders, self._metrics, self._fail)
+        self._supervisor = Supervisor(orders, self._metrics, self._fail, self._made)
         self._engine = Engine(self._keeper, self._supervisor, self._lookout.seen, self._metrics, self._fail)
         self._lifecycle.start("engine", self._engine)
         self._lifecycle.start("supervisor", self._supervisor)
@@ -298,6 +306,8 @@ class App:
             self._keepalive.adopt(assembly.alertmanagers(draft.receivers))
             self._desk.adopt([webhook.name for webhook in config.webhooks])
             self._endpoint.allow(config.http.allowed_hosts)
+            if self._archive is not None:
+                self._archive.settings = assembly.keeping(config, self._address)
             self._supervisor.adopt(assembly.orders(config, draft.secrets, detector))
 
     def _clear_by(self, told: "Future[Any]", anew: Mapping[str, int]) -> None:
@@ -352,7 +362,40 @@ class App:
                 log.info("an alarm goes on", **about)
         origin = Origin(self._detector.model_name, self._config.digest, self._test)
         carried = [alarm for alarm in known if alarm not in orphans]
-        return Alarms(watched, carried, self._outbox.commit, self._metrics, origin)
+        keep = None if self._archive is None else self._archive.links
+        return Alarms(watched, carried, self._outbox.commit, self._metrics, origin, keep)
+
+    @property
+    def _address(self) -> str:
+        """Where the endpoint is, for who is on this machine."""
+        host = self._config.http.host
+        return f"{self._endpoint.scheme}://{f'[{host}]' if ':' in host else host}:{self._endpoint.port}"
+
+    def _open_archive(self) -> None:
+        state = Path(self._config.state_dir)
+        try:
+            shelf, key = Shelf(state), evidence_key(state)
+        except EvidenceError as error:  # a full disk, say: alarms come first
+            log.error("nothing is kept of alarms until the next start", why=str(error))
+            return
+        settings = assembly.keeping(self._config, self._address)
+        self._archive = Archive(
+            shelf, key, settings, self._ask, self._tell_failure, self._metrics, self._fail
+        )
+        self._lifecycle.start("archive", self._archive)
+        self._endpoint.show(self._archive)
+
+    def _made(self, stream: str, made: Made) -> None:
+        if self._archive is not None:
+            self._archive.made(stream, made)
+
+    def _ask(self, stream: str, task: Task, descriptors: Sequence[int]) -> bool:
+        return self._supervisor.ask(stream, task, descriptors)
+
+    def _tell_failure(self, failure: Failure) -> None:
+        raised = failure.raised
+        data = EvidenceData(raised.alarm_id, raised.stream, failure.kinds, failure.why)
+        self._say(EventType.EVIDENCE_FAILED, data)
 
     def _verdict(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Take a verdict from the control socket; called by a thread of its server. Raises InputError."""

@@ -10,19 +10,22 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
 
 from tocsin.capture.wire import Develop, Film, Made
+from tocsin.deliver.event import stamp
 from tocsin.errors import EvidenceError
-from tocsin.evidence.link import Link, path_of
-from tocsin.evidence.shelf import Kind, Limits, Removal, Shelf
+from tocsin.evidence.link import Link, opened, path_of
+from tocsin.evidence.shelf import Came, Kind, Limits, Removal, Shelf
 from tocsin.frame import Box
 from tocsin.thread import guarded
 
 log = structlog.get_logger(__name__)
+
+Task = Develop | Film
 
 PICTURES = (Kind.FRAME, Kind.CORRECTED, Kind.CROP)
 
@@ -36,31 +39,38 @@ _MOST_WAITING = 200
 """Alarms whose evidence is made at the same time: each holds open files, and what is over waits for none."""
 
 
-class Outcome(StrEnum):
-    """What came of a piece of evidence: the word in metrics."""
-
-    KEPT = "kept"
-    FAILED = "failed"
-
-
 class Observer(Protocol):
     """Hears what the archive counts."""
 
-    def evidence_made(self, stream: str, kind: Kind, outcome: Outcome) -> None: ...
+    def evidence_made(self, stream: str, kind: Kind, outcome: Came) -> None: ...
     def evidence_ready(self, seconds: float) -> None: ...
     def evidence_removed(self, reason: Removal, n: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The seconds that a clip shows before and after the raise; None: no clip."""
+    """The seconds that a clip shows before and after the raise."""
 
     before: float
     after: float
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Wanted:
+    """What is made of an alarm of a stream; no clip without a span."""
+
+    pictures: bool = True
+    clip: Span | None = None
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The pieces that there will be."""
+        pictures = (*PICTURES, Kind.FIRST) if self.pictures else ()
+        return (*pictures, *((Kind.CLIP,) if self.clip else ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
     """What an alarm was raised from: the times of the frames that were sighted first and last, and the object."""
 
     stream: str
@@ -74,7 +84,7 @@ class Moment:
 class Failure:
     """Evidence that there is none of, and why."""
 
-    moment: Moment
+    raised: Raised
     kinds: tuple[Kind, ...]
     why: str
 
@@ -83,7 +93,7 @@ class Failure:
 class _Request:
     """What a worker is making, until when it may take, and the pieces that come of it."""
 
-    moment: Moment
+    raised: Raised
     pieces: Mapping[Kind, str]
     asked: float
     deadline: float
@@ -91,9 +101,9 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How evidence is kept: `spans` by stream, for the streams of which there is any."""
+    """How evidence is kept: what is `wanted` of each stream of which there is any, and where links lead."""
 
-    spans: Mapping[str, Span | None]
+    wanted: Mapping[str, Wanted]
     limits: Limits
     base_url: str
 
@@ -110,7 +120,7 @@ class Archive:
         shelf: Shelf,
         key: bytes,
         settings: Settings,
-        ask: Callable[[str, Develop | Film, Sequence[int]], bool],
+        ask: Callable[[str, Task, Sequence[int]], bool],
         failed: Callable[[Failure], None],
         observe: Observer,
         on_failure: Callable[[str], None] = lambda _: None,
@@ -122,7 +132,7 @@ class Archive:
         self._failed = failed
         self._observe = observe
         self._numbers = itertools.count(1)
-        self._inbox: queue.SimpleQueue[Moment | tuple[str, Made] | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Raised | tuple[str, Made] | None] = queue.SimpleQueue()
         # Of the archive's thread alone.
         self._requests: dict[int, _Request] = {}
         self._swept = -_SWEEP_EVERY
@@ -148,17 +158,27 @@ class Archive:
         """Return the monotonic time of the thread's last turn."""
         return self._pulse
 
-    def expect(self, moment: Moment) -> bool:
-        """Have evidence made of an alarm that is about to be raised; return whether there will be any.
+    def expect(self, raised: Raised) -> tuple[Kind, ...]:
+        """Have evidence made of an alarm that is about to be raised; return what there will be.
 
         From here on its links are good: who follows one at once waits for the picture.
         """
-        if moment.stream not in self.settings.spans:
-            return False
-        with self._expecting:
-            self._expected |= {self.piece(moment.alarm_id, kind) for kind in Kind}
-        self._inbox.put(moment)
-        return True
+        wanted = self.settings.wanted.get(raised.stream, Wanted(pictures=False)).kinds
+        if wanted:
+            with self._expecting:
+                self._expected |= {self.piece(raised.alarm_id, kind) for kind in wanted}
+            self._inbox.put(raised)
+        return wanted
+
+    def links(self, raised: Raised) -> Mapping[str, str] | None:
+        """Have evidence made of an alarm; return what its event tells of it: addresses, and how long they hold."""
+        kinds = self.expect(raised)
+        if not kinds:
+            return None
+        expires = int(time.time() + self.settings.limits.seconds)
+        found = {kind.value: self.link(raised.alarm_id, kind, expires) for kind in kinds}
+        first = found.pop(kinds[0].value)
+        return {"url": first, **found, "expires": stamp(datetime.fromtimestamp(expires, UTC))}
 
     def made(self, stream: str, made: Made) -> None:
         """Hear from a stream's worker what came of a task."""
@@ -172,6 +192,10 @@ class Archive:
     def link(self, alarm_id: str, kind: Kind, expires: int) -> str:
         """Return the address of a piece, good until `expires` (Unix time, seconds)."""
         return self.settings.base_url + path_of(Link(self.piece(alarm_id, kind), expires), self._key)
+
+    def opened(self, piece: str, expires: str, signature: str, now: float) -> Link | None:
+        """Return what a request for a link names, None for one that is not ours or is over."""
+        return opened(piece, expires, signature, self._key, now)
 
     def is_expected(self, piece: str) -> bool:
         """Return whether a piece is being made."""
@@ -190,8 +214,8 @@ class Archive:
             now = self._pulse = time.monotonic()
             with contextlib.suppress(queue.Empty):
                 match self._inbox.get(timeout=_TURN):
-                    case Moment() as moment:
-                        self._begin(moment, time.monotonic())
+                    case Raised() as raised:
+                        self._begin(raised, time.monotonic())
                     case (stream, made):
                         self._finish(stream, made)
             self._give_up(now)
@@ -199,22 +223,20 @@ class Archive:
                 self._swept = now
                 self._sweep()
 
-    def _begin(self, moment: Moment, now: float) -> None:
-        span = self.settings.spans.get(moment.stream)
-        for at, kinds in ((moment.at, PICTURES), (moment.first, (Kind.FIRST,))):
-            task = Develop(next(self._numbers), at, moment.box, kinds)
-            self._request(task, moment, kinds, now + _ANSWER)
-        if span is None:
-            self._settle([self.piece(moment.alarm_id, Kind.CLIP)])
-            return
-        film = Film(next(self._numbers), moment.at - span.before, moment.at + span.after)
-        self._request(film, moment, (Kind.CLIP,), film.until + _ANSWER)
+    def _begin(self, raised: Raised, now: float) -> None:
+        wanted = self.settings.wanted.get(raised.stream, Wanted(pictures=False))
+        if wanted.pictures:
+            for at, kinds in ((raised.at, PICTURES), (raised.first, (Kind.FIRST,))):
+                task = Develop(next(self._numbers), at, raised.box, kinds)
+                self._request(task, raised, kinds, now + _ANSWER)
+        if wanted.clip is not None:
+            since, until = raised.at - wanted.clip.before, raised.at + wanted.clip.after
+            film = Film(next(self._numbers), since, until)
+            self._request(film, raised, (Kind.CLIP,), until + _ANSWER)
 
-    def _request(
-        self, task: Develop | Film, moment: Moment, kinds: tuple[Kind, ...], deadline: float
-    ) -> None:
-        pieces = {kind: self.piece(moment.alarm_id, kind) for kind in kinds}
-        request = _Request(moment, pieces, time.monotonic(), deadline)
+    def _request(self, task: Task, raised: Raised, kinds: tuple[Kind, ...], deadline: float) -> None:
+        pieces = {kind: self.piece(raised.alarm_id, kind) for kind in kinds}
+        request = _Request(raised, pieces, time.monotonic(), deadline)
         descriptors: list[int] = []
         try:
             if self._shelf.free() < self.settings.limits.least_free:
@@ -222,7 +244,7 @@ class Archive:
             if len(self._requests) >= _MOST_WAITING:
                 raise EvidenceError(f"expected fewer than {_MOST_WAITING} tasks at a time, found more")
             descriptors += [self._shelf.begin(piece, kind) for kind, piece in pieces.items()]
-            if not self._ask(moment.stream, task, descriptors):
+            if not self._ask(raised.stream, task, descriptors):
                 raise EvidenceError("expected the stream's worker, found none at work")
         except EvidenceError as error:
             self._fail(request, str(error))
@@ -234,7 +256,7 @@ class Archive:
 
     def _finish(self, stream: str, made: Made) -> None:
         request = self._requests.get(made.request)
-        if request is None or request.moment.stream != stream:
+        if request is None or request.raised.stream != stream:
             return  # given up, or another stream's worker: one that was taken over could say anything
         del self._requests[made.request]
         if made.fault:
@@ -247,7 +269,7 @@ class Archive:
             self._fail(request, str(error))
             return
         for kind in request.pieces:
-            self._observe.evidence_made(stream, kind, Outcome.KEPT)
+            self._observe.evidence_made(stream, kind, Came.KEPT)
         if Kind.FRAME in request.pieces:
             self._observe.evidence_ready(time.monotonic() - request.asked)
         self._settle(request.pieces.values())
@@ -258,7 +280,7 @@ class Archive:
                 continue
             if Kind.CLIP in request.pieces and self._shelf.begun(request.pieces[Kind.CLIP], Kind.CLIP):
                 self._finish(
-                    request.moment.stream, Made(number, "")
+                    request.raised.stream, Made(number, "")
                 )  # the worker died: what it wrote can be played
                 continue
             del self._requests[number]
@@ -267,11 +289,11 @@ class Archive:
     def _fail(self, request: _Request, why: str) -> None:
         for kind, piece in request.pieces.items():
             self._shelf.discard(piece, kind)
-            self._observe.evidence_made(request.moment.stream, kind, Outcome.FAILED)
+            self._observe.evidence_made(request.raised.stream, kind, Came.FAILED)
         self._settle(request.pieces.values())
-        about = {"stream": request.moment.stream, "alarm_id": request.moment.alarm_id}
+        about = {"stream": request.raised.stream, "alarm_id": request.raised.alarm_id}
         log.warning("there is no evidence", **about, kinds=",".join(request.pieces), why=why)
-        self._failed(Failure(request.moment, tuple(request.pieces), why))
+        self._failed(Failure(request.raised, tuple(request.pieces), why))
 
     def _settle(self, pieces: Iterable[str]) -> None:
         """Expect these no longer: they are there, or never will be."""

@@ -14,7 +14,8 @@ from tocsin.alarm.settings import ZoneSettings
 from tocsin.alarm.watch import Rule, Watch, rule_from
 from tocsin.alarm.zone import Zones
 from tocsin.alarms import Watched, memory_of, monotonic_time
-from tocsin.capture.order import Order, SourceOrder, ViewOrder
+from tocsin.archive import Settings, Span, Wanted
+from tocsin.capture.order import Order, ReelOrder, SourceOrder, ViewOrder
 from tocsin.capture.regions import around, tiles
 from tocsin.config.load import Config, HttpSettings, Secrets, StreamSettings, messages, place
 from tocsin.deliver.access import Access, basic, tls_context
@@ -26,11 +27,22 @@ from tocsin.deliver.webhook import Webhook
 from tocsin.detect.model import check_classes
 from tocsin.detect.stamp import Stamp
 from tocsin.errors import ConfigError
+from tocsin.evidence.settings import StreamEvidenceSettings
+from tocsin.evidence.shelf import Limits
 from tocsin.light.plan import Mode, Policy
 from tocsin.metrics import Names
 from tocsin.plan import Draft
 from tocsin.web import Web
 from tocsin.yamlfile import Fault
+
+LEAST_REEL = 5.0
+"""Seconds: a frame is looked for when its alarm is raised, and the first sighting lies some seconds before."""
+
+REEL_BYTES = 2_400_000
+"""Of packets a second at most: nearly five times 4 Mbit/s, for as much lies between two keyframes again."""
+
+LEAST_FREE = 200_000_000
+"""Bytes that evidence leaves on the disk for alarms."""
 
 NOBODY_ASKS = 1.0
 """The score below which the detector may forget everything when no rule asks for anything."""
@@ -95,7 +107,29 @@ def order(config: Config, stream: StreamSettings, secrets: Secrets, takes: Input
         loop=stream.loop,
         decode=stream.decode,
     )
-    return Order(stream.name, source, views(config, stream, takes), policy(stream), stream.max_fps)
+    return Order(
+        stream.name, source, views(config, stream, takes), policy(stream), stream.max_fps, reel=reel(stream)
+    )
+
+
+def reel(stream: StreamSettings) -> ReelOrder | None:
+    """Return how much of a stream's video is kept for evidence; None: nothing."""
+    kept = stream.evidence
+    if not (kept.pictures or kept.clip):
+        return None
+    seconds = max(kept.before, LEAST_REEL)
+    return ReelOrder(seconds, round(seconds * REEL_BYTES), stream.private)
+
+
+def keeping(config: Config, address: str) -> Settings:
+    """Return what evidence is kept, and how; `address` is the endpoint's own."""
+    wanted = {stream.name: _wanted(stream.evidence) for stream in config.streams}
+    limits = Limits(config.evidence.keep, config.evidence.max_megabytes * 1_000_000, LEAST_FREE)
+    return Settings(wanted, limits, config.evidence.public_url or address)
+
+
+def _wanted(kept: StreamEvidenceSettings) -> Wanted:
+    return Wanted(kept.pictures, Span(kept.before, kept.after) if kept.clip else None)
 
 
 def orders(config: Config, secrets: Secrets, takes: Input) -> list[Order]:

@@ -32,6 +32,7 @@ from tocsin import connections
 from tocsin.connections import Connections, Place
 from tocsin.errors import StartError
 from tocsin.exposition import OPENMETRICS, TEXT, Source, Writer, wants_openmetrics
+from tocsin.gallery import Archive, Gallery
 from tocsin.passwords import Login, Passwords
 from tocsin.web import Terms, Web
 
@@ -104,7 +105,10 @@ class Endpoint:
         self._web = web or Web(None, guarded=False)
         self._hosts: set[str] = set()  # one set with the application
         self.allow(allowed_hosts)
-        app = _Gate(_application(source, healthy, ready), self._hosts, self._web.current, observe)
+        self._gallery = Gallery()
+        app = _Gate(
+            _application(source, healthy, ready, self._gallery), self._hosts, self._web.current, observe
+        )
         self._server = _Server(_settings(app), self._web, observe)
         # Runs the event loop; woken by its sockets, and every 0.1 s to look whether it shall end.
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
@@ -135,6 +139,10 @@ class Endpoint:
             raise StartError(
                 f"http.listen: expected the endpoint to serve within {START_SECONDS:g} s, found it not to"
             )
+
+    def show(self, archive: Archive) -> None:
+        """Serve what is kept of alarms to whoever has a link to it."""
+        self._gallery.archive = archive
 
     def allow(self, hosts: Collection[str]) -> None:
         """Answer those who call this machine by these names; from one thread, while others may ask."""
@@ -309,7 +317,9 @@ class _Pages:
         return page
 
 
-def _application(source: Source, healthy: Callable[[], Health], ready: Callable[[], Health]) -> Starlette:
+def _application(
+    source: Source, healthy: Callable[[], Health], ready: Callable[[], Health], gallery: Gallery
+) -> Starlette:
     pages = _Pages(source)
 
     async def metrics(request: Request) -> Response:
@@ -326,9 +336,13 @@ def _application(source: Source, healthy: Callable[[], Health], ready: Callable[
     async def readyz(_request: Request) -> Response:
         return _answer(ready())
 
-    return Starlette(
-        routes=[Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)]
-    )
+    routes = [
+        Route("/metrics", metrics),
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/evidence/{piece}", gallery.show),
+    ]
+    return Starlette(routes=routes)
 
 
 def takes_gzip(accepted: str) -> bool:

@@ -29,6 +29,7 @@ from tocsin.deliver.schedule import Outcome, Settlement
 from tocsin.deliver.trouble import DropReason as OutboxLoss
 from tocsin.deliver.trouble import Trouble
 from tocsin.errors import InferenceFault, SourceFault
+from tocsin.evidence.shelf import Came, Kind, Removal
 from tocsin.frame import Correction, Light
 from tocsin.series import DeclaredCounter, DeclaredGauge, DeclaredHistogram
 
@@ -117,6 +118,8 @@ LIGHT_BUCKETS = (0.0005, 0.001, 0.0015, 0.0025, 0.005, 0.01)
 AGE_BUCKETS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1.0, 2.0, 5.0)
 # Five frames take 0.2 s at 25 and 0.4 s at 10 frames a second; `within` is 3 s unless the rule says otherwise.
 DELAY_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+# The goal is a second.
+EVIDENCE_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 # 50 ms to the commit and 200 ms to the first attempt; then the steps of the retries up to their end at 72 h.
 DELIVERY_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 259200.0)
 # 0.2 ms on a fast disk, 5 to 30 ms on a memory card; the goal is 50 ms, and seconds are a disk in trouble.
@@ -171,6 +174,8 @@ COUNTERS: tuple[tuple[str, Axis, str], ...] = (
     ("detections_total", STREAM_CLASS, "Objects of the classes that the stream's rules name."),
     ("sightings_total", STREAM_RULE, "Analysed frames that hold a detection which qualifies for the rule."),
     ("alarms_total", ALARM, "Alarms that were raised."),
+    ("evidence_total", STREAM.by("kind", Kind).by("outcome", Came), "Pictures and clips of alarms."),
+    ("evidence_removed_total", DAEMON.by("reason", Removal), "Pictures and clips that were removed again."),
     ("alarms_withheld_total", STREAM_RULE.by("reason", Withheld), "Alarms that were not raised, or not at once."),
     ("inference_errors_total", DAEMON.by("kind", InferenceFault), "Batches on which the detector failed."),
     ("detector_reopens_total", DAEMON, "Times in which the detector was opened anew on its device."),
@@ -189,6 +194,7 @@ HISTOGRAMS: tuple[tuple[str, Axis, str, Sequence[float]], ...] = (
     ("stage_seconds", DAEMON.by("stage", Stage), "Time that one step takes for one frame or batch.", STAGE_BUCKETS),
     ("light_seconds", STREAM, "Time to shrink, measure and correct one frame.", LIGHT_BUCKETS),
     ("batch_size", DAEMON, "Views in one call of the model.", BATCH_BUCKETS),
+    ("evidence_seconds", DAEMON, "From the raise of an alarm until its pictures can be had.", EVIDENCE_BUCKETS),
     ("alarm_delay_seconds", RULE, "From the first sighting to the alarm.", DELAY_BUCKETS),
     ("outbox_commit_seconds", DAEMON, "Time to put events on the disk.", COMMIT_BUCKETS),
     ("delivery_seconds", WEBHOOK, "From the alarm to its acceptance by the receiver.", DELIVERY_BUCKETS),
@@ -389,6 +395,15 @@ class Metrics:
 
     def alarms_active(self, stream: str, rule: str, n: int) -> None:
         self._gauges["alarms_active"].labels(stream, rule).set(n)
+
+    def evidence_made(self, stream: str, kind: Kind, outcome: Came) -> None:
+        self._counters["evidence_total"].labels(stream, kind, outcome).inc()
+
+    def evidence_ready(self, seconds: float) -> None:
+        self._histograms["evidence_seconds"].observe(seconds)
+
+    def evidence_removed(self, reason: Removal, n: int) -> None:
+        self._counters["evidence_removed_total"].labels(reason).inc(n)
 
     def alarm_withheld(self, stream: str, rule: str, reason: Withheld) -> None:
         self._counters["alarms_withheld_total"].labels(stream, rule, reason).inc()

@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
                 "clock",
                 "connections",
                 "control",
+                "gallery",
                 "exposition",
                 "floods",
                 "http",

@@ -11,13 +11,13 @@ import pytest
 
 from support.wait import until
 from tocsin import archive as archives
-from tocsin.archive import Archive, Failure, Moment, Outcome, Settings, Span
+from tocsin.archive import Archive, Failure, Raised, Settings, Span, Wanted
 from tocsin.capture.wire import Develop, Film, Made
 from tocsin.evidence.link import new_key
-from tocsin.evidence.shelf import FOLDER, Kind, Limits, Removal, Shelf
+from tocsin.evidence.shelf import FOLDER, Came, Kind, Limits, Removal, Shelf
 
 AT = time.monotonic()
-MOMENT = Moment("yard", "alarm_1", AT, AT - 2.0, (0.1, 0.1, 0.2, 0.2))
+RAISED = Raised("yard", "alarm_1", AT, AT - 2.0, (0.1, 0.1, 0.2, 0.2))
 LIMITS = Limits(3600.0, 1 << 30, 0)
 
 
@@ -26,7 +26,7 @@ class Site:
     """An archive, and a worker that is played."""
 
     folder: Path
-    spans: dict[str, Span | None] = field(default_factory=lambda: {"yard": Span(5.0, 10.0)})
+    wanted: dict[str, Wanted] = field(default_factory=lambda: {"yard": Wanted(clip=Span(5.0, 10.0))})
     limits: Limits = LIMITS
     is_there: bool = True
     tasks: list[Develop | Film] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Site:
     content: bytes = b"picture"
 
     def __post_init__(self) -> None:
-        settings = Settings(self.spans, self.limits, "http://127.0.0.1:9464")
+        settings = Settings(self.wanted, self.limits, "http://127.0.0.1:9464")
         shelf = Shelf(self.folder)
         self.archive = Archive(shelf, new_key(), settings, self.ask, self.failures.put, self)
 
@@ -46,7 +46,7 @@ class Site:
             os.write(descriptor, self.content)
         return self.is_there
 
-    def evidence_made(self, stream: str, kind: Kind, outcome: Outcome) -> None:
+    def evidence_made(self, stream: str, kind: Kind, outcome: Came) -> None:
         self.counted.append((kind, outcome))
 
     def evidence_ready(self, seconds: float) -> None:
@@ -80,7 +80,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def expect(site: Site, tasks: int = 3) -> None:
-    assert site.archive.expect(MOMENT)
+    assert site.archive.expect(RAISED)
     until(lambda: len(site.tasks) == tasks, 5.0, f"{tasks} tasks")
 
 
@@ -89,7 +89,7 @@ def test_an_alarm_has_its_pictures_and_its_clip_made(site: Site) -> None:
     expect(site)
     pictures, first, clip = site.tasks
     assert isinstance(pictures, Develop)
-    assert (pictures.at, pictures.box, pictures.kinds) == (AT, MOMENT.box, ("frame", "corrected", "crop"))
+    assert (pictures.at, pictures.box, pictures.kinds) == (AT, RAISED.box, ("frame", "corrected", "crop"))
     assert isinstance(first, Develop)
     assert (first.at, first.kinds) == (AT - 2.0, ("first",))
     assert isinstance(clip, Film)
@@ -100,20 +100,19 @@ def test_an_alarm_has_its_pictures_and_its_clip_made(site: Site) -> None:
     until(lambda: site.read(Kind.CLIP), 5.0, "the clip")
     assert [site.read(kind) for kind in Kind] == [b"picture"] * 5
     assert not any(site.archive.is_expected(site.archive.piece("alarm_1", kind)) for kind in Kind)
-    assert sorted(site.counted) == sorted((kind, Outcome.KEPT) for kind in Kind)
+    assert sorted(site.counted) == sorted((kind, Came.KEPT) for kind in Kind)
 
 
 def test_evidence_is_made_of_the_streams_that_keep_it(site: Site) -> None:
     """Of no other, and without a clip where none is wanted."""
-    assert not site.archive.expect(replace(MOMENT, stream="gate"))
-    site.archive.settings = replace(site.archive.settings, spans={"yard": None})
-    expect(site, tasks=2)
+    assert site.archive.expect(replace(RAISED, stream="gate")) == ()
+    site.archive.settings = replace(site.archive.settings, wanted={"yard": Wanted()})
+    assert site.archive.expect(RAISED) == (Kind.FRAME, Kind.CORRECTED, Kind.CROP, Kind.FIRST)
+    until(lambda: len(site.tasks) == 2, 5.0, "two tasks")
     assert not any(isinstance(task, Film) for task in site.tasks)
-    until(
-        lambda: not site.archive.is_expected(site.archive.piece("alarm_1", Kind.CLIP)),
-        5.0,
-        "no clip expected",
-    )
+    assert not site.archive.is_expected(site.archive.piece("alarm_1", Kind.CLIP))
+    site.archive.settings = replace(site.archive.settings, wanted={"yard": Wanted(False, Span(1.0, 1.0))})
+    assert site.archive.expect(RAISED) == (Kind.CLIP,)
 
 
 def test_what_fails_is_told_and_leaves_nothing(site: Site) -> None:
@@ -124,7 +123,7 @@ def test_what_fails_is_told_and_leaves_nothing(site: Site) -> None:
     assert [one.kinds for one in told] == [archives.PICTURES, (Kind.FIRST,), (Kind.CLIP,)]
     assert {one.why for one in told} == {"expected the packets of the picture, found them gone"}
     assert site.files() == []
-    assert {outcome for _, outcome in site.counted} == {Outcome.FAILED}
+    assert {outcome for _, outcome in site.counted} == {Came.FAILED}
 
 
 def test_a_worker_that_is_gone_is_told(site: Site) -> None:
@@ -156,7 +155,7 @@ def test_a_disk_that_is_nearly_full_gets_no_evidence(tmp_path: Path) -> None:
     """The room is for alarms."""
     site = Site(tmp_path, limits=replace(LIMITS, least_free=1 << 62))
     site.archive.start()
-    assert site.archive.expect(MOMENT)
+    assert site.archive.expect(RAISED)
     assert site.failures.get(timeout=5).why == "expected room on the disk, found it nearly full"
     assert site.tasks == []
     site.archive.stop(time.monotonic() + 5.0)
@@ -183,3 +182,13 @@ def test_the_identity_of_a_piece_needs_the_key(tmp_path: Path) -> None:
     assert len(pieces) == 2 * len(Kind)
     assert one.piece("alarm_1", Kind.FRAME) == one.piece("alarm_1", Kind.FRAME)
     assert one.link("alarm_1", Kind.FRAME, 2000).startswith("http://127.0.0.1:9464/evidence/")
+
+
+def test_an_event_tells_where_its_pictures_are_and_how_long(site: Site) -> None:
+    """The frame first, as what a receiver shows; nothing where nothing is kept."""
+    links = site.archive.links(RAISED)
+    assert links is not None
+    assert set(links) == {"url", "corrected", "crop", "first", "clip", "expires"}
+    assert site.archive.piece("alarm_1", Kind.FRAME) in links["url"]
+    assert links["expires"].endswith("Z")
+    assert site.archive.links(replace(RAISED, stream="gate")) is None

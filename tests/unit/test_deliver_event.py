@@ -55,6 +55,7 @@ def test_the_body_of_an_alarm_is_the_documented_one():
             "config": "sha256:0000",
             "clock_synchronized": True,
             "verdict": None,
+            "picture": None,
         },
     }
 
@@ -107,7 +108,7 @@ def test_alarm_data_survive_their_payload():
 def test_an_alarm_stored_before_contrast_was_told_is_read():
     """What a database of that time holds is read, and goes on with a contrast of null."""
     stored = json.loads(json.dumps(ALARM.payload()))
-    del stored["light"]["contrast"], stored["verdict"], stored["tier"]
+    del stored["light"]["contrast"], stored["verdict"], stored["tier"], stored["picture"]
     data = AlarmData.from_payload(stored)
     assert (data.alarm_id, data.light_mean, data.correction) == ("alarm_1", 188, ALARM.correction)
     sent = body_of(Event("m", EventType.ALARM_ENDED, NOON, data))["data"]

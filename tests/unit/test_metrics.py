@@ -20,6 +20,7 @@ from tocsin.deliver.trouble import Observer as OutboxObserver
 from tocsin.detect import engine
 from tocsin.detect import keeper as detector_keeper
 from tocsin.errors import InferenceFault, SourceFault
+from tocsin.evidence.shelf import Came, Kind, Removal
 from tocsin.frame import Correction
 from tocsin.metrics import Metrics, Names, Reload, Stage
 
@@ -186,6 +187,9 @@ CALLS: list[tuple[str, tuple[Any, ...], str, tuple[str, ...], float]] = [
     ("alarm_raised", ("yard", "armed", "knife", 0.4), "alarms_total", ("yard", "armed", "knife"), 1),
     ("alarm_raised", ("yard", "armed", "knife", 0.4), "alarm_delay_seconds_count", ("armed",), 1),
     ("alarms_active", ("yard", "armed", 1), "alarms_active", ("yard", "armed"), 1),
+    ("evidence_made", ("yard", Kind.CROP, Came.KEPT), "evidence_total", ("yard", "crop", "kept"), 1),
+    ("evidence_ready", (0.2,), "evidence_seconds_count", (), 1),
+    ("evidence_removed", (Removal.AGE, 3), "evidence_removed_total", ("age",), 3),
     (
         "alarm_withheld",
         ("yard", "armed", Withheld.LIGHT),

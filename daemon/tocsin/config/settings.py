@@ -13,6 +13,7 @@ from tocsin.alarm.settings import Polygon, RuleSettings, ZoneSettings
 from tocsin.capture.settings import SourceSettings
 from tocsin.deliver.settings import WebhookSettings
 from tocsin.detect.settings import DetectorSettings
+from tocsin.evidence.settings import EvidenceSettings, StreamEvidenceSettings
 from tocsin.fields import Duration, LocalPath, Name, Section, expected, text_of
 from tocsin.light.settings import LightSettings
 from tocsin.yamlfile import Document, Fault
@@ -30,6 +31,10 @@ class StreamSettings(SourceSettings):
     masks: tuple[Polygon, ...] = Field(
         default=(), description="polygons; what lies in them by half or more of its box counts for no rule"
     )
+    private: tuple[Polygon, ...] = Field(
+        default=(), description="polygons; black in every picture and clip that is kept"
+    )
+    evidence: StreamEvidenceSettings = StreamEvidenceSettings()
     rules: tuple[Name, ...] = Field(default=(), description="the rules that watch this stream")
 
 
@@ -132,6 +137,7 @@ class Config(Section):
     rules: tuple[RuleSettings, ...] = Field(default=(), description="what raises an alarm")
     webhooks: tuple[WebhookSettings, ...] = Field(default=(), description="where events are sent")
     http: HttpSettings = HttpSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
     heartbeat: Annotated[Duration, AfterValidator(_check_heartbeat)] = Field(
         default=0.0,
         description="how often tocsin.heartbeat is sent to the webhooks that ask for it; 0 is never",

@@ -25,6 +25,7 @@ class EventType(StrEnum):
     ALARM_REPEATED = "alarm.repeated"
     ALARM_ENDED = "alarm.ended"
     ALARM_VERDICT = "alarm.verdict"
+    EVIDENCE_FAILED = "evidence.failed"
     STREAM_DOWN = "stream.down"
     STREAM_UP = "stream.up"
     STREAM_FROZEN = "stream.frozen"
@@ -71,7 +72,8 @@ class AlarmData:
     `box` is relative to the frame, `pixels` the object's width and height as the detector saw it, `hits` and
     `of` what confirmed the alarm, `light_mean` and `contrast` (NaN where they are not known) those of the light
     from 0 (black) to 255, `config` the digest of the configuration. `clock_synchronized` is None where the
-    machine does not tell, `verdict` while nobody has given one. `tier` says who is meant to look at it.
+    machine does not tell, `verdict` while nobody has given one. `picture` has links to what was kept of the alarm,
+    and until when they hold. `tier` says who is meant to look at it.
     """
 
     alarm_id: str
@@ -95,6 +97,7 @@ class AlarmData:
     clock_synchronized: bool | None = None
     verdict: Verdict | None = None
     tier: str = "alarm"
+    picture: Mapping[str, str] | None = None
 
     def payload(self) -> Json:
         return {
@@ -120,6 +123,7 @@ class AlarmData:
             "config": self.config,
             "clock_synchronized": self.clock_synchronized,
             "verdict": self.verdict,
+            "picture": self.picture,
         }
 
     @classmethod
@@ -150,7 +154,21 @@ class AlarmData:
             # stored before there were any
             verdict=Verdict(verdict) if (verdict := payload.get("verdict")) else None,
             tier=payload.get("tier", "alarm"),
+            picture=payload.get("picture"),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceData:
+    """The data of `evidence.failed`: of which alarm there is no picture or clip, of what `kinds`, and why."""
+
+    alarm_id: str
+    stream: str
+    kinds: tuple[str, ...]
+    why: str
+
+    def payload(self) -> Json:
+        return {"alarm_id": self.alarm_id, "stream": self.stream, "kinds": list(self.kinds), "why": self.why}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,19 @@
 """Links to a picture or clip that cannot be guessed, cannot be altered and expire."""
 
+import contextlib
 import hashlib
 import hmac
+import os
 import re
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
+
+from tocsin.errors import EvidenceError
 
 _ID = re.compile(r"[0-9a-f]{32}")
+_FILE = "evidence.key"
+_KEY = 32
 _SIGNED = 32  # hexadecimal digits: 128 bits of an HMAC-SHA256
 
 
@@ -25,7 +32,32 @@ def new_piece() -> str:
 
 def new_key() -> bytes:
     """Return a key to sign links with."""
-    return secrets.token_bytes(32)
+    return secrets.token_bytes(_KEY)
+
+
+def evidence_key(state_dir: Path) -> bytes:
+    """Return this installation's key, made where there is none. Raises EvidenceError.
+
+    Without it nobody finds what was kept: neither links nor alarms lead to it any more.
+    """
+    path = state_dir / _FILE
+    try:
+        with contextlib.suppress(FileExistsError):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+                file.write(new_key())
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+            key = file.read(_KEY + 1)
+    except OSError as error:
+        found = (error.strerror or "an error").lower()
+        raise EvidenceError(
+            f"{path}: expected the key of this installation's links, found {found}"
+        ) from error
+    if len(key) != _KEY:
+        raise EvidenceError(
+            f"{path}: expected a key of {_KEY} bytes, found another file; remove it for a new key"
+        )
+    return key
 
 
 def path_of(link: Link, key: bytes) -> str:

@@ -37,6 +37,13 @@ class Kind(StrEnum):
         return "video/mp4" if self is Kind.CLIP else "image/jpeg"
 
 
+class Came(StrEnum):
+    """What came of a piece: the word in metrics."""
+
+    KEPT = "kept"
+    FAILED = "failed"
+
+
 class Removal(StrEnum):
     """Why a piece was removed: the word in metrics."""
 
