@@ -65,6 +65,7 @@ ROWS = {
     61: "there is too little memory, or no further thread",
     62: "clients of the endpoint are slow",
     63: "a foreign name leads to the endpoint",
+    64: "somebody guesses at pictures",
     65: "a secret is written",
     66: "a text from outside is made to look like lines of the log",
 }
