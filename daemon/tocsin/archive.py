@@ -1,8 +1,6 @@
 """The evidence of alarms: asked for at the raise, made by the stream's worker, kept for a time, found by link."""
 
 import contextlib
-import hashlib
-import hmac
 import itertools
 import os
 import queue
@@ -18,7 +16,7 @@ import structlog
 from tocsin.capture.wire import Develop, Film, Made
 from tocsin.deliver.event import stamp
 from tocsin.errors import EvidenceError
-from tocsin.evidence.link import Link, opened, path_of
+from tocsin.evidence.link import Link, opened, path_of, piece_of
 from tocsin.evidence.shelf import Came, Kind, Limits, Removal, Shelf
 from tocsin.frame import Box
 from tocsin.thread import guarded
@@ -185,9 +183,8 @@ class Archive:
         self._inbox.put((stream, made))
 
     def piece(self, alarm_id: str, kind: Kind) -> str:
-        """Return the identity of a piece: from the alarm's, by a secret, so that nobody can guess it."""
-        message = f"{alarm_id}.{kind}".encode()
-        return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:32]
+        """Return the identity of a piece."""
+        return piece_of(alarm_id, kind, self._key)
 
     def link(self, alarm_id: str, kind: Kind, expires: int) -> str:
         """Return the address of a piece, good until `expires` (Unix time, seconds)."""

@@ -26,6 +26,7 @@ from tocsin.augment.command import augment
 from tocsin.deliver.verdict import Verdict
 from tocsin.errors import ConfigError, InputError, ModelError, StartError, TocsinError
 from tocsin.evaluate.command import Explained, evaluate
+from tocsin.fetch import evidence
 from tocsin.footage.options import INTERRUPTED
 from tocsin.footage.shown import harmless, shown
 from tocsin.lightcard.command import light
@@ -51,6 +52,7 @@ commands = typer.Typer(
 webhooks = typer.Typer(help="Try a webhook.", no_args_is_help=True, rich_markup_mode=None)
 commands.add_typer(webhooks, name="webhook")
 commands.add_typer(outbox, name="outbox")
+commands.add_typer(evidence, name="evidence")
 
 _ANSWER_SHOWN = 200
 _LINE_SHOWN = 500  # twelve labels, or the inputs of a large graph: a line's worth

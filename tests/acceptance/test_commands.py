@@ -222,6 +222,7 @@ def test_the_version_is_told() -> None:
         "outbox list",
         "outbox retry",
         "outbox purge",
+        "evidence get",
         "evaluate",
         "light",
         "augment",

@@ -2,6 +2,8 @@
 
 import io
 import shutil
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -86,6 +88,22 @@ def test_the_picture_is_there_within_a_second_and_shows_who_it_was(
             assert numbers[-1] >= read_number(frame) + 9
             assert daemon.metric("tocsin_evidence_total", stream="yard", kind="clip", outcome="kept") == 1
             assert [message.type for message in receiver.accepted] == ["alarm.raised"]
+            assert daemon.terminate() == 0
+            copied = _get(tmp_path, raised.data["alarm_id"])
+            assert sorted(copied) == ["clip.mp4", "corrected.jpg", "crop.jpg", "first.jpg", "frame.jpg"]
+            assert (grey(copied["frame.jpg"]) == frame).all()
+
+
+def _get(folder: Path, alarm: str) -> dict[str, bytes]:
+    """What the command copies of an alarm."""
+    target = folder / "copied"
+    command = ["evidence", "get", alarm, "--out", str(target), "--config", str(folder / "tocsin.yaml")]
+    done = subprocess.run(
+        [sys.executable, "-m", "tocsin", *command], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert [Path(line).parent for line in done.stdout.splitlines()] == [target] * 5
+    return {path.name: path.read_bytes() for path in target.iterdir()}
 
 
 @pytest.mark.fault(64)

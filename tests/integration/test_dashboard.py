@@ -36,6 +36,8 @@ NOT_SHOWN = {
     "tocsin_light_infrared": "day or night, which calls for nothing",
     "tocsin_http_open_connections": "who reads this; their number has a bound",
     "tocsin_http_requests_total": "who reads this; who guesses passwords stands in the log",
+    "tocsin_evidence_seconds": "how long a picture takes; that there is none is shown",
+    "tocsin_evidence_removed_total": "what is removed in time is as it should be, a full disk is shown",
     "tocsin_light_seconds": "the mean of all cameras is shown as the stage light",
 }
 """Metrics that no panel and no alert uses, and why nobody misses them there."""

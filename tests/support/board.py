@@ -578,6 +578,14 @@ CAMERA = Row(
             stacked=True,
         ),
         Panel(
+            "Evidence",
+            Kind.CURVES,
+            "Pictures and clips of alarms that were kept, and those that could not be.",
+            (Query(increase("tocsin_evidence_total", "outcome", S), "{{outcome}}"),),
+            bars=True,
+            stacked=True,
+        ),
+        Panel(
             "Decoded by",
             Kind.STATES,
             "What decodes the stream.",

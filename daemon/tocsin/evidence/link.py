@@ -46,18 +46,27 @@ def evidence_key(state_dir: Path) -> bytes:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
                 file.write(new_key())
+    except OSError as error:
+        raise EvidenceError(f"{path}: expected room for a key, found {_why(error)}") from error
+    return known_key(state_dir)
+
+
+def known_key(state_dir: Path) -> bytes:
+    """Return this installation's key, which is there. Raises EvidenceError."""
+    path = state_dir / _FILE
+    try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
             key = file.read(_KEY + 1)
     except OSError as error:
-        found = (error.strerror or "an error").lower()
-        raise EvidenceError(
-            f"{path}: expected the key of this installation's links, found {found}"
-        ) from error
+        raise EvidenceError(f"{path}: expected the key of what is kept, found {_why(error)}") from error
     if len(key) != _KEY:
-        raise EvidenceError(
-            f"{path}: expected a key of {_KEY} bytes, found another file; remove it for a new key"
-        )
+        raise EvidenceError(f"{path}: expected a key of {_KEY} bytes, found another; remove it for a new one")
     return key
+
+
+def piece_of(alarm_id: str, kind: str, key: bytes) -> str:
+    """Return the identity of a piece of an alarm: it needs the key, and no table of what there is."""
+    return hmac.new(key, f"{alarm_id}.{kind}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def path_of(link: Link, key: bytes) -> str:
@@ -73,6 +82,10 @@ def opened(piece: str, expires: str, signature: str, key: bytes, now: float) -> 
     # Compared before the time is looked at, and in constant time: an answer tells nothing about a signature.
     genuine = hmac.compare_digest(_signature(link, key).encode(), signature.encode("utf-8", "replace"))
     return link if genuine and now < link.expires else None
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or "an error").lower()
 
 
 def _signature(link: Link, key: bytes) -> str:

@@ -171,6 +171,11 @@ class Shelf:
         return True
 
 
+def path_of(state_dir: Path, piece: str, kind: Kind) -> Path:
+    """Return where a whole piece lies, for who may read there."""
+    return state_dir / FOLDER / _name(piece, kind)
+
+
 def _name(piece: str, kind: Kind) -> str:
     assert re.fullmatch(r"[0-9a-f]{32}", piece), "only what was made here has a file"
     return f"{piece}.{kind}{kind.suffix}"
