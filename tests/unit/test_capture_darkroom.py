@@ -1,5 +1,6 @@
 """Pictures and clips of an alarm are made beside capture, from the packets that the camera sent."""
 
+import math
 import os
 import queue
 import time
@@ -145,6 +146,17 @@ def test_a_full_disk_is_told_in_one_sentence(tmp_path: Path) -> None:
     assert made(answers).fault == "expected to write the clip, found no space left on device"
     room.ask(Develop(3, (COUNT - 1) / RATE, BOX, ("frame",)), [file(tmp_path / "frame.jpg")])
     assert made(answers) == Made(3, "")
+
+
+def test_a_box_that_is_none_is_told(tmp_path: Path) -> None:
+    """One wrong alarm does not take the pictures of the next one with it."""
+    answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
+    room = darkroom(filled(film()), answers.put)
+    nowhere = (math.nan, 0.0, 0.1, 0.1)
+    room.ask(Develop(1, (COUNT - 1) / RATE, nowhere, ("frame",)), [file(tmp_path / "frame.jpg")])
+    assert made(answers) == Made(1, "expected a picture that can be made, found ValueError")
+    room.ask(Develop(2, (COUNT - 1) / RATE, BOX, ("frame",)), [file(tmp_path / "frame.jpg")])
+    assert made(answers) == Made(2, "")
 
 
 def test_nothing_to_begin_a_clip_with_is_told(tmp_path: Path) -> None:

@@ -41,6 +41,9 @@ _LOOK = 0.25
 _GRACE = 2.0
 """Seconds after which the end of a clip is waited for no longer: nothing comes."""
 
+_UNFIT = (cv2.error, ValueError, MemoryError)
+"""What comes of pictures of sizes that no file holds, and of the worker's bound on memory."""
+
 Task = Develop | Film
 
 
@@ -119,6 +122,8 @@ class Darkroom:
             return str(error)
         except OSError as error:
             return f"expected to write a picture, found {_why(error)}"
+        except _UNFIT as error:
+            return f"expected a picture that can be made, found {type(error).__name__}"
         return ""
 
     def _pictures(self, task: Develop) -> Iterator[bytes]:
@@ -195,6 +200,8 @@ class _Filming:
             self._fail(str(error))
         except OSError as error:
             self._fail(f"expected to write a clip, found {_why(error)}")
+        except _UNFIT as error:
+            self._fail(f"expected a clip that can be made, found {type(error).__name__}")
 
     def _write(self, leader: Leader, kept: list[Kept]) -> None:
         if self._clip is None:
