@@ -51,6 +51,16 @@ def test_nothing_is_kept_before_the_first_keyframe() -> None:
             assert (reel.strip(0.0) is not None) == (number == GROUP)
 
 
+def test_nothing_is_kept_of_a_stream_that_no_file_can_hold() -> None:
+    """It takes no memory, and nobody finds a picture that cannot be made."""
+    reel = Reel(5.0, 1 << 30)
+    reel.opened(None)
+    for number, (packet, _) in enumerate(packets(film())):
+        reel.keep(packet, number, number / RATE)
+    assert reel.bytes == 0
+    assert reel.strip(0.0) is None
+
+
 @pytest.mark.parametrize("b_frames", [0, 2])
 @pytest.mark.parametrize("number", [200, 201, 249, COUNT - 1])
 def test_the_picture_of_a_packet_is_found_again(b_frames: int, number: int) -> None:

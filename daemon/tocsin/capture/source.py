@@ -176,8 +176,12 @@ class Source:
             clock.rewind()
 
     def _begin_reel(self) -> None:
-        if self._reel is not None:
+        if self._reel is None:
+            return
+        try:
             self._reel.opened(Leader(self._video))
+        except (av.error.FFmpegError, ValueError):  # a codec that is only ever read: of it nothing is kept
+            self._reel.opened(None)
 
     def _rewind(self) -> None:
         try:

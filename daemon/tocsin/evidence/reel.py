@@ -36,7 +36,10 @@ class Leader:
     """
 
     def __init__(self, video: VideoStream) -> None:
-        """Copy from an open stream; for the thread that reads it."""
+        """Copy from an open stream; for the thread that reads it.
+
+        Raises ValueError or FFmpeg's own error for a codec that no file of FFmpeg's can hold.
+        """
         context = video.codec_context
         self.codec = str(context.name)
         self.width, self.height = context.width, context.height
@@ -79,8 +82,8 @@ class Reel:
         self._bytes = 0
         self._leader: Leader | None = None
 
-    def opened(self, leader: Leader) -> None:
-        """Begin anew: what comes now cannot be decoded with what came before."""
+    def opened(self, leader: Leader | None) -> None:
+        """Begin anew: what comes now cannot be decoded with what came before. Without a leader nothing is kept."""
         with self._lock:
             self._groups.clear()
             self._bytes = 0
@@ -89,7 +92,7 @@ class Reel:
     def keep(self, packet: "Packet[VideoStream]", number: int, at: float) -> None:
         """Keep a packet; drop what is too old and what there is no room for."""
         with self._lock:
-            if packet.is_keyframe:
+            if packet.is_keyframe and self._leader is not None:
                 self._groups.append(_Group())
             if not self._groups:
                 return
