@@ -43,6 +43,7 @@ class Leader:
         context = video.codec_context
         self.codec = str(context.name)
         self.width, self.height = context.width, context.height
+        self._pixels = context.pix_fmt  # what is not compressed does not tell by itself
         self._extradata = context.extradata
         # A container that is never written: its stream is the only form in which FFmpeg's parameters can be kept.
         self._holder = av.open(io.BytesIO(), "w", format="matroska")
@@ -54,6 +55,8 @@ class Leader:
         assert isinstance(context, VideoCodecContext), "the stream is one of video"
         context.extradata = self._extradata
         context.width, context.height = self.width, self.height
+        if self._pixels is not None:
+            context.pix_fmt = self._pixels
         context.thread_count = 1
         context.flags |= av.codec.context.Flags.copy_opaque
         return context
