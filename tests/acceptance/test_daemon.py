@@ -62,6 +62,8 @@ def test_it_stops_at_a_signal_and_leaves_nothing(
         assert time.monotonic() - began < 5.0
         until(lambda: not daemon.leftovers(), 5.0, "every process to be gone")
         assert sorted(path.name for path in daemon.state_dir.iterdir()) == [
+            "evidence",
+            "evidence.key",
             "outbox.sqlite",
             "outbox.sqlite.ballast",
             "outbox.sqlite.lock",
@@ -119,7 +121,11 @@ def test_secrets_appear_nowhere(block_model: Path, receiver: Receiver, tmp_path:
             daemon.terminate()
             shown += [
                 daemon.log,
-                *(path.read_bytes().decode("latin-1") for path in daemon.state_dir.iterdir()),
+                *(
+                    path.read_bytes().decode("latin-1")
+                    for path in daemon.state_dir.rglob("*")
+                    if path.is_file()
+                ),
             ]
         text = "\n".join(shown)
         assert "good" in text

@@ -76,7 +76,11 @@ def test_what_opens_a_receiver_s_door_is_seen_by_it_alone(
             daemon.terminate()
             shown += [
                 daemon.log,
-                *(path.read_bytes().decode("latin-1") for path in daemon.state_dir.iterdir()),
+                *(
+                    path.read_bytes().decode("latin-1")
+                    for path in daemon.state_dir.rglob("*")
+                    if path.is_file()
+                ),
             ]
     got = {message.headers["authorization"].partition(" ")[0] for message in receiver.accepted}
     assert got == {"Basic", "Bearer"}, "the secrets were used"
