@@ -58,7 +58,7 @@ def test_a_full_disk_stops_no_alarm(disk: SmallDisk, notes: Notes, receiver: Rec
     outbox.start()
     dispatcher.start()
     try:
-        until(ballast.exists, 5, "the ballast")
+        until(ballast.exists, 30, "the ballast")
         disk.fill()
         sent = 0
 
@@ -87,7 +87,7 @@ def test_a_full_disk_stops_no_alarm(disk: SmallDisk, notes: Notes, receiver: Rec
         assert notes.free[-1] < 64 * 1024
         disk.clear()
         until(lambda: notes.degraded == [True, False], 30, "the disk to be used again")
-        until(ballast.exists, 5, "the ballast")
+        until(ballast.exists, 30, "the ballast")
         alarm()
     finally:
         dispatcher.stop(time.monotonic() + LONG)

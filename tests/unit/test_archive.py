@@ -16,7 +16,7 @@ from tocsin.capture.wire import Develop, Film, Made
 from tocsin.evidence.link import new_key
 from tocsin.evidence.shelf import FOLDER, Came, Kind, Limits, Removal, Shelf
 
-AT = time.monotonic()
+AT = time.monotonic() + 86_400.0  # later than any test: no deadline has passed
 RAISED = Raised("yard", "alarm_1", AT, AT - 2.0, (0.1, 0.1, 0.2, 0.2))
 LIMITS = Limits(3600.0, 1 << 30, 0)
 
@@ -144,7 +144,7 @@ def test_no_worker_speaks_for_another_stream(site: Site) -> None:
 
 def test_a_worker_that_is_silent_is_waited_for_no_longer(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its pictures are given up; a clip that it had begun is kept, for it can be played."""
-    monkeypatch.setattr(archives, "_ANSWER", -20.0)
+    monkeypatch.setattr(archives, "_ANSWER", -2 * 86_400.0)
     expect(site)
     told = {site.failures.get(timeout=5).kinds for _ in range(2)}
     assert told == {archives.PICTURES, (Kind.FIRST,)}
