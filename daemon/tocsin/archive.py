@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -130,7 +131,7 @@ class Archive:
         self._failed = failed
         self._observe = observe
         self._numbers = itertools.count(1)
-        self._inbox: queue.SimpleQueue[Raised | tuple[str, Made] | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         # Of the archive's thread alone.
         self._requests: dict[int, _Request] = {}
         self._swept = -_SWEEP_EVERY
@@ -149,7 +150,7 @@ class Archive:
     def stop(self, deadline: float) -> None:
         """Stop by that monotonic time; what is being made is given up, and swept away by the next start."""
         self._stopping.set()
-        self._inbox.put(None)
+        self._inbox.put(lambda: None)  # wakes it
         self._thread.join(max(0.0, deadline - time.monotonic()))
 
     def pulse(self) -> float:
@@ -161,12 +162,12 @@ class Archive:
 
         From here on its links are good: who follows one at once waits for the picture.
         """
-        wanted = self.settings.wanted.get(raised.stream, Wanted(pictures=False)).kinds
-        if wanted:
+        wanted = self.settings.wanted.get(raised.stream, Wanted(pictures=False))
+        if wanted.kinds:
             with self._expecting:
-                self._expected |= {self.piece(raised.alarm_id, kind) for kind in wanted}
-            self._inbox.put(raised)
-        return wanted
+                self._expected |= {self.piece(raised.alarm_id, kind) for kind in wanted.kinds}
+            self._inbox.put(partial(self._begin, raised, wanted))
+        return wanted.kinds
 
     def links(self, raised: Raised) -> Mapping[str, str] | None:
         """Have evidence made of an alarm; return what its event tells of it: addresses, and how long they hold."""
@@ -180,7 +181,7 @@ class Archive:
 
     def made(self, stream: str, made: Made) -> None:
         """Hear from a stream's worker what came of a task."""
-        self._inbox.put((stream, made))
+        self._inbox.put(partial(self._finish, stream, made))
 
     def piece(self, alarm_id: str, kind: Kind) -> str:
         """Return the identity of a piece."""
@@ -210,18 +211,14 @@ class Archive:
         while not self._stopping.is_set():
             now = self._pulse = time.monotonic()
             with contextlib.suppress(queue.Empty):
-                match self._inbox.get(timeout=_TURN):
-                    case Raised() as raised:
-                        self._begin(raised, time.monotonic())
-                    case (stream, made):
-                        self._finish(stream, made)
+                self._inbox.get(timeout=_TURN)()
             self._give_up(now)
             if now - self._swept >= _SWEEP_EVERY:
                 self._swept = now
                 self._sweep()
 
-    def _begin(self, raised: Raised, now: float) -> None:
-        wanted = self.settings.wanted.get(raised.stream, Wanted(pictures=False))
+    def _begin(self, raised: Raised, wanted: Wanted) -> None:
+        now = time.monotonic()
         if wanted.pictures:
             for at, kinds in ((raised.at, PICTURES), (raised.first, (Kind.FIRST,))):
                 task = Develop(next(self._numbers), at, raised.box, kinds)
@@ -240,7 +237,8 @@ class Archive:
                 raise EvidenceError("expected room on the disk, found it nearly full")
             if len(self._requests) >= _MOST_WAITING:
                 raise EvidenceError(f"expected fewer than {_MOST_WAITING} tasks at a time, found more")
-            descriptors += [self._shelf.begin(piece, kind) for kind, piece in pieces.items()]
+            for kind, piece in pieces.items():  # one by one: those before one that fails are closed, too
+                descriptors.append(self._shelf.begin(piece, kind))
             if not self._ask(raised.stream, task, descriptors):
                 raise EvidenceError("expected the stream's worker, found none at work")
         except EvidenceError as error:
@@ -276,9 +274,8 @@ class Archive:
             if now <= request.deadline:
                 continue
             if Kind.CLIP in request.pieces and self._shelf.begun(request.pieces[Kind.CLIP], Kind.CLIP):
-                self._finish(
-                    request.raised.stream, Made(number, "")
-                )  # the worker died: what it wrote can be played
+                # the worker died: what it wrote by then can be played
+                self._finish(request.raised.stream, Made(number, ""))
                 continue
             del self._requests[number]
             self._fail(request, "expected the stream's worker to answer, found it silent")
@@ -301,5 +298,5 @@ class Archive:
         removed = self._shelf.sweep(time.time(), self.settings.limits, self._expected)
         for reason, count in removed.items():
             self._observe.evidence_removed(reason, count)
-        if removed:
+        if removed.total():
             log.info("evidence was removed", **{reason.value: count for reason, count in removed.items()})

@@ -22,6 +22,11 @@ removed.
 from enum import StrEnum
 
 
+def reason(error: OSError) -> str:
+    """Return what the system says of an error, as it stands in a sentence."""
+    return (error.strerror or "an error").lower()
+
+
 class TocsinError(Exception):
     """The root of the tree; `str()` is fit for a person."""
 

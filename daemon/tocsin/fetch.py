@@ -31,7 +31,7 @@ def get(
     Example: tocsin evidence get alarm_0193... --out /tmp/alarm
     """
     from tocsin.config.load import load
-    from tocsin.errors import EvidenceError, OutputError
+    from tocsin.errors import EvidenceError, OutputError, reason
     from tocsin.evidence.link import known_key, piece_of
     from tocsin.evidence.shelf import Kind, path_of
 
@@ -46,8 +46,7 @@ def get(
                 copied.append(out / f"{kind}{kind.suffix}")
                 shutil.copyfile(source, copied[-1])
     except OSError as error:
-        found = (error.strerror or "an error").lower()
-        raise OutputError(f"{out}: expected a folder to write in, found {found}") from error
+        raise OutputError(f"{out}: expected a folder to write in, found {reason(error)}") from error
     if not copied:
         raise EvidenceError(f"expected an alarm of which something is kept, found none for {alarm[:64]!r}")
     for path in copied:

@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from tocsin.capture.order import ViewOrder
 from tocsin.capture.shrink import Shrinker
 from tocsin.capture.wire import Develop, Film, Made
-from tocsin.errors import EvidenceError
+from tocsin.errors import EvidenceError, reason
 from tocsin.evidence.clip import Clip, begin
 from tocsin.evidence.develop import developed
 from tocsin.evidence.picture import Pixels, Polygon, around, boxed, cover, jpeg
@@ -100,7 +100,9 @@ class Darkroom:
             except queue.Empty:
                 pass
             else:
-                if isinstance(job.task, Film):
+                if not job.descriptors:  # this process had none left
+                    self._post(Made(job.task.request, "expected open files, found none"))
+                elif isinstance(job.task, Film):
                     films.append(_Filming(job.task, job.descriptors[0], self._reel, self._masks))
                 else:
                     self._post(Made(job.task.request, self._develop(job.task, job.descriptors)))
@@ -121,7 +123,7 @@ class Darkroom:
         except EvidenceError as error:
             return str(error)
         except OSError as error:
-            return f"expected to write a picture, found {_why(error)}"
+            return f"expected to write a picture, found {reason(error)}"
         except _UNFIT as error:
             return f"expected a picture that can be made, found {type(error).__name__}"
         return ""
@@ -143,7 +145,8 @@ class Darkroom:
                     yield jpeg(boxed(self._corrected(frame, pixels), task.box))
 
     def _frame(self, at: float) -> VideoFrame:
-        number = next((number for known, number in self._known if known == at), None)
+        # copied in one step, for frames are handed over meanwhile
+        number = next((number for known, number in tuple(self._known) if known == at), None)
         strip = self._reel.strip(-math.inf)
         if number is None or strip is None:
             raise EvidenceError("expected the packets of the picture, found them gone")
@@ -199,7 +202,7 @@ class _Filming:
         except EvidenceError as error:
             self._fail(str(error))
         except OSError as error:
-            self._fail(f"expected to write a clip, found {_why(error)}")
+            self._fail(f"expected to write a clip, found {reason(error)}")
         except _UNFIT as error:
             self._fail(f"expected a clip that can be made, found {type(error).__name__}")
 
@@ -230,7 +233,3 @@ class _Filming:
         self.over, self.fault = True, why
         with contextlib.suppress(OSError):
             self._file.close()
-
-
-def _why(error: OSError) -> str:
-    return (error.strerror or "an error").lower()

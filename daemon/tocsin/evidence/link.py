@@ -9,7 +9,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from tocsin.errors import EvidenceError
+from tocsin.errors import EvidenceError, reason
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _FILE = "evidence.key"
@@ -47,7 +47,7 @@ def evidence_key(state_dir: Path) -> bytes:
             with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
                 file.write(new_key())
     except OSError as error:
-        raise EvidenceError(f"{path}: expected room for a key, found {_why(error)}") from error
+        raise EvidenceError(f"{path}: expected room for a key, found {reason(error)}") from error
     return known_key(state_dir)
 
 
@@ -58,7 +58,7 @@ def known_key(state_dir: Path) -> bytes:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
             key = file.read(_KEY + 1)
     except OSError as error:
-        raise EvidenceError(f"{path}: expected the key of what is kept, found {_why(error)}") from error
+        raise EvidenceError(f"{path}: expected the key of what is kept, found {reason(error)}") from error
     if len(key) != _KEY:
         raise EvidenceError(f"{path}: expected a key of {_KEY} bytes, found another; remove it for a new one")
     return key
@@ -82,10 +82,6 @@ def opened(piece: str, expires: str, signature: str, key: bytes, now: float) -> 
     # Compared before the time is looked at, and in constant time: an answer tells nothing about a signature.
     genuine = hmac.compare_digest(_signature(link, key).encode(), signature.encode("utf-8", "replace"))
     return link if genuine and now < link.expires else None
-
-
-def _why(error: OSError) -> str:
-    return (error.strerror or "an error").lower()
 
 
 def _signature(link: Link, key: bytes) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from tocsin.errors import EvidenceError
+from tocsin.errors import EvidenceError, reason
 
 FOLDER = "evidence"
 
@@ -81,7 +81,7 @@ class Shelf:
             self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _FLAGS)
             os.fchmod(self._folder, 0o700)
         except OSError as error:
-            raise EvidenceError(f"{path}: expected a folder of this user's, found {_why(error)}") from error
+            raise EvidenceError(f"{path}: expected a folder of this user's, found {reason(error)}") from error
 
     def close(self) -> None:
         os.close(self._folder)
@@ -92,7 +92,7 @@ class Shelf:
         try:
             return os.open(_name(piece, kind) + _PART, flags, 0o600, dir_fd=self._folder)
         except OSError as error:
-            raise EvidenceError(f"expected room for a {kind}, found {_why(error)}") from error
+            raise EvidenceError(f"expected room for a {kind}, found {reason(error)}") from error
 
     def begun(self, piece: str, kind: Kind) -> bool:
         """Return whether anything was written into a file that is not whole."""
@@ -107,7 +107,7 @@ class Shelf:
         try:
             os.rename(name + _PART, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         except OSError as error:
-            raise EvidenceError(f"expected to keep a {kind}, found {_why(error)}") from error
+            raise EvidenceError(f"expected to keep a {kind}, found {reason(error)}") from error
 
     def discard(self, piece: str, kind: Kind) -> None:
         """Remove a file that will never be whole."""
@@ -179,7 +179,3 @@ def path_of(state_dir: Path, piece: str, kind: Kind) -> Path:
 def _name(piece: str, kind: Kind) -> str:
     assert re.fullmatch(r"[0-9a-f]{32}", piece), "only what was made here has a file"
     return f"{piece}.{kind}{kind.suffix}"
-
-
-def _why(error: OSError) -> str:
-    return (error.strerror or "an error").lower()
