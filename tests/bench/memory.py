@@ -23,11 +23,11 @@ from measure import spare_workers
 sys.path.append(str(Path(__file__).parents[1]))
 
 from support.process import descendants
-from tocsin.capture.order import Order, SourceOrder, ViewOrder
+from tocsin.capture.order import Order, ReelOrder, SourceOrder, ViewOrder
 from tocsin.capture.supervisor import Supervisor
 from tocsin.light.plan import Policy
 
-_ENOUGH = 40
+_ENOUGH = 200
 """Frames after which a worker has touched all that it will."""
 
 
@@ -63,7 +63,8 @@ def _measured(path: Path, streams: int) -> float:
     """Return the megabytes that so many streams take together."""
     views = (ViewOrder(416, 416, keep_aspect=True),)
     source = SourceOrder(str(path), loop=True)
-    orders = [Order(f"bench{number}", source, views, Policy(), 10.0) for number in range(streams)]
+    reel = ReelOrder(5.0, 12_000_000)  # as the daemon keeps by default
+    orders = [Order(f"bench{number}", source, views, Policy(), 10.0, reel=reel) for number in range(streams)]
     supervisor = Supervisor(orders, _Deaf())  # type: ignore[arg-type]
     supervisor.start()
     seen: Counter[str] = Counter()
