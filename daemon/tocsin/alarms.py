@@ -21,10 +21,10 @@ from tocsin.alarm.watch import Finding, Watch
 from tocsin.alarm.withheld import Withheld
 from tocsin.archive import Raised
 from tocsin.clock import synchronized
-from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm, new_id
+from tocsin.deliver.event import AlarmData, AlarmRecord, Event, EventType, new_id
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.store import Change
-from tocsin.deliver.verdict import Verdict
+from tocsin.deliver.verdict import Judgement
 from tocsin.errors import InputError
 from tocsin.frame import Detections, Frame, View
 
@@ -81,7 +81,7 @@ class Alarms:
     def __init__(
         self,
         watched: Mapping[str, Sequence[Watched]],
-        resumed: Sequence[OpenAlarm],
+        resumed: Sequence[AlarmRecord],
         commit: Callable[[Change], object],
         observe: Observer,
         origin: Origin,
@@ -103,7 +103,7 @@ class Alarms:
         for stream, rule in self._open:
             observe.alarms_active(stream, rule, 1)
 
-    def open(self) -> list[OpenAlarm]:
+    def open(self) -> list[AlarmRecord]:
         """Return the alarms that were raised and have not ended; from any thread."""
         return list(self._open.values())
 
@@ -111,7 +111,9 @@ class Alarms:
         """Return how many alarms were not raised by stream, rule and reason; from any thread."""
         return dict(self._withheld)
 
-    def adopt(self, watched: Mapping[str, Sequence[Watched]], anew: Collection[str] = ()) -> list[OpenAlarm]:
+    def adopt(
+        self, watched: Mapping[str, Sequence[Watched]], anew: Collection[str] = ()
+    ) -> list[AlarmRecord]:
         """Go on with other watches and return the alarms that ended, for none carries them on; from any thread.
 
         A watch of the same stream and a rule of the same name goes on where the one before is, as `Watch.revise`
@@ -137,7 +139,7 @@ class Alarms:
                 self._close(known, datetime.now(UTC), "an alarm ends, for its stream or rule is gone")
         return ended
 
-    def judge(self, alarm_id: str, verdict: Verdict) -> AlarmData:
+    def judge(self, alarm_id: str, judgement: Judgement) -> AlarmData:
         """Take a person's verdict on an open alarm, tell it and return the alarm; from any thread.
 
         Raises InputError where no such alarm is open.
@@ -147,13 +149,13 @@ class Alarms:
             if place is None:
                 raise InputError(f"expected the id of an alarm that is open, found {alarm_id}")
             known = self._open[place]
-            known = replace(known, alarm=replace(known.alarm, verdict=verdict))
+            known = replace(known, alarm=replace(known.alarm, judged=judgement))
             self._open[place] = known
             for watched in self._watched.get(known.alarm.stream, ()):
                 if watched.rule == known.alarm.rule:
                     watched.watch.judged()
             event = _event(EventType.ALARM_VERDICT, datetime.now(UTC), known.alarm)
-            self._commit(Change(events=(event,), updated=(known,)))
+            self._commit(Change(events=(event,), alarms=(known,)))
             _log("a verdict on an alarm", known.alarm)
             return known.alarm
 
@@ -239,9 +241,9 @@ class Alarms:
             clock_synchronized=synchronized(),
             picture=self._pictures(Raised(finding.stream, alarm_id, frame.at, first_seen, best.box)),
         )
-        opened = OpenAlarm(alarm, opened=at, reported=at)
+        opened = AlarmRecord(alarm, opened=at, reported=at)
         self._open[finding.stream, finding.rule] = opened
-        self._commit(Change(events=(_event(EventType.ALARM_RAISED, at, alarm),), opened=(opened,)))
+        self._commit(Change(events=(_event(EventType.ALARM_RAISED, at, alarm),), alarms=(opened,)))
         self._observe.alarm_raised(finding.stream, finding.rule, best.class_name, frame.at - first_seen)
         self._observe.alarms_active(finding.stream, finding.rule, 1)
         _log("alarm raised", alarm)
@@ -254,7 +256,7 @@ class Alarms:
         known = replace(self._open[finding.stream, finding.rule], reported=at)
         self._open[finding.stream, finding.rule] = known
         event = _event(EventType.ALARM_REPEATED, at, known.alarm)
-        self._commit(Change(events=(event,), updated=(known,)))
+        self._commit(Change(events=(event,), alarms=(known,)))
         _log("alarm repeated", known.alarm)
 
     def _end(self, frame: Frame, finding: Finding, watched: Watched) -> None:
@@ -264,10 +266,10 @@ class Alarms:
         self._close(known, wall_time(frame.at), "alarm ended", recalled)
 
     def _close(
-        self, known: OpenAlarm, at: datetime, sentence: str, recalled: tuple[Recall, ...] = ()
+        self, known: AlarmRecord, at: datetime, sentence: str, recalled: tuple[Recall, ...] = ()
     ) -> None:
         event = _event(EventType.ALARM_ENDED, at, known.alarm)
-        self._commit(Change(events=(event,), closed=(known.alarm.alarm_id,), recalled=recalled))
+        self._commit(Change(events=(event,), alarms=(replace(known, ended=at),), recalled=recalled))
         self._observe.alarms_active(known.alarm.stream, known.alarm.rule, 0)
         _log(sentence, known.alarm)
 
@@ -339,5 +341,5 @@ def _log(sentence: str, alarm: AlarmData) -> None:
         score=round(alarm.score, 2),
         zone=alarm.zone,
         alarm_id=alarm.alarm_id,
-        verdict=alarm.verdict,
+        verdict=None if alarm.judged is None else alarm.judged.verdict,
     )

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,15 +25,15 @@ from tocsin.carried import Carried
 from tocsin.check import state_dir_fault
 from tocsin.clock import Jumps, synchronized
 from tocsin.config.load import Config, Secrets, place, placed
-from tocsin.control import ControlServer
+from tocsin.control import Caller, ControlServer
 from tocsin.degradations import Degradations
 from tocsin.deliver.dispatch import Dispatcher
-from tocsin.deliver.event import Data, Event, EventType, EvidenceData, OpenAlarm, PauseData, new_id
+from tocsin.deliver.event import AlarmRecord, Data, Event, EventType, EvidenceData, PauseData, new_id
 from tocsin.deliver.keepalive import KeepAlive
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.standing import Standing
 from tocsin.deliver.store import Change
-from tocsin.deliver.verdict import Verdict
+from tocsin.deliver.verdict import Judgement, Verdict
 from tocsin.deliver.webhook import Webhook
 from tocsin.desk import Desk
 from tocsin.detect.detector import Detector
@@ -223,7 +224,7 @@ class App:
         self._desk = Desk(
             self._outbox, self._dispatcher.hurry, [webhook.name for webhook in self._config.webhooks]
         )
-        status = {"status": lambda _: self.report().as_json()}
+        status = {"status": lambda _, __: self.report().as_json()}
         handlers = {**status, "verdict": self._verdict, **self._desk.handlers()}
         self._lifecycle.start("control", ControlServer(socket, handlers))
         for name, moved in (
@@ -348,7 +349,7 @@ class App:
         self._degradations.resume(degraded, rules)
 
     def _open_alarms(self) -> Alarms:
-        known: Sequence[OpenAlarm] = self._outbox.open_alarms().result()
+        known: Sequence[AlarmRecord] = self._outbox.open_alarms().result()
         recalls = self._outbox.recalls().result()
         watched, orphans = assembly.watched(self._config, self._detector.labels, known, recalls)
         now = datetime.now(UTC)
@@ -357,7 +358,7 @@ class App:
             if alarm in orphans:
                 log.warning("an alarm ends, for no rule carries it on", **about)
                 event = Event(new_id(now), EventType.ALARM_ENDED, now, alarm.alarm)
-                self._outbox.commit(Change(events=(event,), closed=(alarm.alarm.alarm_id,)))
+                self._outbox.commit(Change(events=(event,), alarms=(replace(alarm, ended=now),)))
             else:
                 log.info("an alarm goes on", **about)
         origin = Origin(self._detector.model_name, self._config.digest, self._test)
@@ -397,12 +398,13 @@ class App:
         data = EvidenceData(raised.alarm_id, raised.stream, failure.kinds, failure.why)
         self._say(EventType.EVIDENCE_FAILED, data)
 
-    def _verdict(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def _verdict(self, request: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
         """Take a verdict from the control socket; called by a thread of its server. Raises InputError."""
         word = request.get("verdict")
         if word not in set(Verdict):
             raise InputError(f"expected a verdict among {', '.join(Verdict)}, found another")
-        return dict(self._lookout.alarms.judge(str(request.get("alarm_id")), Verdict(word)).payload())
+        judgement = Judgement(Verdict(word), caller.user, datetime.now(UTC))
+        return dict(self._lookout.alarms.judge(str(request.get("alarm_id")), judgement).payload())
 
     def _fail(self, why: str) -> None:
         self._failure = why

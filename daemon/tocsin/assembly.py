@@ -19,7 +19,7 @@ from tocsin.capture.order import Order, ReelOrder, SourceOrder, ViewOrder
 from tocsin.capture.regions import around, tiles
 from tocsin.config.load import Config, HttpSettings, Secrets, StreamSettings, messages, place
 from tocsin.deliver.access import Access, basic, tls_context
-from tocsin.deliver.event import OpenAlarm
+from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.formats import Format, Render, as_alert, as_cloudevent, as_template, as_tocsin
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.settings import WebhookSettings
@@ -261,9 +261,9 @@ def _render(settings: WebhookSettings) -> Render:
 def watched(
     config: Config,
     labels: tuple[str, ...],
-    resumed: Sequence[OpenAlarm],
+    resumed: Sequence[AlarmRecord],
     recalls: Sequence[Recall] = (),
-) -> tuple[dict[str, list[Watched]], list[OpenAlarm]]:
+) -> tuple[dict[str, list[Watched]], list[AlarmRecord]]:
     """Return the watches of each stream, and the open alarms that none of them carries on.
 
     `resumed` are the oldest first. Of several alarms of one rule on one stream, as are left where the end of one
@@ -304,8 +304,8 @@ def _graver(rule: Rule, others: Sequence[Rule], tiers: Mapping[str, Tier]) -> tu
     )
 
 
-def _resumed(known: OpenAlarm | None) -> Resumed | None:
+def _resumed(known: AlarmRecord | None) -> Resumed | None:
     if known is None:
         return None
-    judged = known.alarm.verdict is not None
+    judged = known.alarm.judged is not None
     return Resumed(monotonic_time(known.alarm.first_seen), monotonic_time(known.reported), judged)

@@ -8,11 +8,14 @@ moment.
 
 import json
 import os
+import pwd
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +25,16 @@ from tocsin.errors import ControlError, InputError, StartError, TocsinError
 
 log = structlog.get_logger(__name__)
 
-Handler = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""Gets the request; answers at once, from memory; raises a TocsinError to refuse."""
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: the name of the system's user behind the connection, or `uid 1234` of one that has none."""
+
+    user: str
+
+
+Handler = Callable[[Mapping[str, Any], Caller], Mapping[str, Any]]
+"""Gets the request and who asks; answers at once, from memory; raises a TocsinError to refuse."""
 
 REQUEST_BYTES = 64 * 1024
 RESPONSE_BYTES = 4 * 1024 * 1024
@@ -100,11 +111,11 @@ class ControlServer:
     def _exchange(self, client: socket.socket) -> None:
         until = time.monotonic() + EXCHANGE_SECONDS
         with client, suppress(OSError):  # a client that left, or was too slow, has lost its answer
-            answer = self._answer(_read_line(client, REQUEST_BYTES, until))
+            answer = self._answer(_read_line(client, REQUEST_BYTES, until), _caller(client))
             client.settimeout(_left(until))
             client.sendall(json.dumps(answer).encode() + b"\n")
 
-    def _answer(self, line: bytes) -> dict[str, Any]:
+    def _answer(self, line: bytes, caller: Caller) -> dict[str, Any]:
         try:
             request = json.loads(line)
             json.dumps(
@@ -115,7 +126,7 @@ class ControlServer:
             known = ", ".join(sorted(self._handlers))
             return {"ok": False, "error": f"expected a request with a command among {known}, found another"}
         try:
-            return {"ok": True, "result": handler(request)}
+            return {"ok": True, "result": handler(request, caller)}
         except TocsinError as error:
             return {"ok": False, "error": str(error), "wrong_usage": isinstance(error, InputError)}
 
@@ -152,6 +163,16 @@ def _asked(path: Path, question: bytes, timeout: float) -> bytes:
         client.connect(str(address))
         client.sendall(question)
         return _read_line(client, RESPONSE_BYTES, until)
+
+
+def _caller(connection: socket.socket) -> Caller:
+    """Return who is at the other end, as the kernel knows it (SO_PEERCRED, unix(7))."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, user, _ = struct.unpack("3i", credentials)
+    try:
+        return Caller(pwd.getpwuid(user).pw_name)
+    except KeyError:
+        return Caller(f"uid {user}")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from tocsin.control import Handler
+from tocsin.control import Caller, Handler
 from tocsin.deliver.letters import Choice
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.schedule import State
@@ -40,7 +40,7 @@ class Desk:
         """Return the handlers by their commands."""
         return {"outbox.list": self._list, "outbox.retry": self._retry, "outbox.purge": self._purge}
 
-    def _list(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _list(self, asked: Mapping[str, Any], _: Caller) -> Mapping[str, Any]:
         limit = min(int(asked.get("limit", MOST)), MOST)
         choice = self._choice(asked)
         letters = _wait(self._outbox.letters(_state(asked), choice, limit))
@@ -48,7 +48,7 @@ class Desk:
             self._check_known(choice)
         return {"deliveries": [letter.as_json() for letter in letters]}
 
-    def _retry(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _retry(self, asked: Mapping[str, Any], _: Caller) -> Mapping[str, Any]:
         """Queue dead deliveries again; where a webhook is named, also try what waits for it at once."""
         choice = self._choice(asked)
         self._check_known(choice)
@@ -58,7 +58,7 @@ class Desk:
         log.warning("dead deliveries are queued again", count=count, webhook=choice.webhook)
         return {"queued": count}
 
-    def _purge(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _purge(self, asked: Mapping[str, Any], _: Caller) -> Mapping[str, Any]:
         choice, state = self._choice(asked), _state(asked)
         if choice == Choice():
             raise InputError("expected a webhook or numbers of deliveries to remove, found neither")

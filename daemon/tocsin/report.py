@@ -8,7 +8,7 @@ from typing import Any
 from tocsin.alarm.withheld import Withheld
 from tocsin.capture.status import StreamState, StreamStatus
 from tocsin.degradations import Standing
-from tocsin.deliver.event import OpenAlarm, stamp
+from tocsin.deliver.event import AlarmRecord, stamp
 from tocsin.deliver.queues import QueueCount
 from tocsin.detect.detector import Detector
 from tocsin.lights import LightStatus
@@ -30,7 +30,7 @@ class Report:
     scenes: Mapping[str, str]
     detector: Detector
     degradations: tuple[Standing, ...]
-    alarms: tuple[OpenAlarm, ...]
+    alarms: tuple[AlarmRecord, ...]
     queues: tuple[QueueCount, ...]
     port: int
     withheld: Mapping[tuple[str, str, Withheld], int] = field(default_factory=dict)

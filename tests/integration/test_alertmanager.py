@@ -17,7 +17,7 @@ from support.events import ALARM, Notes
 from support.scene import Scene, visits
 from support.site import VISIT, stream
 from support.wait import until
-from tocsin.deliver.event import Event, EventType, OpenAlarm
+from tocsin.deliver.event import AlarmRecord, Event, EventType
 from tocsin.deliver.formats import as_alert
 from tocsin.deliver.keepalive import KeepAlive
 from tocsin.deliver.resolve import ResolvingLoop
@@ -78,7 +78,7 @@ def test_the_late_end_of_one_alarm_does_not_resolve_the_next(alertmanager: Alert
 def test_an_open_alarm_is_kept_alive(alertmanager: Alertmanager) -> None:
     """Its end is moved on with every turn, by the clock, and a turn goes out at once after a start."""
     now = datetime.now(UTC)
-    opened = OpenAlarm(replace(ALARM, alarm_id="open", first_seen=now), now, now)
+    opened = AlarmRecord(replace(ALARM, alarm_id="open", first_seen=now), now, now)
     notes = Notes()
     keepalive = KeepAlive([webhook(alertmanager)], lambda: [opened], notes, pytest.fail, every=0.1)
     keepalive.start()
@@ -95,7 +95,7 @@ def test_an_open_alarm_is_kept_alive(alertmanager: Alertmanager) -> None:
 def test_what_ends_while_it_is_kept_alive_stays_ended(alertmanager: Alertmanager) -> None:
     """An alarm that ends while a turn is under way is resolved by that turn, which would else revive it."""
     now = datetime.now(UTC)
-    opened = OpenAlarm(replace(ALARM, alarm_id="brief", first_seen=now - timedelta(seconds=5)), now, now)
+    opened = AlarmRecord(replace(ALARM, alarm_id="brief", first_seen=now - timedelta(seconds=5)), now, now)
     answers = iter([[opened], [opened]])  # open when the turn begins, and gone when it is over
     resolved = alertmanager.received("resolved")
     keepalive = KeepAlive([webhook(alertmanager)], lambda: next(answers, []), Notes(), pytest.fail, every=0.1)
@@ -112,7 +112,7 @@ def test_only_alarms_of_its_severities_are_kept_alive(alertmanager: Alertmanager
     now = datetime.now(UTC)
     notes = Notes()
     told = [
-        OpenAlarm(replace(ALARM, alarm_id=severity, severity=severity, first_seen=now), now, now)
+        AlarmRecord(replace(ALARM, alarm_id=severity, severity=severity, first_seen=now), now, now)
         for severity in ("critical", "warning")
     ]
     picky = replace(webhook(alertmanager), severities=("warning",))
@@ -135,7 +135,7 @@ def test_an_alertmanager_that_is_away_stops_nothing() -> None:
     now = datetime.now(UTC)
     notes = Notes()
     away = Webhook("am", "http://127.0.0.1:1/api/v2/alerts", None, LONG, render=as_alert)
-    keepalive = KeepAlive([away], lambda: [OpenAlarm(ALARM, now, now)], notes, pytest.fail, every=0.02)
+    keepalive = KeepAlive([away], lambda: [AlarmRecord(ALARM, now, now)], notes, pytest.fail, every=0.02)
     keepalive.start()
     try:
         until(lambda: len(notes.attempts) >= 3, LONG, "three turns")

@@ -25,7 +25,7 @@ from tocsin import clock
 from tocsin.app import OUTBOX_FILE, App
 from tocsin.config.load import load, loads, resolve_secrets
 from tocsin.deliver.database import damage
-from tocsin.deliver.event import Event, EventType, OpenAlarm, PauseData, StreamData, new_id
+from tocsin.deliver.event import AlarmRecord, Event, EventType, PauseData, StreamData, new_id
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change, Store
 from tocsin.detect import device
@@ -63,7 +63,7 @@ def _left_open(folder: Path, rule: str, reported: datetime) -> str:
     outbox = Outbox(folder / "state" / OUTBOX_FILE, {}, Notes())
     outbox.start()
     known = replace(open_alarm().alarm, stream="yard", rule=rule, first_seen=reported)
-    outbox.commit(Change(opened=(OpenAlarm(known, reported, reported),))).result(5)
+    outbox.commit(Change(alarms=(AlarmRecord(known, reported, reported),))).result(5)
     outbox.stop(time.monotonic() + 5)
     return known.alarm_id
 
@@ -263,8 +263,8 @@ def test_an_alarm_that_a_version_without_its_contrast_left_open_goes_on(
     alarm_id = _left_open(tmp_path, "visit", datetime.now(UTC))
     database = sqlite3.connect(tmp_path / "state" / OUTBOX_FILE)
     with database:
-        database.execute("UPDATE open_alarms SET data = json_remove(data, '$.light.contrast')")
-    ((data,),) = database.execute("SELECT data FROM open_alarms").fetchall()
+        database.execute("UPDATE alarms SET data = json_remove(data, '$.light.contrast')")
+    ((data,),) = database.execute("SELECT data FROM alarms").fetchall()
     database.close()
     assert "contrast" not in data
     with running(site(block_model, receiver, stream("yard", "/dev/video63")), tmp_path) as app:

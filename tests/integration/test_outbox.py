@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from support.events import ALARM, NOON, Notes, alarm_event, open_alarm, stream_event
+from support.events import ALARM, NOON, Notes, alarm_event, ended_alarm, open_alarm, stream_event
 from support.outboxes import EVERYTHING, WAIT, Disk, commit, queued, refusing_disk, running
 from support.wait import SCALE, until
 from tocsin.deliver import clerk as clerk_module
@@ -48,13 +48,13 @@ def test_a_commit_survives_a_restart(path: Path, notes: Notes):
     """Events, their bodies, their order and the open alarms are the same after a restart."""
     events = [alarm_event(), stream_event(), alarm_event(EventType.ALARM_ENDED)]
     with running(path, notes) as outbox:
-        outbox.commit(Change(events=tuple(events), opened=(open_alarm("kept"), open_alarm("ended")))).result(
+        outbox.commit(Change(events=tuple(events), alarms=(open_alarm("kept"), open_alarm("ended")))).result(
             WAIT
         )
         outbox.commit(
-            Change(updated=(replace(open_alarm("kept"), alarm=replace(ALARM, alarm_id="kept", score=0.9)),))
+            Change(alarms=(replace(open_alarm("kept"), alarm=replace(ALARM, alarm_id="kept", score=0.9)),))
         )
-        outbox.commit(Change(closed=("ended",))).result(WAIT)
+        outbox.commit(Change(alarms=(ended_alarm("ended"),))).result(WAIT)
         before = [(each.event_id, outbox.body(each.event_id).result(WAIT)) for each in queued(outbox)]
     with capture_logs() as logs, running(path, notes) as outbox:
         assert [(each.event_id, outbox.body(each.event_id).result(WAIT)) for each in queued(outbox)] == before
@@ -223,7 +223,7 @@ def test_what_the_disk_refuses_goes_on_from_memory(path: Path, notes: Notes, dis
         (old,) = queued(outbox)
         disk.is_well = False
         events = [alarm_event(), alarm_event(EventType.ALARM_ENDED), alarm_event(alarm_id="other")]
-        waiting = [outbox.commit(Change(events=(event,), opened=(open_alarm("x"),))) for event in events]
+        waiting = [outbox.commit(Change(events=(event,), alarms=(open_alarm("x"),))) for event in events]
         until(lambda: disk.refused > 2, 10, "refusals")
         assert not any(future.done() for future in waiting)
         in_memory = queued(outbox, after=old.number)
@@ -234,7 +234,7 @@ def test_what_the_disk_refuses_goes_on_from_memory(path: Path, notes: Notes, dis
         outbox.delivered(in_memory[0].number, 1).result(WAIT)  # who notes an acceptance waits for no disk
         outbox.failed(in_memory[1].number, 2, Outcome.TIMEOUT, 60.0)
         until(lambda: outbox.counts()[0].queued >= 2, 10, "a count of what is in memory")
-        commit_while_full = outbox.commit(Change(closed=("x",)))
+        commit_while_full = outbox.commit(Change(alarms=(ended_alarm("x"),)))
         disk.is_well = True
         for future in (*waiting, commit_while_full):
             future.result(WAIT)

@@ -78,7 +78,7 @@ def committed_on_disk(path: Path, notes: Notes, count: int) -> list[str]:
     with running(path, notes) as outbox:
         events = [alarm_event(alarm_id=f"a{n}") for n in range(count)]
         alarms = (open_alarm("a0"), open_alarm("a1"))
-        outbox.commit(Change(tuple(events), opened=alarms, recalled=(RECALL,))).result(WAIT)
+        outbox.commit(Change(tuple(events), alarms=alarms, recalled=(RECALL,))).result(WAIT)
         outbox.delivered(queued(outbox)[0].number, 1).result(WAIT)
     return [event.id for event in events]
 
@@ -150,7 +150,7 @@ def test_a_row_that_nobody_wrote_is_damage(path: Path, notes: Notes):
     committed_on_disk(path, notes, 3)
     with sqlite3.connect(path) as database:
         database.execute("UPDATE events SET type = 'alarm.rbised' WHERE rowid = 2")
-        database.execute("UPDATE open_alarms SET data = '{' WHERE alarm_id = 'a0'")
+        database.execute("UPDATE alarms SET data = '{' WHERE alarm_id = 'a0'")
     database.close()
     with running(path, notes) as outbox:
         assert [known.alarm.alarm_id for known in outbox.open_alarms().result(WAIT)] == ["a1"]
@@ -256,7 +256,7 @@ def test_a_database_that_is_removed_is_made_anew(
     path = tmp_path / "state" / "outbox.db"
     path.parent.mkdir()
     with running(path, notes) as outbox:
-        change = Change((alarm_event(alarm_id="a"), alarm_event(alarm_id="b")), opened=(open_alarm("b"),))
+        change = Change((alarm_event(alarm_id="a"), alarm_event(alarm_id="b")), alarms=(open_alarm("b"),))
         outbox.commit(change).result(WAIT)
         first, second = queued(outbox)
         outbox.delivered(first.number, 1).result(WAIT)

@@ -177,7 +177,7 @@ def leave(path: Path, alarms: int, *, is_killed: bool) -> None:
         outbox = Outbox(path, HOOKS, Notes())
         outbox.start()
         for n in range(alarms):
-            outbox.commit(Change((alarm_event(alarm_id=f"old{n}"),), opened=(open_alarm(f"old{n}"),))).result(
+            outbox.commit(Change((alarm_event(alarm_id=f"old{n}"),), alarms=(open_alarm(f"old{n}"),))).result(
                 LONG
             )
         outbox.stop(time.monotonic() + LONG)
@@ -196,7 +196,7 @@ KILLED = textwrap.dedent("""
     outbox.start()
     for n in range(int(sys.argv[3])):
         name = f"old{n}"
-        outbox.commit(Change((alarm_event(alarm_id=name),), opened=(open_alarm(name),))).result()
+        outbox.commit(Change((alarm_event(alarm_id=name),), alarms=(open_alarm(name),))).result()
     os.kill(os.getpid(), signal.SIGKILL)
 """)
 

@@ -3,17 +3,20 @@
 import shutil
 import tempfile
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from support.events import NOON, alarm_event, open_alarm
+from support.events import NOON, alarm_event, ended_alarm, open_alarm
+from tocsin.deliver.audit import Act, Entry, Period, Via
 from tocsin.deliver.database import Marks
 from tocsin.deliver.event import EventType
+from tocsin.deliver.history import Which
 from tocsin.deliver.overflow import Limits
+from tocsin.deliver.override import Override, OverrideKind
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.standby import Ledger, Standby
 from tocsin.deliver.store import Change, Store, open_store
@@ -38,6 +41,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.directory = Path(tempfile.mkdtemp(prefix="outbox-"))
         self.queue: list[Expected] = []
         self.alarms: set[str] = set()
+        self.history: set[str] = set()
+        self.audit: list[str] = []
+        self.overrides: dict[str, Override] = {}
         self.recalls: dict[tuple[str, str], Recall] = {}
         self.bodies: dict[str, bytes] = {}
         self.store = self.open()
@@ -60,11 +66,15 @@ class StoreMachine(RuleBasedStateMachine):
     def commit(self, told: list[tuple[EventType, str]], opened: set[str], closed: set[str]) -> None:
         events = tuple(alarm_event(kind, alarm_id) for kind, alarm_id in told)
         alarms = tuple(open_alarm(alarm_id) for alarm_id in sorted(opened))
-        self.ledger.apply(Change(events=events, opened=alarms, closed=tuple(closed)), wall=0)
+        alarms += tuple(ended_alarm(alarm_id) for alarm_id in sorted(closed))
+        acts = tuple(Entry(NOON, Act.VERDICT, "anna", Via.COMMAND, alarm_id) for alarm_id in sorted(closed))
+        self.ledger.apply(Change(events=events, alarms=alarms, audited=acts), wall=0)
         for event in events:
             wanting = ["all", "raises"] if event.type is EventType.ALARM_RAISED else ["all"]
             self.queue += [Expected(event.id, webhook) for webhook in wanting]
         self.alarms = (self.alarms | opened) - closed
+        self.history |= opened | closed
+        self.audit += [entry.id for entry in acts]
 
     @rule(rule=st.sampled_from(["visit", "car"]), seconds=st.integers(0, 9), still=st.integers(0, 2))
     def recall(self, rule: str, seconds: int, still: int) -> None:
@@ -72,6 +82,12 @@ class StoreMachine(RuleBasedStateMachine):
         recall = Recall("yard", rule, at, at if seconds else None, (((0.0, 0.25, 0.5, 1.0), at),) * still)
         self.ledger.apply(Change(recalled=(recall,)), wall=0)
         self.recalls["yard", rule] = recall
+
+    @rule(name=st.sampled_from(["one", "other"]), over=st.none() | st.just(NOON))
+    def override(self, name: str, over: datetime | None) -> None:
+        asked = Override(name, OverrideKind.SILENCE, "yard", None, NOON, NOON, "anna", "painters", over)
+        self.ledger.apply(Change(overrides=(asked,)), wall=0)
+        self.overrides[name] = asked
 
     @precondition(lambda self: self.queue)
     @rule(data=st.data(), state=st.sampled_from(["delivered", "dead"]))
@@ -128,6 +144,10 @@ class StoreMachine(RuleBasedStateMachine):
             assert self.bodies.setdefault(each.event_id, body) == body, "a body is frozen"
         assert {(one.stream, one.rule): one for one in self.ledger.recalls()} == self.recalls
         assert {known.alarm.alarm_id for known in self.ledger.open_alarms()} == self.alarms
+        assert {known.alarm.alarm_id for known in self.ledger.alarms(Which())} == self.history
+        assert {known.alarm.alarm_id for known in self.ledger.alarms(Which(open=True))} == self.alarms
+        assert [entry.id for entry in reversed(self.ledger.audit(Period()))] == self.audit
+        assert {one.id: one for one in self.ledger.overrides()} == self.overrides
 
     def number_of(self, wanted: Expected) -> int:
         (number,) = (

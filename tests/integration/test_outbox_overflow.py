@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from support.events import Notes, alarm_event, stream_event
+from support.events import Notes, alarm_event, ended_alarm, stream_event
 from support.outboxes import WAIT, commit, queued, refusing_disk, running
 from support.wait import until
 from tocsin.deliver import clerk
@@ -90,7 +90,7 @@ def test_an_end_without_its_raise_is_no_news_while_the_disk_refuses_either(
         (second,) = queued(outbox)
         outbox.bury(second, 1, Outcome.TIMEOUT, None).result(WAIT)
         disk.is_well = False
-        late = outbox.commit(Change(events=(alarm_event(ENDED, "first"),), closed=("first",)))
+        late = outbox.commit(Change(events=(alarm_event(ENDED, "first"),), alarms=(ended_alarm("first"),)))
         until(lambda: notes.degraded, 10, "memory to take over")
         assert queued(outbox) == ()
         disk.is_well = True

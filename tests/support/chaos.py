@@ -413,7 +413,7 @@ class Chaos:
                 "SELECT number, webhook, state, id, type, alarm_id, body FROM deliveries JOIN events ON id = event"
                 " ORDER BY number"
             ).fetchall()
-            left = {alarm for (alarm,) in outbox.execute("SELECT alarm_id FROM open_alarms")}
+            left = {alarm for (alarm,) in outbox.execute("SELECT alarm_id FROM alarms WHERE ended IS NULL")}
         queued = {id_ for _, _, state, id_, *_ in rows if state == "queued"}
         assert queued <= {row[3] for row in rows[-20:]}, "only what came with the end waits"
         all_ = [row for row in rows if row[1] == "book"]

@@ -1,11 +1,12 @@
 """Events, alarms and an observer for tests of delivery."""
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm, StreamData, new_id
+from tocsin.deliver.event import AlarmData, AlarmRecord, Event, EventType, StreamData, new_id
 from tocsin.deliver.schedule import Outcome, Settlement
 from tocsin.deliver.trouble import DropReason, Trouble
+from tocsin.deliver.verdict import Judgement, Verdict
 from tocsin.frame import Correction
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, 418_000, tzinfo=UTC)
@@ -44,9 +45,19 @@ def stream_event(kind: EventType = EventType.STREAM_DOWN, stream: str = "entranc
     return Event(new_id(now), kind, now, StreamData(stream, "stall"))
 
 
-def open_alarm(alarm_id: str = "alarm_1") -> OpenAlarm:
+def open_alarm(alarm_id: str = "alarm_1") -> AlarmRecord:
     """Return an alarm that was raised at noon."""
-    return OpenAlarm(replace(ALARM, alarm_id=alarm_id), NOON, NOON)
+    return AlarmRecord(replace(ALARM, alarm_id=alarm_id), NOON, NOON)
+
+
+def ended_alarm(alarm_id: str = "alarm_1") -> AlarmRecord:
+    """Return the same alarm, a minute later."""
+    return replace(open_alarm(alarm_id), ended=NOON + timedelta(minutes=1))
+
+
+def judged(verdict: Verdict, by: str = "anna", why: str = "a mop") -> Judgement:
+    """Return what a person said at noon."""
+    return Judgement(verdict, by, NOON, why)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
-from support.events import Notes, alarm_event, open_alarm
+from support.events import Notes, alarm_event, ended_alarm, open_alarm
 from tocsin.deliver.event import EventType
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
@@ -29,9 +29,8 @@ def main(folder: Path, events: int) -> None:
     for number in range(events):
         kind = EventType.ALARM_ENDED if number % 2 else EventType.ALARM_RAISED
         event = alarm_event(kind, f"alarm_{number // 2}")
-        opened = (open_alarm(f"alarm_{number // 2}"),) if kind is EventType.ALARM_RAISED else ()
-        closed = () if opened else (f"alarm_{number // 2}",)
-        last = outbox.commit(Change((event,), opened=opened, closed=closed))
+        alarm = (open_alarm if kind is EventType.ALARM_RAISED else ended_alarm)(f"alarm_{number // 2}")
+        last = outbox.commit(Change((event,), alarms=(alarm,)))
         if number % 4 == 0:
             spent.add(event.id)
         else:

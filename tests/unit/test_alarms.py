@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from support.events import judged
 from support.pictures import grey, view
 from tocsin.alarm.episode import Resumed
 from tocsin.alarm.hours import WEEK, Hours, Span
@@ -18,7 +19,7 @@ from tocsin.alarm.watch import Rule, Watch
 from tocsin.alarm.withheld import Withheld
 from tocsin.alarm.zone import Zones
 from tocsin.alarms import Alarms, Origin, Watched, memory_of, monotonic_time, wall_time
-from tocsin.deliver.event import EventType, OpenAlarm
+from tocsin.deliver.event import AlarmRecord, EventType
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import Verdict
@@ -103,7 +104,9 @@ def test_a_visit_is_a_raise_a_repeat_and_an_end_of_one_alarm(ledger: Ledger) -> 
     kinds = [change.events[0].type for change in ledger.changes]
     assert kinds == [EventType.ALARM_RAISED, EventType.ALARM_REPEATED, EventType.ALARM_ENDED]
     raised, repeated, ended = ledger.changes
-    assert raised.opened[0].alarm.alarm_id == repeated.updated[0].alarm.alarm_id == ended.closed[0]
+    assert (
+        raised.alarms[0].alarm.alarm_id == repeated.alarms[0].alarm.alarm_id == ended.alarms[0].alarm.alarm_id
+    )
     assert len({change.events[0].id for change in ledger.changes}) == 3
     assert ledger.counts == {"sighted": 13, "raised person": 1}
     assert ledger.delay == pytest.approx(0.1)
@@ -153,7 +156,7 @@ def test_a_review_raises_nothing_that_an_alarm_tells_of(ledger: Ledger) -> None:
     """While the graver alarm is open it is withheld, after a restart too, and raised when that has ended."""
     review = replace(RULE, name="maybe", min_score=0.3)
 
-    def both(resumed: tuple[OpenAlarm, ...]) -> Alarms:
+    def both(resumed: tuple[AlarmRecord, ...]) -> Alarms:
         watch = Watch("yard", RULE, Zones({}), LABELS, Resumed(0.0, 0.0) if resumed else None)
         watched = [
             Watched(watch, "visit", "critical"),
@@ -173,7 +176,7 @@ def test_a_review_raises_nothing_that_an_alarm_tells_of(ledger: Ledger) -> None:
         "alarm",
         "review",
     ]
-    known = ledger.changes[0].opened
+    known = ledger.changes[0].alarms
     ledger.changes.clear()
     again = both(known)
     for tenth in range(3):
@@ -206,17 +209,18 @@ def test_a_verdict_is_told_kept_and_releases_a_latched_alarm(ledger: Ledger) -> 
         alarms.analysed(_frame(tenth / 10), _seen(0.9) if tenth < 2 else _nothing())
     (known,) = alarms.open()
     with pytest.raises(InputError, match=r"^expected the id of an alarm that is open, found alarm_x$"):
-        alarms.judge("alarm_x", Verdict.REJECTED)
-    assert alarms.judge(known.alarm.alarm_id, Verdict.ACKNOWLEDGED).verdict is Verdict.ACKNOWLEDGED
+        alarms.judge("alarm_x", judged(Verdict.REJECTED))
+    said = judged(Verdict.ACKNOWLEDGED)
+    assert alarms.judge(known.alarm.alarm_id, said).judged == said
     told = ledger.changes[-1]
     assert told.events[0].type is EventType.ALARM_VERDICT
-    assert told.updated[0].alarm.verdict is Verdict.ACKNOWLEDGED
+    assert told.alarms[0].alarm.judged == said
     alarms.analysed(_frame(3.0), _nothing())
     ended = ledger.changes[-1].events[0]
     assert (ended.type, ended.data.payload()["verdict"]) == (EventType.ALARM_ENDED, "acknowledged")
     assert alarms.open() == []
     with pytest.raises(InputError):
-        alarms.judge(known.alarm.alarm_id, Verdict.REJECTED)
+        alarms.judge(known.alarm.alarm_id, judged(Verdict.REJECTED))
 
 
 def _still(ledger: Ledger, seconds: range, rule: Rule, memory: Memory = NOTHING) -> Alarms:
@@ -347,7 +351,7 @@ def test_a_verdict_is_on_one_alarm_alone(ledger: Ledger) -> None:
     for tenth in range(20):
         alarms.analysed(_frame(tenth / 10), _seen(0.9) if tenth < 3 else _nothing())
     one, other = alarms.open()
-    alarms.judge(one.alarm.alarm_id, Verdict.CONFIRMED)
+    alarms.judge(one.alarm.alarm_id, judged(Verdict.CONFIRMED))
     alarms.analysed(_frame(2.0), _nothing())
     assert alarms.open() == [other]
 
@@ -438,7 +442,7 @@ def test_an_alarm_ends_with_its_rule_or_stream_and_no_other_does(ledger: Ledger)
     (ended,) = alarms.adopt(_watching(other))
     assert ended.alarm.rule == "visit"
     assert [change.events[0].type for change in ledger.changes[2:]] == [EventType.ALARM_ENDED]
-    assert ledger.changes[-1].closed == (ended.alarm.alarm_id,)
+    assert [one.alarm.alarm_id for one in ledger.changes[-1].alarms] == [ended.alarm.alarm_id]
     assert ledger.active == {("yard", "visit"): 0, ("yard", "other"): 1}
     assert len(alarms.adopt(_watching(RULE, stream="gate"))) == 1
     alarms.analysed(_frame(0.4), _seen(0.6))

@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from support.events import judged
 from support.pictures import grey, view
 from tocsin.alarm.confirm import interrupted
 from tocsin.alarm.episode import Resumed
@@ -76,7 +77,7 @@ class AnyOrder(RuleBasedStateMachine):
         known = self.alarms.open() if hasattr(self, "alarms") else []
         resumed = None
         for one in known:
-            judged = one.alarm.verdict is not None
+            judged = one.alarm.judged is not None
             resumed = Resumed(monotonic_time(one.alarm.first_seen), monotonic_time(one.reported), judged)
         self.asked = asked
         self.watch = Watch("yard", asked, Zones({}), ("person",), resumed, memory)
@@ -135,7 +136,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(verdict=st.sampled_from(Verdict))
     def verdict(self, verdict: Verdict) -> None:
         (one,) = self.alarms.open()
-        self.alarms.judge(one.alarm.alarm_id, verdict)
+        self.alarms.judge(one.alarm.alarm_id, judged(verdict))
         assert [event.type for event in self.changes.pop().events] == [EventType.ALARM_VERDICT]
         self.judged = True
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.events import ALARM
+from support.events import ALARM, judged
 from support.footage import seen
 from tocsin.alarm.episode import Decision
 from tocsin.alarm.memory import NOTHING
@@ -14,7 +14,7 @@ from tocsin.alarm.moment import Moment
 from tocsin.alarms import monotonic_time
 from tocsin.assembly import score_floor, watched, webhooks
 from tocsin.config.load import Config, Secrets, loads
-from tocsin.deliver.event import OpenAlarm
+from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.verdict import Verdict
 
@@ -53,7 +53,7 @@ def test_of_two_open_alarms_of_a_rule_the_later_goes_on() -> None:
     """The end of the first was lost, say in a backlog: it is told now, and not never."""
     now = datetime.now(UTC)
     first, second = (
-        OpenAlarm(replace(ALARM, alarm_id=name, stream="yard", rule="intruder"), now, now) for name in "ab"
+        AlarmRecord(replace(ALARM, alarm_id=name, stream="yard", rule="intruder"), now, now) for name in "ab"
     )
     watches, orphans = watched(read(SOUND), ("person",), [first, second])
     assert orphans == [first]
@@ -65,7 +65,11 @@ def test_a_verdict_outlives_a_restart(verdict: Verdict | None) -> None:
     """A latched alarm that was open before it may end where somebody has given one."""
     config = read(SOUND.replace("zones: [door]", "latch: true\n    end_after: 0"))
     now = datetime.now(UTC)
-    known = OpenAlarm(replace(ALARM, stream="yard", rule="intruder", verdict=verdict), now, now)
+    known = AlarmRecord(
+        replace(ALARM, stream="yard", rule="intruder", judged=None if verdict is None else judged(verdict)),
+        now,
+        now,
+    )
     watches, orphans = watched(config, ("person",), [known])
     assert orphans == []
     finding = watches["yard"][0].watch.update(Moment(1.0, 0.1, 0.1), seen())

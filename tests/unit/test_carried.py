@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from support.events import NOON
+from support.events import NOON, open_alarm
 from tocsin.carried import SEEN_AFTER, UP_AFTER, Carried
 from tocsin.deliver.event import Event, EventType, StreamData
 from tocsin.deliver.standing import Standing, begun
@@ -94,8 +94,8 @@ def test_everything_else_comes_through() -> None:
     )
     assert box.tell(*others) == [each.type for each in others]
     changes: list[Change] = []
-    Carried((), (), changes.append).commit(Change(closed=("alarm_1",)))
-    assert changes == [Change(closed=("alarm_1",))]
+    Carried((), (), changes.append).commit(Change(alarms=(open_alarm(),)))
+    assert changes == [Change(alarms=(open_alarm(),))]
 
 
 def test_what_stands_of_streams_that_are_gone_is_over() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import socket
 import threading
 import time
@@ -18,8 +19,9 @@ from tocsin.control import ControlServer, request
 from tocsin.errors import ControlError, InputError, StartError
 
 HANDLERS: dict[str, control.Handler] = {
-    "status": lambda asked: {"streams": {"yard": "up"}, "asked": dict(asked)},
-    "large": lambda _: {"text": "x" * 1_000_000},
+    "status": lambda asked, _: {"streams": {"yard": "up"}, "asked": dict(asked)},
+    "caller": lambda _, caller: {"user": caller.user},
+    "large": lambda *_: {"text": "x" * 1_000_000},
 }
 
 
@@ -46,6 +48,14 @@ def test_a_request_is_answered(path: Path) -> None:
             "asked": {"command": "status", "detail": 2},
         }
         assert len(request(path, "large")["text"]) == 1_000_000
+
+
+def test_a_handler_knows_who_asks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel tells which of the system's users it is; one without a name has a number."""
+    with serving(path):
+        assert request(path, "caller") == {"user": pwd.getpwuid(os.getuid()).pw_name}
+        monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+        assert request(path, "caller") == {"user": f"uid {os.getuid()}"}
 
 
 def test_only_the_owner_may_open_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +136,7 @@ def test_stopping_before_starting_does_nothing(path: Path) -> None:
     ControlServer(path, {}).stop(time.monotonic())
 
 
-def refuse(_: Mapping[str, Any]) -> Mapping[str, Any]:
+def refuse(_: Mapping[str, Any], __: control.Caller) -> Mapping[str, Any]:
     raise ControlError("expected a webhook that exists, found none named desk")
 
 
@@ -142,7 +152,7 @@ def test_a_refusal_is_the_daemons_own_sentence(path: Path) -> None:
 def test_a_wrong_question_is_told_from_a_daemon_that_cannot(path: Path) -> None:
     """Who asked for what is not there gets another exit code than who may ask again."""
 
-    def unknown(_: Mapping[str, Any]) -> Mapping[str, Any]:
+    def unknown(_: Mapping[str, Any], __: control.Caller) -> Mapping[str, Any]:
         raise InputError("expected one of the webhooks (hook), found hok")
 
     with serving(path, {"retry": unknown}), pytest.raises(InputError, match="found hok"):
@@ -151,7 +161,10 @@ def test_a_wrong_question_is_told_from_a_daemon_that_cannot(path: Path) -> None:
 
 def test_an_unknown_command_is_refused(path: Path) -> None:
     """The refusal lists what there is."""
-    with serving(path), pytest.raises(ControlError, match="a command among large, status, found another"):
+    with (
+        serving(path),
+        pytest.raises(ControlError, match="a command among caller, large, status, found another"),
+    ):
         request(path, "reboot")
 
 
@@ -211,7 +224,7 @@ def test_a_long_request_is_dropped(path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_broken_handler_costs_one_answer(path: Path) -> None:
     """A fault in a handler leaves its caller without an answer, and the socket with all its others."""
-    with serving(path, {**HANDLERS, "broken": lambda _: {"no": 1 // 0}}):
+    with serving(path, {**HANDLERS, "broken": lambda *_: {"no": 1 // 0}}):
         with pytest.raises(ControlError, match=r"expected an answer at .*, found a broken one"):
             request(path, "broken")
         assert request(path, "status")["streams"] == {"yard": "up"}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from support.events import ALARM, NOON
+from support.events import ALARM, NOON, judged
 from tocsin.deliver.event import (
     AlarmData,
     DetectorData,
@@ -55,7 +55,9 @@ def test_the_body_of_an_alarm_is_the_documented_one():
             "config": "sha256:0000",
             "clock_synchronized": True,
             "verdict": None,
+            "judged": None,
             "picture": None,
+            "silenced": False,
         },
     }
 
@@ -100,15 +102,22 @@ def test_numbers_of_numpy_are_sent_as_numbers():
 
 def test_alarm_data_survive_their_payload():
     """What was remembered of an alarm is what was said about it."""
-    judged = replace(ALARM, verdict=Verdict.REJECTED, tier="review")
-    rounded = replace(judged, pixels=(31, 64), light_mean=188, contrast=71)
-    assert AlarmData.from_payload(json.loads(json.dumps(judged.payload()))) == rounded
+    told = replace(ALARM, judged=judged(Verdict.REJECTED), tier="review")
+    rounded = replace(told, pixels=(31, 64), light_mean=188, contrast=71)
+    assert AlarmData.from_payload(json.loads(json.dumps(told.payload()))) == rounded
 
 
 def test_an_alarm_stored_before_contrast_was_told_is_read():
     """What a database of that time holds is read, and goes on with a contrast of null."""
     stored = json.loads(json.dumps(ALARM.payload()))
-    del stored["light"]["contrast"], stored["verdict"], stored["tier"], stored["picture"]
+    del (
+        stored["light"]["contrast"],
+        stored["verdict"],
+        stored["judged"],
+        stored["tier"],
+        stored["picture"],
+        stored["silenced"],
+    )
     data = AlarmData.from_payload(stored)
     assert (data.alarm_id, data.light_mean, data.correction) == ("alarm_1", 188, ALARM.correction)
     sent = body_of(Event("m", EventType.ALARM_ENDED, NOON, data))["data"]

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from support.events import ALARM, NOON
 from tocsin.deliver.event import (
+    AlarmRecord,
     Data,
     DeliveryData,
     DetectorData,
     Event,
     EventType,
-    OpenAlarm,
     OutboxData,
     StreamData,
     TrialData,
@@ -93,7 +93,7 @@ def test_an_alarm_is_one_alert_from_its_raise_to_its_end() -> None:
         alert(committed(EventType.ALARM_RAISED, ALARM)),
         alert(committed(EventType.ALARM_ENDED, seen_last, late=10_800, at=later)),
     )
-    (open_,) = json.loads(as_open_alerts([OpenAlarm(seen_last, NOON, NOON)], later).body)
+    (open_,) = json.loads(as_open_alerts([AlarmRecord(seen_last, NOON, NOON)], later).body)
     assert raised["labels"] == ended["labels"] == open_["labels"]
     assert raised["labels"] == {
         "alertname": "intruder",

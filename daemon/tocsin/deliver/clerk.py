@@ -15,6 +15,7 @@ import structlog
 from tocsin.deliver.ballast import Ballast, free_bytes
 from tocsin.deliver.database import Marks, has_tables, identity, is_full, name_of
 from tocsin.deliver.event import Event, EventType, OutboxData, new_id
+from tocsin.deliver.history import Keep
 from tocsin.deliver.jobs import Job, Jobs
 from tocsin.deliver.letters import Choice
 from tocsin.deliver.overflow import Dropped, Limits
@@ -67,6 +68,7 @@ class Clerk:
         self.pulse = time.monotonic()
         self.counts: tuple[QueueCount, ...] = ()
         self.durable = 0
+        self.keep = Keep()  # replaced whole, by any thread
         self._ballast = Ballast(path.with_name(path.name + ".ballast"))
         self._store: Store | None = None
         self._standby: Standby | None = None
@@ -329,7 +331,7 @@ class Clerk:
             return
         assert self._store is not None, "where there is no store, something stands in for it"
         self._ballast.lay()
-        if lost := self._store.sweep(time.time()):
+        if lost := self._store.sweep(time.time(), self.keep):
             self._observe.outbox_dropped(DropReason.DEAD_OVERFLOW, lost)
 
     def _fail(self, error: sqlite3.Error) -> None:
@@ -368,7 +370,7 @@ class Clerk:
         self._observe.outbox_degraded(True)
         self._marks = self._store.marks()
         copy = memory_store(self._webhooks, self._limits, self._marks)
-        copy.make_up(Arrears(self._store, {}, {}, set(), set()))
+        copy.make_up(Arrears(self._store, {}, {}, set()))
         self._carried, self._standby = copy, Standby(copy, self._webhooks)
         self._store.close()
         self._store = None
@@ -391,7 +393,7 @@ class Clerk:
                 self.open()
             assert self._store is not None, "it was opened"
             if self._carried is not None:
-                self._store.make_up(Arrears(self._carried, {}, {}, set(), set()))
+                self._store.make_up(Arrears(self._carried, {}, {}, set()))
                 self._carried.close()
                 self._carried = None
             self._standby.disk = self._store

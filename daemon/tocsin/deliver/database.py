@@ -90,6 +90,53 @@ _STEPS = (
         PRIMARY KEY (stream, rule)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE alarms (           -- those that are open, and for a time those that ended
+        alarm_id TEXT PRIMARY KEY,
+        stream TEXT NOT NULL,
+        rule TEXT NOT NULL,
+        opened REAL NOT NULL,
+        reported REAL NOT NULL,
+        ended REAL,
+        verdict TEXT,
+        silenced INTEGER NOT NULL,
+        test INTEGER NOT NULL,
+        data TEXT NOT NULL
+    );
+    CREATE INDEX open ON alarms (opened) WHERE ended IS NULL;
+    CREATE INDEX history ON alarms (opened);
+    INSERT OR IGNORE INTO alarms
+        SELECT alarm_id, json_extract(data, '$.stream'), json_extract(data, '$.rule'), opened, reported, NULL,
+            json_extract(data, '$.verdict'), 0, coalesce(json_extract(data, '$.test'), 0), data
+        FROM open_alarms WHERE json_valid(data);
+    DROP TABLE open_alarms;
+    CREATE TABLE overrides (        -- silences and walk tests
+        id TEXT PRIMARY KEY,
+        kind TEXT NOT NULL,
+        stream TEXT,
+        rule TEXT,
+        since REAL NOT NULL,
+        until REAL NOT NULL,
+        over REAL,
+        data TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE audit (            -- who did what
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        at REAL NOT NULL,
+        act TEXT NOT NULL,
+        by TEXT NOT NULL,
+        via TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        data TEXT NOT NULL
+    );
+    CREATE INDEX acts ON audit (at);
+    CREATE TRIGGER audit_never_changes BEFORE UPDATE ON audit
+    BEGIN SELECT RAISE(ABORT, 'the audit is only ever added to'); END;
+    CREATE TRIGGER audit_ends_at_its_old_end BEFORE DELETE ON audit
+    WHEN OLD.number != (SELECT min(number) FROM audit)
+    BEGIN SELECT RAISE(ABORT, 'the audit is only ever added to'); END;
+    """,
 )
 """What each version of the tables changed; the first step makes version 2 of the schema above. Steps that were once
 released stay as they are: an old database goes through all that it has missed, and a new one through all."""

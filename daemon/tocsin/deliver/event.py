@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol, Self
 
-from tocsin.deliver.verdict import Verdict
+from tocsin.deliver.verdict import Judgement, Verdict
 from tocsin.errors import Degradation
 from tocsin.frame import Box, Correction
 
@@ -72,8 +72,9 @@ class AlarmData:
     `box` is relative to the frame, `pixels` the object's width and height as the detector saw it, `hits` and
     `of` what confirmed the alarm, `light_mean` and `contrast` (NaN where they are not known) those of the light
     from 0 (black) to 255, `config` the digest of the configuration. `clock_synchronized` is None where the
-    machine does not tell, `verdict` while nobody has given one. `picture` has links to what was kept of the alarm,
-    and until when they hold. `tier` says who is meant to look at it.
+    machine does not tell, `judged` while nobody has given a verdict, and the last one then. `picture` has links
+    to what was kept of the alarm, and until when they hold. `tier` says who is meant to look at it. One that is
+    `silenced` is kept and told to nobody.
     """
 
     alarm_id: str
@@ -95,9 +96,10 @@ class AlarmData:
     config: str
     test: bool = False
     clock_synchronized: bool | None = None
-    verdict: Verdict | None = None
+    judged: Judgement | None = None
     tier: str = "alarm"
     picture: Mapping[str, str] | None = None
+    silenced: bool = False
 
     def payload(self) -> Json:
         return {
@@ -122,8 +124,10 @@ class AlarmData:
             "model": self.model,
             "config": self.config,
             "clock_synchronized": self.clock_synchronized,
-            "verdict": self.verdict,
+            "verdict": None if self.judged is None else self.judged.verdict,
+            "judged": None if self.judged is None else _told(self.judged),
             "picture": self.picture,
+            "silenced": self.silenced,
         }
 
     @classmethod
@@ -152,9 +156,10 @@ class AlarmData:
             test=payload["test"],
             clock_synchronized=payload["clock_synchronized"],
             # stored before there were any
-            verdict=Verdict(verdict) if (verdict := payload.get("verdict")) else None,
+            judged=_judgement(payload),
             tier=payload.get("tier", "alarm"),
             picture=payload.get("picture"),
+            silenced=payload.get("silenced", False),
         )
 
 
@@ -172,16 +177,17 @@ class EvidenceData:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenAlarm:
-    """An alarm that has been raised and has not ended: what a restart needs to carry it on.
+class AlarmRecord:
+    """An alarm as it is remembered: while it is open, so that a restart carries it on, and then as history.
 
-    `opened` and `reported` are wall times: of the raise, and of the last `alarm.raised` or `alarm.repeated`.
-    `alarm` is what was last said about it.
+    `opened`, `reported` and `ended` are wall times: of the raise, of the last `alarm.raised` or `alarm.repeated`,
+    and of the end, None while it is open. `alarm` is what was last said about it.
     """
 
     alarm: AlarmData
     opened: datetime
     reported: datetime
+    ended: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,6 +401,19 @@ def make_id(at: datetime, randomness: bytes, prefix: str = "msg") -> str:
 def stamp(at: datetime) -> str:
     """Return a time as receivers read it: UTC to the millisecond, `2026-11-21T10:15:02.418Z`."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _told(judged: Judgement) -> Json:
+    return {"by": judged.by, "at": stamp(judged.at), "why": judged.why}
+
+
+def _judgement(payload: Json) -> Judgement | None:
+    if not (verdict := payload.get("verdict")):
+        return None
+    # before there was more than the word
+    judged = payload.get("judged") or {"by": "", "at": payload["first_seen"], "why": ""}
+    at = datetime.fromisoformat(judged["at"])
+    return Judgement(Verdict(verdict), judged["by"], at, judged["why"])
 
 
 def _number(value: float, digits: int | None = None) -> float | None:

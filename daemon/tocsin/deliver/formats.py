@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from tocsin.deliver.event import EventType, Json, OpenAlarm, stamp
+from tocsin.deliver.event import AlarmRecord, EventType, Json, stamp
 
 LATE = 60.0  # seconds after which what people read says that it is late
 ALIVE = timedelta(
@@ -85,7 +85,7 @@ def as_alert(event: Committed) -> Rendered:
     return _alerts([_alarm(data, summary(told), ends, late)])
 
 
-def as_open_alerts(alarms: Iterable[OpenAlarm], until: datetime) -> Rendered:
+def as_open_alerts(alarms: Iterable[AlarmRecord], until: datetime) -> Rendered:
     """Return alarms as alerts that are active until then, with the labels that `as_alert` gave them."""
     told: list[dict[str, Any]] = [
         {"type": EventType.ALARM_RAISED, "data": one.alarm.payload()} for one in alarms

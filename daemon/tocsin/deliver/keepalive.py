@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from tocsin.deliver.event import OpenAlarm
+from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.formats import ALIVE, as_open_alerts
 from tocsin.deliver.resolve import ResolvingLoop
 from tocsin.deliver.schedule import Outcome
@@ -39,7 +39,7 @@ class KeepAlive:
     def __init__(
         self,
         webhooks: Sequence[Webhook],
-        alarms: Callable[[], Sequence[OpenAlarm]],
+        alarms: Callable[[], Sequence[AlarmRecord]],
         observe: Observer,
         on_failure: Callable[[str], None],
         every: float = EVERY,
@@ -80,7 +80,7 @@ class KeepAlive:
     async def _turn(self) -> None:
         await asyncio.gather(*(self._tell(webhook) for webhook in self._webhooks))
 
-    def _concerning(self, webhook: Webhook) -> list[OpenAlarm]:
+    def _concerning(self, webhook: Webhook) -> list[AlarmRecord]:
         return [one for one in self._alarms() if one.alarm.severity in webhook.severities]
 
     async def _tell(self, webhook: Webhook) -> None:

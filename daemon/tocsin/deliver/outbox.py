@@ -10,12 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tocsin.deliver.audit import Entry, Period
 from tocsin.deliver.clerk import Clerk
 from tocsin.deliver.database import identity
-from tocsin.deliver.event import Event, OpenAlarm
+from tocsin.deliver.event import AlarmRecord, Event
+from tocsin.deliver.history import Keep, Which
 from tocsin.deliver.jobs import Job, Jobs
 from tocsin.deliver.letters import Choice, Letter
 from tocsin.deliver.overflow import Limits
+from tocsin.deliver.override import Override
 from tocsin.deliver.queues import QueueCount
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.schedule import Outcome, Settlement, State
@@ -128,7 +131,7 @@ class Outbox:
         """
         return self._submit(self._jobs.write, partial(self._clerk.adopt, dict(webhooks)), ())
 
-    def open_alarms(self) -> "Future[tuple[OpenAlarm, ...]]":
+    def open_alarms(self) -> "Future[tuple[AlarmRecord, ...]]":
         """Return the alarms that were open when the last commit was made, the oldest first."""
         return self._read(lambda ledger: ledger.open_alarms())
 
@@ -139,6 +142,30 @@ class Outbox:
     def recalls(self) -> "Future[tuple[Recall, ...]]":
         """Return what rules remembered beyond their open alarms when the last commit was made."""
         return self._read(lambda ledger: ledger.recalls())
+
+    def alarms(self, which: Which) -> "Future[tuple[AlarmRecord, ...]]":
+        """Return the latest of those alarms, newest first."""
+        return self._read(lambda ledger: ledger.alarms(which))
+
+    def alarm(self, alarm_id: str) -> "Future[AlarmRecord | None]":
+        """Return an alarm as the last change that was committed before this call left it, or None."""
+
+        def run(ledger: Ledger) -> AlarmRecord | None:
+            return next(iter(ledger.alarms(Which(ids=(alarm_id,)))), None)
+
+        return self._submit(self._jobs.write, run, ())
+
+    def overrides(self) -> "Future[tuple[Override, ...]]":
+        """Return the silences and walk tests that are not over, the oldest first."""
+        return self._read(lambda ledger: tuple(one for one in ledger.overrides() if one.over is None))
+
+    def audit(self, period: Period) -> "Future[tuple[Entry, ...]]":
+        """Return the latest entries of a period, newest first."""
+        return self._read(lambda ledger: ledger.audit(period))
+
+    def keep(self, keep: Keep) -> None:
+        """Keep what is over for so long from now on."""
+        self._clerk.keep = keep
 
     def queued(self, webhook: str, after: int, limit: int) -> "Future[tuple[Delivery, ...]]":
         """Return the first queued deliveries of a webhook whose number is above `after`."""

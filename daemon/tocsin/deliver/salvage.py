@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tocsin.deliver import audit, history, override
 from tocsin.deliver.database import settle_aside, unsaved
-from tocsin.deliver.event import AlarmData, EventType
+from tocsin.deliver.event import EventType
 from tocsin.deliver.recall import recalled
 from tocsin.deliver.schedule import Outcome, State
 
@@ -29,7 +30,7 @@ _DELIVERY = (
     "wait",
 )
 _EVENT = ("id", "type", "at", "alarm_id", "body")
-_WITHOUT_ROWID = frozenset({"collapsed", "standing", "recalls"})
+_WITHOUT_ROWID = frozenset({"collapsed", "standing", "recalls", "overrides"})
 _HIGHEST = 1 << 62  # beyond every number, and within what SQLite can count
 
 
@@ -71,8 +72,10 @@ def salvage(damaged: Path, into: sqlite3.Connection) -> Saved:
         _copy(old, into, "collapsed", ("webhook", "alarm_id"), _is_collapsed)
         _copy(old, into, "standing", ("type", "subject", "since", "data"), _is_standing)
         _copy(old, into, "recalls", ("stream", "rule", "at", "data"), _is_recall)
-        alarms = _copy(old, into, "open_alarms", ("alarm_id", "opened", "reported", "data"), _is_alarm)
-        return Saved(_copy_deliveries(old, into), alarms)
+        _copy(old, into, "overrides", override.COLUMNS, _is_override)
+        _copy(old, into, "audit", audit.COLUMNS, _is_entry)
+        _copy(old, into, "alarms", history.COLUMNS, _is_alarm)
+        return Saved(_copy_deliveries(old, into), len(history.read_open(into)))
 
 
 def _copy(
@@ -81,11 +84,11 @@ def _copy(
     table: str,
     columns: tuple[str, ...],
     fits: Callable[[Row], bool],
-) -> int:
+) -> None:
     places = ", ".join("?" * len(columns))
     rows = list(_rows(old, columns, table, fits))
-    into.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({places})", rows)  # noqa: S608 - our own words
-    return len(rows)
+    words = ", ".join(columns)
+    into.executemany(f"INSERT OR IGNORE INTO {table} ({words}) VALUES ({places})", rows)  # noqa: S608 - our own words
 
 
 def _copy_deliveries(old: sqlite3.Connection, into: sqlite3.Connection) -> int:
@@ -186,12 +189,30 @@ def _is_event(row: Row) -> bool:
 
 
 def _is_alarm(row: Row) -> bool:
-    alarm_id, opened, reported, data = row
+    alarm_id, stream, rule, opened, reported, ended, verdict, silenced, test, data = row
     try:
-        alarm = AlarmData.from_payload(json.loads(data))
-        return alarm.alarm_id == alarm_id and _is_time(opened) and _is_time(reported)
-    except (ValueError, TypeError, KeyError, AttributeError):
+        alarm = history.recorded(opened, reported, ended, data).alarm
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, OSError):
         return False
+    told = None if alarm.judged is None else alarm.judged.verdict.value
+    there = alarm.alarm_id, alarm.stream, alarm.rule, told, alarm.silenced, alarm.test
+    return there == (alarm_id, stream, rule, verdict, bool(silenced), bool(test))
+
+
+def _is_override(row: Row) -> bool:
+    return _makes_sense(row, override.overridden) and _are((row[0], str))
+
+
+def _is_entry(row: Row) -> bool:
+    return _makes_sense(row, audit.entered) and _are((row[0], str), (row[3], str), (row[5], str))
+
+
+def _makes_sense(row: Row, made: Callable[..., object]) -> bool:
+    try:
+        made(*row)
+    except (ValueError, TypeError, KeyError, OverflowError, OSError):
+        return False
+    return True
 
 
 def _is_standing(row: Row) -> bool:
@@ -204,11 +225,7 @@ def _is_standing(row: Row) -> bool:
 
 
 def _is_recall(row: Row) -> bool:
-    try:
-        recalled(*row)
-    except (ValueError, TypeError, KeyError, OverflowError, OSError):
-        return False
-    return _are((row[0], str), (row[1], str))
+    return _makes_sense(row, recalled) and _are((row[0], str), (row[1], str))
 
 
 def _is_sequence(row: Row) -> bool:

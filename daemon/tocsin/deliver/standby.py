@@ -6,9 +6,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
-from tocsin.deliver.event import OpenAlarm
+from tocsin.deliver.audit import Entry, Period
+from tocsin.deliver.event import AlarmRecord
+from tocsin.deliver.history import Which
 from tocsin.deliver.letters import Choice, Letter
 from tocsin.deliver.overflow import Dropped, Limits
+from tocsin.deliver.override import Override
 from tocsin.deliver.queues import QueueCount
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.schedule import Outcome, State
@@ -18,6 +21,9 @@ from tocsin.errors import OutboxError
 
 MEMORY = Limits(rows=1_000, settled=1_000)
 """What is kept in memory of each queue at most, by the same rules as on the disk."""
+
+
+_ALL = Which(limit=1 << 30)
 
 
 class Ledger(Protocol):
@@ -31,11 +37,17 @@ class Ledger(Protocol):
         self, number: int, attempts: int, outcome: str, next_attempt: float, wait: float
     ) -> None: ...
 
-    def open_alarms(self) -> tuple[OpenAlarm, ...]: ...
+    def open_alarms(self) -> tuple[AlarmRecord, ...]: ...
 
     def standing(self) -> tuple[Standing, ...]: ...
 
     def recalls(self) -> tuple[Recall, ...]: ...
+
+    def alarms(self, which: Which) -> tuple[AlarmRecord, ...]: ...
+
+    def overrides(self) -> tuple[Override, ...]: ...
+
+    def audit(self, period: Period) -> tuple[Entry, ...]: ...
 
     def queued(self, webhook: str, after: int, limit: int) -> tuple[Delivery, ...]: ...
 
@@ -65,15 +77,13 @@ class Standby:
         self._store = memory_store(webhooks, MEMORY, marks)
         with suppress(sqlite3.Error):  # what cannot be read is not known
             self._store.keep_collapsed(disk.rows("collapsed"))
-        self._arrears = Arrears(self._store, {}, {}, set(), set())
+        self._arrears = Arrears(self._store, {}, {}, set())
 
     def close(self) -> None:
         self._store.close()
 
     def apply(self, change: Change, wall: float, exclude: str | None = None) -> Dropped:
         dropped = self._store.apply(change, wall, exclude)
-        self._arrears.closed.difference_update(alarm.alarm.alarm_id for alarm in change.opened)
-        self._arrears.closed.update(change.closed)
         for event in change.events:
             self._arrears.over.update(over(event))
             if (one := begun(event)) is not None:
@@ -92,10 +102,24 @@ class Standby:
         else:
             self._arrears.postponed[number] = (attempts, outcome, next_attempt, wait)
 
-    def open_alarms(self) -> tuple[OpenAlarm, ...]:
-        known = {alarm.alarm.alarm_id: alarm for alarm in self._readable().open_alarms()}
-        known |= {alarm.alarm.alarm_id: alarm for alarm in self._store.open_alarms()}
-        return tuple(alarm for alarm_id, alarm in known.items() if alarm_id not in self._arrears.closed)
+    def open_alarms(self) -> tuple[AlarmRecord, ...]:
+        known = {one.alarm.alarm_id: one for one in self._readable().open_alarms()}
+        known |= {one.alarm.alarm_id: one for one in self._store.alarms(_ALL)}
+        return tuple(one for one in known.values() if one.ended is None)
+
+    def alarms(self, which: Which) -> tuple[AlarmRecord, ...]:
+        newer = {one.alarm.alarm_id for one in self._store.alarms(_ALL)}
+        there = self._readable().alarms(replace(which, limit=which.limit + len(newer)))
+        known = [one for one in there if one.alarm.alarm_id not in newer] + list(self._store.alarms(which))
+        return tuple(sorted(known, key=lambda one: one.opened, reverse=True)[: which.limit])
+
+    def overrides(self) -> tuple[Override, ...]:
+        known = {one.id: one for one in self._readable().overrides()}
+        known |= {one.id: one for one in self._store.overrides()}
+        return tuple(known.values())
+
+    def audit(self, period: Period) -> tuple[Entry, ...]:
+        return (self._store.audit(period) + self._readable().audit(period))[: period.limit]
 
     def standing(self) -> tuple[Standing, ...]:
         known = {(one.type, one.subject): one for one in self._readable().standing()}

@@ -1,20 +1,21 @@
 """The tables of the outbox, in SQLite. A store belongs to the one thread that opened it."""
 
-import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tocsin.deliver import recall
+from tocsin.deliver import audit, history, override, recall
+from tocsin.deliver.audit import Entry, Period
 from tocsin.deliver.database import Marks, damage, memory_database, name_of, open_database
-from tocsin.deliver.event import AlarmData, Event, EventType, OpenAlarm
+from tocsin.deliver.event import AlarmRecord, Event, EventType
+from tocsin.deliver.history import Keep, Which
 from tocsin.deliver.letters import Choice, Letter, find, remove, replay
 from tocsin.deliver.overflow import Dropped, Limits, collapsed_for, trim
+from tocsin.deliver.override import Override
 from tocsin.deliver.queues import QueueCount, count_queues
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.salvage import Saved, read_out
@@ -25,7 +26,9 @@ from tocsin.errors import OutboxError
 KEEP_DELIVERED = 7 * 24 * 3600.0  # seconds for which `outbox list` can show what was delivered
 SWEEP = 500  # rows that one sweep removes at most, so that no commit waits long behind it
 
-_TABLES = ("events", "deliveries", "sequences", "open_alarms", "collapsed", "standing", "recalls")
+_TABLES = ("events", "deliveries", "sequences", "alarms", "collapsed", "standing", "recalls", "overrides")
+"""What is copied whole from what stood in; the audit is added to."""
+
 _SETTLE = "UPDATE deliveries SET state = ?, attempts = ?, outcome = ?, settled_at = ? WHERE number = ?"
 _POSTPONE = (
     "UPDATE deliveries SET attempts = ?, outcome = ?, next_attempt = ?, wait = ?"
@@ -37,15 +40,15 @@ _POSTPONE = (
 class Change:
     """What happens to events and alarms in one transaction: all of it or nothing.
 
-    `opened` and `updated` are alarms to remember, `closed` the ids of those that have ended, and `recalled` is what
-    rules remember beyond those.
+    `alarms` are remembered as they are now, those that have ended as history; `recalled` is what rules remember
+    beyond them, `overrides` are silences and walk tests as they are now, `audited` says who did what.
     """
 
     events: tuple[Event, ...] = ()
-    opened: tuple[OpenAlarm, ...] = ()
-    updated: tuple[OpenAlarm, ...] = ()
-    closed: tuple[str, ...] = ()
+    alarms: tuple[AlarmRecord, ...] = ()
     recalled: tuple[Recall, ...] = ()
+    overrides: tuple[Override, ...] = ()
+    audited: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +79,12 @@ class Arrears:
     """What a store on the disk has missed.
 
     `store` holds what is new, numbered on from the disk's last delivery and on its clock. `settled` and `postponed`
-    are the arguments of `settle` and `postpone` for older deliveries; `closed` the ids of alarms that have ended,
-    and `over` what stands no longer.
+    are the arguments of `settle` and `postpone` for older deliveries; `over` is what stands no longer.
     """
 
     store: "Store"
     settled: dict[int, tuple[str, int, str, float]]
     postponed: dict[int, tuple[int, str, float, float]]
-    closed: set[str]
     over: set[Key]
 
 
@@ -162,32 +163,37 @@ class Store:
                 remember(database, event)
             gone = [number for event in change.events for number in _superseded(database, event)]
             collapsed = sum(self._add(event, wall, exclude, sequences, last) for event in change.events)
-            for alarm in (*change.opened, *change.updated):
-                data = json.dumps(alarm.alarm.payload(), allow_nan=False)
-                row = (alarm.alarm.alarm_id, alarm.opened.timestamp(), alarm.reported.timestamp(), data)
-                database.execute("INSERT OR REPLACE INTO open_alarms VALUES (?, ?, ?, ?)", row)
-            for alarm_id in change.closed:
-                database.execute("DELETE FROM open_alarms WHERE alarm_id = ?", (alarm_id,))
+            for alarm in change.alarms:
+                history.write(database, alarm)
             for each in change.recalled:
                 recall.write(database, each)
+            for one in change.overrides:
+                override.write(database, one)
+            for entry in change.audited:
+                audit.write(database, entry)
             dropped = trim(database, self._webhooks, self._limits) if change.events else Dropped()
         self._sequences, self.last = sequences, last
         self._highest = max(self._highest, *last.values(), 0)
         return replace(dropped, numbers=(*gone, *dropped.numbers), collapsed=dropped.collapsed + collapsed)
 
-    def open_alarms(self) -> tuple[OpenAlarm, ...]:
-        rows = self._database.execute(
-            "SELECT opened, reported, data FROM open_alarms ORDER BY opened, alarm_id"
-        )
+    def open_alarms(self) -> tuple[AlarmRecord, ...]:
         with _making_sense():
-            return tuple(
-                OpenAlarm(
-                    AlarmData.from_payload(json.loads(data)),
-                    datetime.fromtimestamp(opened, UTC),
-                    datetime.fromtimestamp(reported, UTC),
-                )
-                for opened, reported, data in rows
-            )
+            return history.read_open(self._database)
+
+    def alarms(self, which: Which) -> tuple[AlarmRecord, ...]:
+        """Return the latest of those alarms, newest first."""
+        with _making_sense():
+            return history.read(self._database, which)
+
+    def overrides(self) -> tuple[Override, ...]:
+        """Return the silences and walk tests that are kept, the oldest first; some may be over."""
+        with _making_sense():
+            return override.read(self._database)
+
+    def audit(self, period: Period) -> tuple[Entry, ...]:
+        """Return the latest entries of a period, newest first."""
+        with _making_sense():
+            return audit.read(self._database, period)
 
     def standing(self) -> tuple[Standing, ...]:
         """Return what was told to stand and was not told to be over, the longest first."""
@@ -242,9 +248,11 @@ class Store:
                     database.execute(f"INSERT OR REPLACE INTO {table} VALUES ({places})", row)  # noqa: S608 - our own words
             for key in arrears.over:
                 forget(database, key)
-            for alarm_id in arrears.closed:
-                database.execute("DELETE FROM open_alarms WHERE alarm_id = ?", (alarm_id,))
-                database.execute("DELETE FROM collapsed WHERE alarm_id = ?", (alarm_id,))
+            for _, *entry in arrears.store.rows("audit"):
+                database.execute(audit.INSERT, entry)
+            database.execute(
+                "DELETE FROM collapsed WHERE alarm_id IN (SELECT alarm_id FROM alarms WHERE ended IS NOT NULL)"
+            )
             database.execute("UPDATE sqlite_sequence SET seq = max(seq, ?)", (marks.number,))
             dropped = trim(database, self._webhooks, self._limits)
         self._highest = max(self._highest, marks.number)
@@ -282,8 +290,8 @@ class Store:
             database.execute("BEGIN IMMEDIATE")
             return remove(database, state, choice)
 
-    def sweep(self, wall: float) -> int:
-        """Remove settled deliveries that are old or too many; return how many of them were dead ones."""
+    def sweep(self, wall: float, keep: Keep = Keep()) -> int:  # noqa: B008 - frozen
+        """Remove what is old or too much, but for what waits or is open; return how many dead deliveries went."""
         excess = (
             "DELETE FROM deliveries WHERE number IN"
             " (SELECT number FROM deliveries WHERE state = ? ORDER BY settled_at DESC LIMIT ? OFFSET ?)"
@@ -292,6 +300,9 @@ class Store:
             database.execute("BEGIN IMMEDIATE")
             database.execute("UPDATE life SET seconds = ?", (self._life(),))
             recall.sweep(database, wall)
+            override.sweep(database, wall)
+            history.sweep(database, wall - keep.alarms, SWEEP)
+            audit.sweep(database, wall - keep.audit, SWEEP)
             database.execute(
                 "DELETE FROM deliveries WHERE number IN (SELECT number FROM deliveries"
                 " WHERE state = 'delivered' AND settled_at < ? ORDER BY settled_at LIMIT ?)",

@@ -1,0 +1,134 @@
+"""Who did what: a record to which is only ever added. Rows leave at its old end, when they are old or too many."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from tocsin.deliver.event import Json, new_id, stamp
+
+MOST = 50_000
+"""Entries that are kept at most."""
+
+
+class Act(StrEnum):
+    """What was done: the word on the command line and in the record."""
+
+    VERDICT = "verdict"
+    SILENCE_BEGUN = "silence.begun"
+    SILENCE_ENDED = "silence.ended"
+    TEST_BEGUN = "test.begun"
+    TEST_ENDED = "test.ended"
+    CONFIG_CHANGED = "config.changed"
+    MODEL_CHANGED = "model.changed"
+    EVIDENCE_READ = "evidence.read"
+    EVIDENCE_EXPORTED = "evidence.exported"
+    OUTBOX_RETRIED = "outbox.retried"
+    OUTBOX_PURGED = "outbox.purged"
+    DAEMON_STARTED = "daemon.started"
+    DAEMON_STOPPED = "daemon.stopped"
+
+
+class Via(StrEnum):
+    """How it was asked for, and so what stands behind the name."""
+
+    COMMAND = "command"  # the control socket: the name is that of the system's user
+    LOGIN = "login"  # the endpoint's password file: the name is that of its user
+    LINK = "link"  # a signed link: the name is what was given, or an address
+    DAEMON = "daemon"  # nobody: the daemon did so by itself
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One act at a wall time; `subject` is what it was done to: an alarm, a stream, a rule, a digest.
+
+    `id` is drawn anew where none is given: it lets the same entry be written twice and stand there once.
+    """
+
+    at: datetime
+    act: Act
+    by: str
+    via: Via
+    subject: str
+    details: Mapping[str, str] = field(default_factory=dict)
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            object.__setattr__(self, "id", new_id(self.at, "act"))
+
+    def as_json(self) -> Json:
+        """Return what the command line prints and the control socket answers."""
+        told = {"act": self.act, "by": self.by, "via": self.via, "subject": self.subject}
+        return {"timestamp": stamp(self.at), **told, "details": dict(self.details), "id": self.id}
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Which entries are meant: those of these acts (none: of any) about this subject (None: any).
+
+    Those between two times, at most `limit`, the latest.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    acts: tuple[Act, ...] = ()
+    subject: str | None = None
+    limit: int = 1_000
+
+    def condition(self) -> tuple[str, tuple[object, ...]]:
+        """Return the words of SQL that choose among entries, and what stands in their places."""
+        words, values = ["1"], list[object]()
+        for word, value in (
+            ("at >= ?", None if self.since is None else self.since.timestamp()),
+            ("at < ?", None if self.until is None else self.until.timestamp()),
+            ("subject = ?", self.subject),
+            ("act IN (SELECT value FROM json_each(?))", json.dumps(self.acts) if self.acts else None),
+        ):
+            if value is not None:
+                words.append(word)
+                values.append(value)
+        return " AND ".join(words), tuple(values)
+
+
+COLUMNS = ("id", "at", "act", "by", "via", "subject", "data")
+"""What a row holds beside its number, in this order."""
+
+INSERT = f"INSERT OR IGNORE INTO audit ({', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - our own words
+
+
+def write(database: sqlite3.Connection, entry: Entry) -> None:
+    """Add an entry, inside a transaction of the caller's; one that is there already is not added again."""
+    row = entry.id, entry.at.timestamp(), entry.act, entry.by, entry.via, entry.subject
+    database.execute(INSERT, (*row, json.dumps(dict(entry.details))))
+
+
+def read(database: sqlite3.Connection, period: Period) -> tuple[Entry, ...]:
+    """Return the latest entries of a period, newest first."""
+    condition, values = period.condition()
+    rows = database.execute(
+        f"SELECT {', '.join(COLUMNS)} FROM audit WHERE {condition} ORDER BY number DESC LIMIT ?",  # noqa: S608 - our own words
+        (*values, period.limit),
+    )
+    return tuple(entered(*row) for row in rows)
+
+
+def sweep(database: sqlite3.Connection, before: float, most: int) -> int:
+    """Drop what is older than a wall time, from the old end on; return how many of at most so many went."""
+    # up to the first that is young: an entry written under a wrong date holds up none that came after it for long
+    return database.execute(
+        "DELETE FROM audit WHERE number IN (SELECT number FROM audit WHERE number <"
+        " coalesce((SELECT min(number) FROM audit WHERE at >= ?), 1 << 62) OR number <="
+        " (SELECT coalesce(max(number), 0) FROM audit) - ? ORDER BY number LIMIT ?)",
+        (before, MOST, most),
+    ).rowcount
+
+
+def entered(identity: str, at: float, act: str, by: str, via: str, subject: str, data: str) -> Entry:
+    """Return what a row holds; raises ValueError, TypeError or OverflowError for what nobody wrote."""
+    details: Any = json.loads(data)
+    when = datetime.fromtimestamp(at, UTC)
+    return Entry(when, Act(act), by, Via(via), subject, dict(details), identity)

@@ -1,0 +1,122 @@
+"""The alarms that were raised: those that are open, which a restart carries on, and for a time those that ended."""
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from tocsin.deliver.event import AlarmData, AlarmRecord
+from tocsin.deliver.verdict import Verdict
+
+MOST = 20_000
+"""Alarms that are kept at most; those that are open are kept in any case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """For how many seconds alarms stay in the history after they were raised, and acts in the audit."""
+
+    alarms: float = 90 * 86400.0
+    audit: float = 365 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which alarms are meant: all that fit what is not None, at most `limit` of them, the latest.
+
+    `since` and `until` bound when they were raised; `judged` says whether there is a verdict.
+    """
+
+    ids: tuple[str, ...] = ()
+    stream: str | None = None
+    rule: str | None = None
+    verdict: Verdict | None = None
+    judged: bool | None = None
+    open: bool | None = None
+    silenced: bool | None = None
+    test: bool | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int = 1_000
+
+    def condition(self) -> tuple[str, tuple[object, ...]]:
+        """Return the words of SQL that choose among alarms, and what stands in their places."""
+        words, values = ["1"], list[object]()
+        for word, value in (
+            ("alarm_id IN (SELECT value FROM json_each(?))", json.dumps(self.ids) if self.ids else None),
+            ("stream = ?", self.stream),
+            ("rule = ?", self.rule),
+            ("verdict = ?", self.verdict),
+            ("(verdict IS NOT NULL) = ?", self.judged),
+            ("(ended IS NULL) = ?", self.open),
+            ("silenced = ?", self.silenced),
+            ("test = ?", self.test),
+            ("opened >= ?", None if self.since is None else self.since.timestamp()),
+            ("opened < ?", None if self.until is None else self.until.timestamp()),
+        ):
+            if value is not None:
+                words.append(word)
+                values.append(value)
+        return " AND ".join(words), tuple(values)
+
+
+COLUMNS = ("alarm_id", "stream", "rule", "opened", "reported", "ended", "verdict", "silenced", "test", "data")
+"""What a row holds, in this order."""
+
+
+def write(database: sqlite3.Connection, record: AlarmRecord) -> None:
+    """Keep an alarm as it is now, inside a transaction of the caller's."""
+    alarm = record.alarm
+    row = (
+        *(alarm.alarm_id, alarm.stream, alarm.rule),
+        *(record.opened.timestamp(), record.reported.timestamp()),
+        None if record.ended is None else record.ended.timestamp(),
+        None if alarm.judged is None else alarm.judged.verdict,
+        *(alarm.silenced, alarm.test),
+        json.dumps(alarm.payload(), allow_nan=False),
+    )
+    database.execute("INSERT OR REPLACE INTO alarms VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def read(database: sqlite3.Connection, which: Which) -> tuple[AlarmRecord, ...]:
+    """Return the latest of those alarms, newest first."""
+    condition, values = which.condition()
+    rows = database.execute(
+        f"SELECT opened, reported, ended, data FROM alarms WHERE {condition}"  # noqa: S608 - our own words
+        " ORDER BY opened DESC, alarm_id DESC LIMIT ?",
+        (*values, which.limit),
+    )
+    return tuple(recorded(*row) for row in rows)
+
+
+def read_open(database: sqlite3.Connection) -> tuple[AlarmRecord, ...]:
+    """Return all alarms that have not ended, the oldest first."""
+    rows = database.execute(
+        "SELECT opened, reported, ended, data FROM alarms WHERE ended IS NULL ORDER BY opened, alarm_id"
+    )
+    return tuple(recorded(*row) for row in rows)
+
+
+def sweep(database: sqlite3.Connection, before: float, most: int) -> int:
+    """Drop ended alarms that were raised before a wall time, or are too many; return how many of `most` went."""
+    return database.execute(
+        "DELETE FROM alarms WHERE ended IS NOT NULL AND alarm_id IN"
+        " (SELECT alarm_id FROM alarms WHERE opened < max(?,"
+        " coalesce((SELECT opened FROM alarms ORDER BY opened DESC LIMIT 1 OFFSET ?), 0)) ORDER BY opened LIMIT ?)",
+        (before, MOST - 1, most),
+    ).rowcount
+
+
+def recorded(opened: float, reported: float, ended: float | None, data: str) -> AlarmRecord:
+    """Return what a row holds.
+
+    Raises ValueError, TypeError, KeyError, AttributeError or OverflowError for what nobody wrote.
+    """
+    known: Any = json.loads(data)
+    return AlarmRecord(
+        AlarmData.from_payload(known),
+        datetime.fromtimestamp(opened, UTC),
+        datetime.fromtimestamp(reported, UTC),
+        None if ended is None else datetime.fromtimestamp(ended, UTC),
+    )

@@ -1,0 +1,132 @@
+"""What the database remembers beyond what waits: alarms that ended, overrides, who did what."""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from support.events import NOON, ended_alarm, judged, open_alarm
+from tocsin.deliver import audit, history
+from tocsin.deliver.audit import Act, Entry, Period, Via
+from tocsin.deliver.database import Marks, memory_database
+from tocsin.deliver.event import AlarmRecord
+from tocsin.deliver.history import Which
+from tocsin.deliver.verdict import Verdict
+
+
+@pytest.fixture
+def database() -> Iterator[sqlite3.Connection]:
+    database = memory_database(Marks())
+    yield database
+    database.close()
+
+
+def at(minutes: float) -> datetime:
+    return NOON + timedelta(minutes=minutes)
+
+
+def record(name: str, minutes: float, **told: object) -> AlarmRecord:
+    known = ended_alarm(name)
+    return replace(known, alarm=replace(known.alarm, **told), opened=at(minutes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def filled(database: sqlite3.Connection) -> sqlite3.Connection:
+    for one in (
+        record("a", 0),
+        record("b", 1, stream="yard", rule="visit", judged=judged(Verdict.REJECTED)),
+        record("c", 2, silenced=True),
+        record("d", 3, test=True, judged=judged(Verdict.CONFIRMED)),
+        open_alarm("e"),
+    ):
+        history.write(database, one)
+    return database
+
+
+@pytest.mark.parametrize(
+    ("which", "found"),
+    [
+        (Which(), "dcbea"),
+        (Which(ids=("a", "d")), "da"),
+        (Which(stream="yard"), "b"),
+        (Which(rule="intruder", limit=2), "dc"),
+        (Which(verdict=Verdict.REJECTED), "b"),
+        (Which(judged=False), "cea"),
+        (Which(open=True), "e"),
+        (Which(open=False, silenced=False, test=False), "ba"),
+        (Which(since=at(1), until=at(3)), "cb"),
+    ],
+)
+def test_alarms_are_found_by_what_is_asked(filled: sqlite3.Connection, which: Which, found: str) -> None:
+    """All that fit everything that was asked, newest first, and as many as were asked for."""
+    assert "".join(one.alarm.alarm_id for one in history.read(filled, which)) == found
+
+
+def test_an_alarm_is_what_was_last_written_of_it(database: sqlite3.Connection) -> None:
+    """Its end and its verdict take the place of what was known before."""
+    history.write(database, open_alarm("a"))
+    last = record("a", 0, judged=judged(Verdict.REJECTED))
+    history.write(database, last)
+    (found,) = history.read(database, Which())
+    assert (found.opened, found.ended, found.alarm.judged) == (last.opened, last.ended, last.alarm.judged)
+
+
+def test_open_alarms_outlive_every_sweep(filled: sqlite3.Connection) -> None:
+    """What ended before the given time goes, at most as many as one sweep may take, and the oldest first."""
+    assert history.sweep(filled, at(9).timestamp(), most=2) == 1, "the oldest two: one of them is open"
+    assert history.sweep(filled, at(2.5).timestamp(), most=100) == 2
+    assert [one.alarm.alarm_id for one in history.read(filled, Which())] == ["d", "e"]
+
+
+def test_too_many_alarms_lose_the_oldest(filled: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever their age."""
+    monkeypatch.setattr(history, "MOST", 2)
+    history.sweep(filled, 0.0, most=100)
+    assert [one.alarm.alarm_id for one in history.read(filled, Which())] == ["d", "c", "e"]
+
+
+def entry(minutes: float, act: Act = Act.VERDICT, subject: str = "alarm_1") -> Entry:
+    return Entry(at(minutes), act, "anna", Via.COMMAND, subject, {"verdict": "rejected"})
+
+
+def test_the_audit_takes_back_nothing(database: sqlite3.Connection) -> None:
+    """No entry is altered, and none leaves from the middle."""
+    entries = [entry(n) for n in range(3)]
+    for one in entries:
+        audit.write(database, one)
+    audit.write(database, entries[0])
+    for statement in (
+        "UPDATE audit SET by = 'nobody' WHERE number = 2",
+        "DELETE FROM audit WHERE number = 2",
+        "DELETE FROM audit WHERE number >= 2",
+    ):
+        with pytest.raises(sqlite3.IntegrityError, match="only ever added to"):
+            database.execute(statement)
+    assert audit.read(database, Period()) == tuple(reversed(entries)), (
+        "and one that came twice stands there once"
+    )
+
+
+def test_acts_are_found_by_what_is_asked(database: sqlite3.Connection) -> None:
+    """By time, by what was done and to what; the latest, newest first."""
+    entries = [entry(0), entry(1, Act.CONFIG_CHANGED, "sha256:1"), entry(2), entry(3, subject="alarm_2")]
+    for one in entries:
+        audit.write(database, one)
+    assert audit.read(database, Period(limit=1)) == (entries[3],)
+    assert audit.read(database, Period(since=at(1), until=at(3))) == (entries[2], entries[1])
+    assert audit.read(database, Period(acts=(Act.VERDICT,), subject="alarm_1")) == (entries[2], entries[0])
+
+
+def test_the_audit_loses_its_old_end(database: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is older than the given time, up to the first that is not; and what is too much."""
+    entries = [entry(0), entry(1), entry(5), entry(2), entry(6)]
+    for one in entries:
+        audit.write(database, one)
+    assert audit.sweep(database, at(3).timestamp(), most=1) == 1
+    assert audit.sweep(database, at(3).timestamp(), most=9) == 1
+    assert audit.read(database, Period()) == (entries[4], entries[3], entries[2])
+    monkeypatch.setattr(audit, "MOST", 1)
+    assert audit.sweep(database, 0.0, most=9) == 2
+    assert audit.read(database, Period()) == (entries[4],)
