@@ -10,7 +10,17 @@ import pytest
 from support import blockmodel
 
 # what is imported here, pytest takes for this file's own
-from support.canary import inspected_commands, pytest_runtest_makereport, pytest_sessionfinish  # noqa: F401
+from support.canary import (  # noqa: F401
+    inspected_commands,
+    pytest_runtest_makereport,
+    pytest_sessionfinish,
+    pytest_testnodedown,
+)
+from support.parallel import (  # noqa: F401
+    pytest_cmdline_main,
+    pytest_collection_modifyitems,
+    pytest_runtest_protocol,
+)
 from support.receiver import Receiver
 
 hypothesis.settings.register_profile("tocsin", deadline=None)  # a machine under load proves nothing

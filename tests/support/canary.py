@@ -111,7 +111,16 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail a run in which a secret was found after the last test."""
-    if found := take_hits():
+    """Fail a run in which a secret was found after the last test; a worker leaves that to who started it."""
+    found = take_hits()
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["secrets"] = found
+    elif found:
         print("\n".join(["a secret was written:", *found]))
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist calls it
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker found after its last test."""
+    _hits.extend(getattr(node, "workeroutput", {}).get("secrets", []))

@@ -1,5 +1,6 @@
 """What is done when a real counterpart is not installed: skip on a desk, fail in continuous integration."""
 
+import itertools
 import os
 import shutil
 import socket
@@ -7,6 +8,8 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
+
+from support.parallel import WORKER
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 """The distribution's own Python, which is the one that sees the distribution's GStreamer bindings."""
@@ -22,10 +25,24 @@ def need(program_or_check: str | Callable[[], bool], install_hint: str) -> None:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago, for programs that cannot choose their own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that was free a moment ago, for programs that cannot choose their own.
+
+    None is given twice soon, nor to two workers. All are below those that Linux gives to whoever connects.
+    """
+    for port in _PORTS:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue  # somebody has it
+            return port
+    raise AssertionError("they never end")
+
+
+_FIRST, _EACH, _SHARES = 10_000, 1_400, 16  # up to 32399: from 32768 Linux gives them out
+_OWN = _FIRST + (1 + int(WORKER[2:] or -1)) % _SHARES * _EACH
+_PORTS = itertools.chain(range(_OWN + os.getpid() % _EACH, _OWN + _EACH), itertools.cycle(range(_OWN, _OWN + _EACH)))
 
 
 def need_prometheus() -> None:

@@ -99,6 +99,13 @@ def test_what_was_right_is_compared_once(compared: list[tuple[bytes, str]]) -> N
         ("prometheus\0", RIGHT),
         ("prometheusc0rrect", b" horse"),
     ],
+    ids=[
+        "a password that begins with the hash",
+        "a user without its end",
+        "a user that ends with the hash",
+        "a user with a zero",
+        "a user with half of the password",
+    ],
 )
 def test_what_is_remembered_opens_for_nothing_else(user: str, password: bytes) -> None:
     """No other division of the same characters into name, hash and password is taken for it."""
