@@ -42,7 +42,9 @@ def free_port() -> int:
 
 _FIRST, _EACH, _SHARES = 10_000, 1_400, 16  # up to 32399: from 32768 Linux gives them out
 _OWN = _FIRST + (1 + int(WORKER[2:] or -1)) % _SHARES * _EACH
-_PORTS = itertools.chain(range(_OWN + os.getpid() % _EACH, _OWN + _EACH), itertools.cycle(range(_OWN, _OWN + _EACH)))
+_PORTS = itertools.chain(
+    range(_OWN + os.getpid() % _EACH, _OWN + _EACH), itertools.cycle(range(_OWN, _OWN + _EACH))
+)
 
 
 def need_prometheus() -> None:

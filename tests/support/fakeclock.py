@@ -1,50 +1,66 @@
-"""A wall clock that is wrong for one process and its children, by Debian's faketime; no other clock is touched."""
+"""A daemon whose wall clock is wrong, and is set while it runs; no other clock is touched.
+
+`python -m support.fakeclock run --config FILE` is `tocsin run`, and the file that says by how many seconds the
+clock is off is named by the environment. The capture workers, which sign and note nothing, keep the right time.
+
+By time-machine, within Python. libfaketime does it below: there it refuses to sleep until a monotonic moment, which
+ended a thread of the daemon in each run, and once a start ended in a segmentation fault.
+"""
 
 import os
-import shutil
-import subprocess
+import threading
 import time
 from pathlib import Path
 
-from support.counterpart import need
+FILE = "TOCSIN_TEST_CLOCK"
+POLL_S = 0.02
 
 
 class FakeClock:
-    """The clock of whoever is started with `environment`, off by so many seconds until it is set anew."""
+    """The clock of a daemon that is run by this module with `environment`, off by some seconds until it is set."""
 
     def __init__(self, folder: Path, off: float = 0.0) -> None:
-        need("faketime", "install faketime: apt-get install faketime")
         self._file = folder / "clock"
         self.set(off)
 
     def set(self, off: float) -> None:
-        """Let the clock be off by so many seconds from now on."""
+        """Let the clock be off by so many seconds from now on, or some hundredths of a second later."""
         new = self._file.with_suffix(".new")
         new.write_text(f"{off:+.0f}")
         new.replace(self._file)
 
     @property
     def environment(self) -> dict[str, str]:
-        return {
-            "LD_PRELOAD": str(_library()),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-
-    def read(self) -> float:
-        """Return by how many seconds the clock is off in a process that is started now."""
-        done = subprocess.run(
-            ["date", "+%s"],
-            env={**os.environ, **self.environment},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return float(done.stdout) - time.time()
+        tests, others = str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")
+        return {FILE: str(self._file), "PYTHONPATH": os.pathsep.join([tests, others])}
 
 
-def _library() -> Path:
-    faketime = shutil.which("faketime")
-    assert faketime is not None, "it was needed before"
-    return next(Path(faketime).parents[1].glob("lib/*/faketime/libfaketime.so.1"))
+def follow(file: Path) -> None:
+    """Let this process's clock be as wrong as the file says, for the rest of its life."""
+    import time_machine
+
+    off = float(file.read_text())
+    clock = time_machine.travel(time.time() + off, tick=True).start()
+
+    def look() -> None:
+        nonlocal off
+        while True:
+            time.sleep(POLL_S)
+            before, off = off, float(file.read_text())
+            if off != before:
+                clock.shift(off - before)
+
+    threading.Thread(target=look, name="fake clock", daemon=True).start()
+
+
+def main() -> None:
+    """Run the daemon with a wrong clock."""
+    follow(Path(os.environ[FILE]))
+
+    from tocsin.__main__ import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,9 +1,9 @@
 """Tests side by side: most of their time they wait.
 
-A run of everything takes a worker process more than there are cores, by pytest-xdist; whoever names a file or a test
-gets it in this process, as `-n 0` does for everything. A file is one worker's, in its order, so that what its tests
-share is made once. What `alone` marks runs when no other test does, after all others: it measures time or memory, or
-has the machine to itself.
+A run of everything takes a worker process more than there are cores, by pytest-xdist; whoever names a file or a
+test gets it in this process, as `-n 0` does for everything. A file is one worker's, in its order, so that what its
+tests share is made once. What `alone` marks runs when no other test does, after all others: it measures time or
+memory, or has the machine to itself.
 """
 
 import fcntl
@@ -17,8 +17,8 @@ import pytest
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 """The name of this worker, such as gw1; empty where tests run one after another."""
 
-# Folders, since a lock needs a file that is there: the room is shared by tests, and had by one that is alone; whoever
-# wants in waits at the door, so that the one that is alone is not passed by others for ever.
+# Folders, since a lock needs a file that is there: the room is shared by tests, and had by one that is alone.
+# Whoever wants in waits at the door, so that the one that is alone is not passed by others for ever.
 _ROOM = Path(__file__).parents[1]
 _DOOR = Path(__file__).parent
 

@@ -1,7 +1,8 @@
 """The daemon, with a witness: each event that it holds for committed is written to a file at that moment.
 
-`python -m support.witness run --config FILE` is `tocsin run`, and the file is named by the environment. What was
-written survives the death of the process, so that whoever killed it knows what it had promised.
+`python -m support.witness run --config FILE` is `tocsin run`, and the file is named by the environment, as is that
+of a wrong clock where there is one. What was written survives the death of the process, so that whoever killed it
+knows what it had promised.
 """
 
 FILE = "TOCSIN_TEST_WITNESS"
@@ -10,6 +11,12 @@ FILE = "TOCSIN_TEST_WITNESS"
 def main() -> None:
     """Run the daemon and write down what it commits."""
     import os
+    from pathlib import Path
+
+    from support import fakeclock
+
+    if clock := os.environ.get(fakeclock.FILE):
+        fakeclock.follow(Path(clock))
 
     from tocsin.__main__ import main as run
     from tocsin.deliver.outbox import Outbox
