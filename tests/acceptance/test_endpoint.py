@@ -52,7 +52,8 @@ def test_slow_clients_delay_neither_alarms_nor_pages(
             client = stack.enter_context(socket.create_connection((host, int(port)), timeout=10))
             with suppress(OSError):
                 client.sendall(sent[number % 3])
-        assert daemon.metric("tocsin_http_open_connections") == 32
+        # who asks often gets a page again, and these clients ask often: the first may be of before they were there
+        assert daemon.wait_metric("tocsin_http_open_connections", at_least=32) == 32
         zero = camera.restart_clock()
         took = []
         until(lambda: sum(one.type == "alarm.raised" for one in receiver.accepted) >= 2, 30, "two alarms")
