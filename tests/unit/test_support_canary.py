@@ -104,3 +104,36 @@ def test_quiet(): print("inner")
     assert "4 passed, 3 errors" in done.stdout, done.stdout + done.stderr
     for name in ("output", "record", "command"):
         assert f"test_{name} - a secret was written" in done.stdout
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_what_is_found_after_the_last_test_fails_the_run(tmp_path: Path, workers: str) -> None:
+    """Also where a worker finds it, whose own end nobody looks at."""
+    (tmp_path / "test_it.py").write_text(
+        'from support import canary\ndef test_it(): canary.watch("late-c@nary")\n'
+    )
+    (tmp_path / "conftest.py").write_text("""
+import pytest
+from support import canary
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(): canary.inspect("what came last", "late-c@nary")
+""")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "support.canary",
+        "-p",
+        "no:cacheprovider",
+        "-n",
+        workers,
+        "-q",
+    ]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["/", *map(str, sys.path)])}
+    done = subprocess.run(
+        [*command, str(tmp_path)], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "what came last holds the secret that begins with 'late-c'" in done.stdout
