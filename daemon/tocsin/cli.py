@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from tocsin import __version__
+from tocsin.asking import DEFAULT_CONFIG, ConfigOption, JsonOption, ask, console_of, local, table_of
 from tocsin.augment.command import augment
 from tocsin.deliver.verdict import Verdict
 from tocsin.errors import ConfigError, InputError, ModelError, StartError, TocsinError
@@ -30,7 +30,7 @@ from tocsin.fetch import evidence
 from tocsin.footage.options import INTERRUPTED
 from tocsin.footage.shown import harmless, shown
 from tocsin.lightcard.command import light
-from tocsin.postbox import DEFAULT_CONFIG, ConfigOption, JsonOption, ask, local, outbox
+from tocsin.postbox import outbox
 from tocsin.probe.command import probe
 from tocsin.scarcity import scarcity
 
@@ -345,8 +345,7 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
     if as_json:
         print(json.dumps(answer, indent=2))
     else:
-        wide = None if sys.stdout.isatty() else 160  # rich would cut at 80 columns where there is no terminal
-        _show_status(Console(width=wide, highlight=False, markup=False, emoji=False), answer)
+        _show_status(console_of(), answer)
 
 
 @commands.command()
@@ -497,7 +496,7 @@ def _show_status(console: Console, answer: dict[str, Any]) -> None:
     }
     for title, columns in _STATUS_TABLES.items():
         if answer.get(title):  # a daemon from before an update does not know all
-            console.print(_table(title, answer[title], columns))
+            console.print(table_of(answer[title], columns, _LINE_SHOWN, title))
         elif title in _ALWAYS:
             console.print(f"no {title}")
 
@@ -551,11 +550,3 @@ _STATUS_TABLES = {
 
 _ALWAYS = ("streams", "alarms", "queues")
 """The tables that are missed where they are empty."""
-
-
-def _table(title: str, rows: list[dict[str, Any]], columns: dict[str, str]) -> Table:
-    table = Table(*columns.values(), title=title, title_justify="left")
-    for row in rows:
-        cells = (row[column] for column in columns)
-        table.add_row(*("" if cell is None else shown(cell, _LINE_SHOWN) for cell in cells))
-    return table

@@ -1,19 +1,23 @@
 """`tocsin outbox`: what waits for the webhooks, what was given up, and what a person does about it."""
 
 import json
-import os
-import sys
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from tocsin.asking import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    ask,
+    ask_or_read,
+    console_of,
+    local,
+    table_of,
+)
 from tocsin.deliver.schedule import State
-from tocsin.errors import ControlError, InputError
-from tocsin.footage.shown import harmless, shown
+from tocsin.errors import InputError
 
 outbox = typer.Typer(
     help="See what waits or was given up, try it again, throw it away.",
@@ -21,8 +25,6 @@ outbox = typer.Typer(
     rich_markup_mode=None,
 )
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration file.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 WebhookOption = Annotated[
     str | None, typer.Option("--webhook", "-w", metavar="NAME", help="Of this webhook alone.")
 ]
@@ -30,7 +32,6 @@ Numbers = Annotated[
     list[int] | None, typer.Argument(metavar="NUMBER", help="The deliveries' numbers, as listed.")
 ]
 
-DEFAULT_CONFIG = Path("/etc/tocsin/tocsin.yaml")
 _SHOWN = 40  # characters of a cell
 
 _NONE = {
@@ -72,13 +73,8 @@ def list_deliveries(
     if not found:
         print(_NONE[state])
         return
-    table = Table(*_COLUMNS.values())
-    for one in found:
-        cells = {**one, "timestamp": local(one["timestamp"])}
-        table.add_row(*("" if cells[name] is None else shown(str(cells[name]), _SHOWN) for name in _COLUMNS))
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False, emoji=False).print(
-        table
-    )
+    rows = ({**one, "timestamp": local(one["timestamp"])} for one in found)
+    console_of().print(table_of(rows, _COLUMNS, _SHOWN))
 
 
 @outbox.command()
@@ -123,33 +119,10 @@ def _check_chosen(numbers: list[int] | None, webhook: str | None, *, everything:
 
 
 def _listed(config: Path, asked: dict[str, Any]) -> list[dict[str, Any]]:
-    from tocsin.app import OUTBOX_FILE
-    from tocsin.config.load import state_of
     from tocsin.deliver.letters import Choice, read_letters
 
-    file = state_of(config)[0] / OUTBOX_FILE
-    try:
-        return list(ask(config, "outbox.list", **asked)["deliveries"])
-    except ControlError:
-        if not os.path.exists(file):  # noqa: PTH110  unlike its Path this is False where nobody may look
-            raise
+    def read(file: Path) -> dict[str, Any]:
         letters = read_letters(file, State(asked["state"]), Choice(asked["webhook"]), asked["limit"])
-        print("tocsin: no daemon answers, this is from its file", file=sys.stderr)
-        return [dict(letter.as_json()) for letter in letters]
+        return {"deliveries": [dict(letter.as_json()) for letter in letters]}
 
-
-def ask(config: Path, command: str, **arguments: Any) -> dict[str, Any]:
-    """Return what the daemon of the configuration at `config` answers, be the file itself right by now or not."""
-    from tocsin.app import CONTROL_SOCKET
-    from tocsin.config.load import state_of
-    from tocsin.control import request
-
-    state, faults = state_of(config)
-    for fault in faults:
-        print(f"tocsin: warning: {harmless(fault)}", file=sys.stderr)
-    return request(state / CONTROL_SOCKET, command, **arguments)
-
-
-def local(text: str) -> str:
-    """Return a time of an event by this machine's clock on the wall."""
-    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return list(ask_or_read(config, "outbox.list", read, **asked)["deliveries"])

@@ -11,6 +11,7 @@ import pytest
 from support.events import Notes, alarm_event
 from support.receiver import Receiver
 from support.wait import SCALE, until
+from tocsin.asking import ask
 from tocsin.control import ControlServer, request
 from tocsin.deliver.dispatch import Dispatcher
 from tocsin.deliver.event import Event, EventType
@@ -21,7 +22,6 @@ from tocsin.deliver.store import Change
 from tocsin.deliver.webhook import Webhook
 from tocsin.desk import Desk
 from tocsin.errors import ConfigError, ControlError, InputError
-from tocsin.postbox import ask
 
 LONG = 10 * SCALE  # seconds in which everything here happens on a busy machine, too
 SLOW = Schedule(steps=(600,), slow=(600,), gone=600)

@@ -78,7 +78,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
         ),
     ),
     # For people: the daemon does not know them.
-    (True, frozenset({"footage"})),
+    (True, frozenset({"asking", "footage"})),
     (False, frozenset({"augment", "evaluate", "fetch", "lightcard", "modelcheck", "postbox", "probe"})),
     (True, frozenset({"cli", "demo"})),
     (True, frozenset({"__main__"})),

@@ -1,0 +1,106 @@
+"""How commands ask the running daemon, or its file where none runs, and how they show a person what they heard."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tocsin.errors import ControlError, InputError
+from tocsin.footage.shown import harmless, shown
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+DEFAULT_CONFIG = Path("/etc/tocsin/tocsin.yaml")
+
+_WIDTH = 160  # rich would cut at 80 columns where there is no terminal
+
+
+def ask(config: Path, command: str, **arguments: Any) -> dict[str, Any]:
+    """Return what the daemon of the configuration at `config` answers, be the file itself right by now or not."""
+    from tocsin.app import CONTROL_SOCKET
+    from tocsin.control import request
+
+    return request(state_folder(config) / CONTROL_SOCKET, command, **arguments)
+
+
+def ask_or_read(
+    config: Path, command: str, read: Callable[[Path], dict[str, Any]], **arguments: Any
+) -> dict[str, Any]:
+    """Return what the daemon answers, or what `read` finds in its database where none answers, and say so."""
+    from tocsin.app import CONTROL_SOCKET, OUTBOX_FILE
+    from tocsin.control import request
+
+    state = state_folder(config)
+    try:
+        return request(state / CONTROL_SOCKET, command, **arguments)
+    except ControlError:
+        file = state / OUTBOX_FILE
+        if not os.path.exists(file):  # noqa: PTH110  unlike its Path this is False where nobody may look
+            raise
+        found = read(file)
+        print("tocsin: no daemon answers, this is from its file", file=sys.stderr)
+        return found
+
+
+def state_folder(config: Path) -> Path:
+    """Return the folder of the daemon's state, and say what is wrong with the file that names it."""
+    from tocsin.config.load import state_of
+
+    state, faults = state_of(config)
+    for fault in faults:
+        print(f"tocsin: warning: {harmless(fault)}", file=sys.stderr)
+    return state
+
+
+def console_of() -> Console:
+    """Return what tables are printed on, be it a terminal or a pipe."""
+    wide = None if sys.stdout.isatty() else _WIDTH
+    return Console(width=wide, highlight=False, markup=False, emoji=False)
+
+
+def table_of(
+    rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str], longest: int, title: str | None = None
+) -> Table:
+    """Return a table with these columns and their headings; what strangers wrote does nothing in it."""
+    table = Table(*columns.values(), title=title, title_justify="left")
+    for row in rows:
+        cells = (row[column] for column in columns)
+        table.add_row(*("" if cell is None else shown(cell, longest) for cell in cells))
+    return table
+
+
+def local(text: str) -> str:
+    """Return a time of an event by this machine's clock on the wall."""
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def moment(option: str, text: str | None, now: datetime) -> str | None:
+    """Return the time that a person means, for the daemon: `24h` ago, a day, or a time of this machine's clock.
+
+    `option` is where it stands. Raises InputError.
+    """
+    if text is None:
+        return None
+    try:
+        return (_ago(text, now) or datetime.fromisoformat(text)).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
+        raise InputError(
+            f"{option}: expected a time such as 24h (ago), 2026-11-20 or 2026-11-20T18:30, found {text[:40]!r}"
+        ) from None
+
+
+_LENGTH = re.compile(r"([0-9]+(?:\.[0-9]+)?)(s|m|h|d)", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _ago(text: str, now: datetime) -> datetime | None:
+    found = _LENGTH.fullmatch(text)
+    return None if found is None else now - timedelta(seconds=float(found[1]) * _SECONDS[found[2]])

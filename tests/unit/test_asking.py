@@ -1,0 +1,52 @@
+"""What a person types as a time, and what a table does with what strangers wrote."""
+
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+
+from tocsin.asking import moment, table_of
+from tocsin.errors import InputError
+
+NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        (None, None),
+        ("24h", "2026-11-20T12:00:00+00:00"),
+        ("1.5h", "2026-11-21T10:30:00+00:00"),
+        ("7d", "2026-11-14T12:00:00+00:00"),
+        ("2026-11-20T18:30+01:00", "2026-11-20T17:30:00+00:00"),
+        ("2026-11-20T17:30Z", "2026-11-20T17:30:00+00:00"),
+    ],
+)
+def test_a_time_is_so_long_ago_or_a_date(text: str | None, meant: str | None) -> None:
+    """Either is handed on as one that no machine can misunderstand."""
+    assert moment("--since", text, NOON) == meant
+
+
+def test_a_day_begins_by_the_clock_of_this_machine() -> None:
+    """Who types a date means the wall."""
+    midnight = datetime(2026, 11, 20).astimezone(UTC).isoformat()
+    assert moment("--since", "2026-11-20", NOON) == midnight
+
+
+@pytest.mark.parametrize("text", ["yesterday", "24", "2026-13-01", "-1h", "99999999999d", ""])
+def test_what_is_no_time_is_refused_in_a_sentence(text: str) -> None:
+    """It names the option and shows what can be typed."""
+    with pytest.raises(InputError, match=r"--since: expected a time such as 24h \(ago\), 2026-11-20"):
+        moment("--since", text, NOON)
+
+
+def test_what_strangers_wrote_does_nothing_to_a_terminal() -> None:
+    """It is cut, and its control characters are written out; what there is not is an empty cell."""
+    rows = [{"who": "\x1b[2Jroot" + "x" * 100, "why": None}]
+    screen = Console(width=100, highlight=False, markup=False)
+    with screen.capture() as captured:
+        screen.print(table_of(rows, {"who": "who", "why": "why"}, 20))
+    assert "\x1b" not in captured.get()
+    assert r"\x1b[2Jroot" in captured.get()
+    assert "x..." in captured.get()
+    assert "None" not in captured.get()
