@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
-import structlog
-
 from tocsin.control import Caller, Handler
+from tocsin.deliver.audit import Act, Entry, Via
 from tocsin.deliver.letters import Choice
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.schedule import State
@@ -16,8 +17,7 @@ T = TypeVar("T")
 
 PATIENCE = 1.5  # seconds for the disk; the control socket serves nobody else meanwhile
 MOST = 1_000  # deliveries that one answer holds
-
-log = structlog.get_logger(__name__)
+NAMED = 20  # alarms that an entry in the audit names
 
 
 class Desk:
@@ -43,29 +43,29 @@ class Desk:
     def _list(self, asked: Mapping[str, Any], _: Caller) -> Mapping[str, Any]:
         limit = min(int(asked.get("limit", MOST)), MOST)
         choice = self._choice(asked)
-        letters = _wait(self._outbox.letters(_state(asked), choice, limit))
+        letters = wait(self._outbox.letters(_state(asked), choice, limit))
         if not letters:
             self._check_known(choice)
         return {"deliveries": [letter.as_json() for letter in letters]}
 
-    def _retry(self, asked: Mapping[str, Any], _: Caller) -> Mapping[str, Any]:
+    def _retry(self, asked: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
         """Queue dead deliveries again; where a webhook is named, also try what waits for it at once."""
         choice = self._choice(asked)
         self._check_known(choice)
-        count = _wait(self._outbox.replay(choice))
+        account = partial(_account, Act.OUTBOX_RETRIED, caller, State.DEAD, choice)
+        count = wait(self._outbox.replay(choice, account))
         for webhook in self._webhooks if choice.webhook is None else (choice.webhook,):
             self._hurry(webhook)
-        log.warning("dead deliveries are queued again", count=count, webhook=choice.webhook)
         return {"queued": count}
 
-    def _purge(self, asked: Mapping[str, Any], _: Caller) -> Mapping[str, Any]:
+    def _purge(self, asked: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
         choice, state = self._choice(asked), _state(asked)
         if choice == Choice():
             raise InputError("expected a webhook or numbers of deliveries to remove, found neither")
-        count = _wait(self._outbox.remove(state, choice))
+        account = partial(_account, Act.OUTBOX_PURGED, caller, state, choice)
+        count = wait(self._outbox.remove(state, choice, account))
         if not count:
             self._check_known(choice)
-        log.warning("deliveries are removed", count=count, state=state.value, webhook=choice.webhook)
         return {"removed": count}
 
     def _check_known(self, choice: Choice) -> None:
@@ -90,7 +90,19 @@ def _state(asked: Mapping[str, Any]) -> State:
         raise InputError(f"expected a state among {', '.join(State)}, found {asked.get('state')!r}") from None
 
 
-def _wait(answer: "Future[T]") -> T:
+def _account(
+    act: Act, caller: Caller, state: State, choice: Choice, count: int, alarms: tuple[str, ...]
+) -> Entry:
+    """Return what goes on record of deliveries that a person did something to; many alarms are cut short."""
+    more = f" and {len(alarms) - NAMED} more" if len(alarms) > NAMED else ""
+    details = {"count": str(count), "state": state.value, "alarms": ",".join(alarms[:NAMED]) + more}
+    if choice.numbers:
+        details["numbers"] = ",".join(str(number) for number in choice.numbers[:NAMED])
+    return Entry(datetime.now(UTC), act, caller.user, Via.COMMAND, choice.webhook or "outbox", details)
+
+
+def wait(answer: "Future[T]") -> T:
+    """Return an answer of the outbox. Raises ControlError where it keeps a person waiting."""
     try:
         return answer.result(PATIENCE)
     except TimeoutError:

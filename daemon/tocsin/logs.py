@@ -22,6 +22,7 @@ from urllib.parse import quote, quote_plus
 
 import structlog
 
+from tocsin.deliver.audit import LOGGER
 from tocsin.floods import PERIOD, Floods
 
 Format = Literal["auto", "logfmt", "json"]
@@ -126,9 +127,10 @@ class _Handler(logging.StreamHandler[TextIO]):
         sentence = words.get("event") if isinstance(record.msg, dict) else record.msg
         family = record.name, str(sentence), str(words.get("stream"))
         kind = record.levelno, *family, *_words(words)
-        # An alarm is never too many, and neither is one of the faults for which a reload is refused.
+        # An alarm is never too many, nor is what somebody did, or one of the faults for which a reload is refused.
         if (
             "alarm_id" in words
+            or record.name == LOGGER
             or "fault_number" in words
             or self._floods.admit(kind, family, record, time.monotonic())
         ):

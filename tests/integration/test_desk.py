@@ -1,5 +1,7 @@
 """What a person sees of deliveries that wait or were given up, and what becomes of those that are tried again."""
 
+import os
+import pwd
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from support.events import Notes, alarm_event
 from support.receiver import Receiver
 from support.wait import SCALE, until
 from tocsin.asking import ask
 from tocsin.control import ControlServer, request
+from tocsin.deliver.audit import Act, Period, Via
 from tocsin.deliver.dispatch import Dispatcher
 from tocsin.deliver.event import Event, EventType
 from tocsin.deliver.letters import Choice, read_letters
@@ -168,6 +172,27 @@ def test_what_waits_can_be_thrown_away(tmp_path: Path, receiver: Receiver) -> No
         until(lambda: not office.numbers("queued", webhook="hook"), LONG, "an empty queue")
         assert len(office.numbers("queued", webhook="other")) == 3
     assert [message.data["alarm_id"] for message in receiver.accepted] == ["c"]
+
+
+def test_who_tried_again_and_threw_away_is_on_record(tmp_path: Path) -> None:
+    """With what it was about, in the transaction that did it and in the log; what did nothing is not."""
+    with open_office(tmp_path) as office, capture_logs() as logs:
+        office.commit(alarm_event(alarm_id="a"), alarm_event(EventType.ALARM_ENDED, "a"))
+        office.bury("hook")
+        office.ask("retry", webhook="hook")
+        waiting = office.numbers("queued", webhook="hook")
+        office.ask("purge", numbers=waiting, state="queued")
+        office.ask("purge", numbers=[99])
+        purged, retried = office.outbox.audit(Period()).result(LONG)
+    me = pwd.getpwuid(os.getuid()).pw_name
+    assert (retried.act, retried.by, retried.via, retried.subject) == (
+        *(Act.OUTBOX_RETRIED, me, Via.COMMAND, "hook"),
+    )
+    assert retried.details == {"count": "2", "state": "dead", "alarms": "a"}
+    assert (purged.act, purged.subject) == (Act.OUTBOX_PURGED, "outbox")
+    assert purged.details["numbers"] == ",".join(str(number) for number in waiting)
+    told = [one["act"] for one in logs if one["event"] == "somebody acted"]
+    assert told == ["outbox.retried", "outbox.purged"]
 
 
 def test_with_a_raise_that_was_never_sent_goes_what_follows_it(tmp_path: Path) -> None:

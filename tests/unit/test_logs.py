@@ -16,8 +16,11 @@ from urllib.parse import quote
 import pytest
 import structlog
 
+from support.events import NOON
 from support.wait import until
 from tocsin import floods, logs
+from tocsin.deliver import audit
+from tocsin.deliver.audit import Act, Entry, Via
 
 PASSWORD = "Tr0ub4dor&3/x"
 
@@ -237,6 +240,15 @@ def test_no_alarm_is_ever_withheld(output: io.StringIO) -> None:
     for number in range(500):
         structlog.get_logger("tocsin").warning("alarm raised", stream="yard", alarm_id=f"alarm_{number}")
     assert output.getvalue().count("alarm raised") == 500
+
+
+def test_what_somebody_did_is_never_withheld(output: io.StringIO) -> None:
+    """The log is the second copy of the record."""
+    logs.configure("logfmt", "info", stream=output)
+    for _ in range(10):
+        audit.tell(Entry(NOON, Act.OUTBOX_PURGED, "root", Via.COMMAND, "hook", {"count": "2"}))
+    line = 'event="somebody acted" count=2 act=outbox.purged by=root via=command subject=hook'
+    assert output.getvalue().count(line) == 10
 
 
 def test_a_traceback_is_summed_up_without_it(output: io.StringIO) -> None:

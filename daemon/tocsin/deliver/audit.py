@@ -8,10 +8,15 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+import structlog
+
 from tocsin.deliver.event import Json, new_id, stamp
 
 MOST = 50_000
 """Entries that are kept at most."""
+
+LOGGER = "tocsin.audit"
+"""Whose lines in the log are a second copy of the record; none of them is ever withheld."""
 
 
 class Act(StrEnum):
@@ -70,7 +75,8 @@ class Entry:
 class Period:
     """Which entries are meant: those of these acts (none: of any) about this subject (None: any).
 
-    Those between two times, at most `limit`, the latest.
+    About a subject is what was done to it, and what names it among its details. Those between two times, at most
+    `limit`, the latest.
     """
 
     since: datetime | None = None
@@ -85,7 +91,7 @@ class Period:
         for word, value in (
             ("at >= ?", None if self.since is None else self.since.timestamp()),
             ("at < ?", None if self.until is None else self.until.timestamp()),
-            ("subject = ?", self.subject),
+            ("? IN (SELECT subject UNION ALL SELECT value FROM json_each(data))", self.subject),
             ("act IN (SELECT value FROM json_each(?))", json.dumps(self.acts) if self.acts else None),
         ):
             if value is not None:
@@ -116,14 +122,28 @@ def read(database: sqlite3.Connection, period: Period) -> tuple[Entry, ...]:
     return tuple(entered(*row) for row in rows)
 
 
+def tell(entry: Entry) -> None:
+    """Write an entry into the log as well: whoever alters the database has not altered the journal."""
+    told = {"act": entry.act.value, "by": entry.by, "via": entry.via.value, "subject": entry.subject}
+    structlog.get_logger(LOGGER).info("somebody acted", **{**entry.details, **told})
+
+
 def sweep(database: sqlite3.Connection, before: float, most: int) -> int:
-    """Drop what is older than a wall time, from the old end on; return how many of at most so many went."""
+    """Drop what is older than a wall time, then what is too much, from the old end on, so many of each at most.
+
+    The latest entry stays, so that numbers go on. Return how many went that were not old.
+    """
     # up to the first that is young: an entry written under a wrong date holds up none that came after it for long
-    return database.execute(
+    database.execute(
         "DELETE FROM audit WHERE number IN (SELECT number FROM audit WHERE number <"
-        " coalesce((SELECT min(number) FROM audit WHERE at >= ?), 1 << 62) OR number <="
-        " (SELECT coalesce(max(number), 0) FROM audit) - ? ORDER BY number LIMIT ?)",
-        (before, MOST, most),
+        " coalesce((SELECT min(number) FROM audit WHERE at >= ?), (SELECT max(number) FROM audit))"
+        " ORDER BY number LIMIT ?)",
+        (before, most),
+    )
+    return database.execute(
+        "DELETE FROM audit WHERE number IN (SELECT number FROM audit WHERE number <="
+        " (SELECT max(number) FROM audit) - ? ORDER BY number LIMIT ?)",
+        (MOST, most),
     ).rowcount
 
 

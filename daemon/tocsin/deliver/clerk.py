@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from tocsin.deliver import audit
 from tocsin.deliver.ballast import Ballast, free_bytes
 from tocsin.deliver.database import Marks, has_tables, identity, is_full, name_of
 from tocsin.deliver.event import Event, EventType, OutboxData, new_id
@@ -23,7 +24,7 @@ from tocsin.deliver.queues import QueueCount
 from tocsin.deliver.schedule import State
 from tocsin.deliver.standby import Ledger, Standby
 from tocsin.deliver.standing import Standing
-from tocsin.deliver.store import Arrears, Change, Store, memory_store, open_store
+from tocsin.deliver.store import Account, Arrears, Change, Store, Swept, memory_store, open_store
 from tocsin.deliver.trouble import DropReason, Observer, Trouble
 from tocsin.errors import OutboxError
 
@@ -171,18 +172,21 @@ class Clerk:
         except OutboxError:
             return None
 
-    def replay(self, choice: Choice, ledger: Ledger) -> int:
+    def replay(self, choice: Choice, account: Account, ledger: Ledger) -> int:
         """Queue dead deliveries anew, and let the couriers know."""
-        count, dropped = ledger.replay(choice, time.time())
+        count, dropped, entry = ledger.replay(choice, time.time(), account)
+        audit.tell(entry)
         self._changed = True
         self._count_dropped(dropped)
         for wake, _ in self.listeners:
             wake()
         return count
 
-    def remove(self, state: State, choice: Choice, ledger: Ledger) -> int:
+    def remove(self, state: State, choice: Choice, account: Account, ledger: Ledger) -> int:
         """Remove deliveries, and let the couriers forget them."""
-        numbers = ledger.remove(state, choice)
+        numbers, entry = ledger.remove(state, choice, account)
+        if entry is not None:
+            audit.tell(entry)
         self._changed = True
         for _, forget in self.listeners:
             forget(frozenset(numbers))
@@ -331,8 +335,16 @@ class Clerk:
             return
         assert self._store is not None, "where there is no store, something stands in for it"
         self._ballast.lay()
-        if lost := self._store.sweep(time.time(), self.keep):
-            self._observe.outbox_dropped(DropReason.DEAD_OVERFLOW, lost)
+        self._tell_swept(self._store.sweep(time.time(), self.keep))
+
+    def _tell_swept(self, swept: Swept) -> None:
+        """Say what went before its time, for there was too much of it."""
+        if swept.dead:
+            self._observe.outbox_dropped(DropReason.DEAD_OVERFLOW, swept.dead)
+        if swept.alarms:
+            log.warning("the history is full, its oldest alarms are dropped", count=swept.alarms)
+        if swept.entries:
+            log.warning("the audit is full, its oldest entries are dropped", count=swept.entries)
 
     def _fail(self, error: sqlite3.Error) -> None:
         """Go on in memory; on a full disk only when the ballast does not help.

@@ -3,15 +3,18 @@
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
 from tocsin.errors import OutboxError
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -207,6 +210,27 @@ def settle_aside(moved: Path) -> Path:
         _rename(moved, settled)
         return settled
     return moved
+
+
+def read_only(path: Path, ask: Callable[[sqlite3.Connection], T]) -> T:
+    """Return what `ask` finds in a database that nobody need have open; nothing is written. Raises OutboxError."""
+    try:
+        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)
+        try:
+            version: int = database.execute("PRAGMA user_version").fetchone()[0]
+            if version != VERSION:
+                raise OutboxError(
+                    f"{path}: expected a database of version {VERSION}, found {version}: start its daemon for that"
+                )
+            return ask(database)
+        finally:
+            database.close()
+    except sqlite3.Error as error:
+        raise OutboxError(f"{path}: expected an outbox that can be read, found {name_of(error)}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise OutboxError(
+            f"{path}: expected an outbox that can be read, found a row that makes no sense"
+        ) from error
 
 
 def memory_database(marks: Marks) -> sqlite3.Connection:

@@ -99,13 +99,17 @@ def read_open(database: sqlite3.Connection) -> tuple[AlarmRecord, ...]:
 
 
 def sweep(database: sqlite3.Connection, before: float, most: int) -> int:
-    """Drop ended alarms that were raised before a wall time, or are too many; return how many of `most` went."""
-    return database.execute(
-        "DELETE FROM alarms WHERE ended IS NOT NULL AND alarm_id IN"
-        " (SELECT alarm_id FROM alarms WHERE opened < max(?,"
-        " coalesce((SELECT opened FROM alarms ORDER BY opened DESC LIMIT 1 OFFSET ?), 0)) ORDER BY opened LIMIT ?)",
-        (before, MOST - 1, most),
-    ).rowcount
+    """Drop ended alarms that were raised before a wall time, then what is too much, so many of each at most.
+
+    Return how many went that were not old.
+    """
+    dropped = (
+        "DELETE FROM alarms WHERE alarm_id IN"
+        " (SELECT alarm_id FROM alarms WHERE ended IS NOT NULL AND opened < {} ORDER BY opened LIMIT ?)"
+    )
+    database.execute(dropped.format("?"), (before, most))
+    kept = "(SELECT opened FROM alarms ORDER BY opened DESC LIMIT 1 OFFSET ?)"
+    return database.execute(dropped.format(kept), (MOST - 1, most)).rowcount
 
 
 def recorded(opened: float, reported: float, ended: float | None, data: str) -> AlarmRecord:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tocsin.deliver.database import name_of
+from tocsin.deliver.database import read_only
 from tocsin.deliver.event import EventType, Json, stamp
 from tocsin.deliver.overflow import collapse
 from tocsin.deliver.schedule import State
-from tocsin.errors import OutboxError
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +65,39 @@ class Letter:
 def find(database: sqlite3.Connection, state: State, choice: Choice, limit: int) -> tuple[Letter, ...]:
     """Return the first so many deliveries of a state in the order of their numbers."""
     condition, values = choice.condition(state)
+    return _found(database, f"{condition} ORDER BY number LIMIT ?", (*values, limit))
+
+
+def of_alarm(database: sqlite3.Connection, alarm_id: str, limit: int) -> tuple[Letter, ...]:
+    """Return the first so many deliveries about an alarm in the order of their numbers, whatever became of them."""
+    return _found(database, "alarm_id = ? ORDER BY number LIMIT ?", (alarm_id, limit))
+
+
+def _found(database: sqlite3.Connection, where: str, values: tuple[object, ...]) -> tuple[Letter, ...]:
     rows = database.execute(
-        "SELECT number, webhook, type, at, alarm_id, event, attempts, outcome, settled_at"  # noqa: S608 - our own words
-        f" FROM deliveries JOIN events ON id = event WHERE {condition} ORDER BY number LIMIT ?",
-        (*values, limit),
+        "SELECT number, webhook, state, type, at, alarm_id, event, attempts, outcome, settled_at"  # noqa: S608 - our own words
+        f" FROM deliveries JOIN events ON id = event WHERE {where}",
+        values,
     )
-    return tuple(_letters(rows, state))
+    return tuple(_letters(rows))
 
 
-def _letters(rows: sqlite3.Cursor, state: State) -> Iterator[Letter]:
-    for number, webhook, kind, at, alarm_id, event, attempts, outcome, settled in rows:
+def _letters(rows: sqlite3.Cursor) -> Iterator[Letter]:
+    for number, webhook, state, kind, at, alarm_id, event, attempts, outcome, settled in rows:
         when = None if settled is None else datetime.fromtimestamp(settled, UTC)
         happened = datetime.fromtimestamp(at, UTC)
-        yield Letter(number, webhook, state, kind, happened, alarm_id, event, attempts, outcome, when)
+        yield Letter(number, webhook, State(state), kind, happened, alarm_id, event, attempts, outcome, when)
+
+
+def concerned(database: sqlite3.Connection, state: State, choice: Choice) -> tuple[str, ...]:
+    """Return the alarms that deliveries of a state are about."""
+    condition, values = choice.condition(state)
+    rows = database.execute(
+        "SELECT DISTINCT alarm_id FROM deliveries JOIN events ON id = event"  # noqa: S608 - our own words
+        f" WHERE alarm_id IS NOT NULL AND {condition} ORDER BY number",
+        values,
+    )
+    return tuple(alarm_id for (alarm_id,) in rows)
 
 
 def replay(
@@ -123,12 +142,5 @@ def remove(database: sqlite3.Connection, state: State, choice: Choice) -> tuple[
 
 
 def read_letters(path: Path, state: State, choice: Choice, limit: int) -> tuple[Letter, ...]:
-    """Return what `find` does of a database that nobody need have open; nothing is written. Raises OutboxError."""
-    try:
-        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)
-        try:
-            return find(database, state, choice, limit)
-        finally:
-            database.close()
-    except sqlite3.Error as error:
-        raise OutboxError(f"{path}: expected an outbox that can be read, found {name_of(error)}") from error
+    """Return what `find` does of a database that nobody need have open. Raises OutboxError."""
+    return read_only(path, lambda database: find(database, state, choice, limit))

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tocsin.deliver.audit import Entry, Period
+from tocsin.deliver.audit import Entry, Period, tell
 from tocsin.deliver.clerk import Clerk
 from tocsin.deliver.database import identity
 from tocsin.deliver.event import AlarmRecord, Event
@@ -24,7 +24,7 @@ from tocsin.deliver.recall import Recall
 from tocsin.deliver.schedule import Outcome, Settlement, State
 from tocsin.deliver.standby import Ledger
 from tocsin.deliver.standing import Standing
-from tocsin.deliver.store import Change, Delivery
+from tocsin.deliver.store import Account, Change, Delivery
 from tocsin.deliver.trouble import DropReason, Observer
 from tocsin.errors import OutboxError, StartError
 from tocsin.thread import guarded
@@ -114,7 +114,12 @@ class Outbox:
         return self._clerk.counts
 
     def commit(self, change: Change, exclude: str | None = None) -> "Future[None]":
-        """Put events (but for the webhook `exclude`) and alarms on the disk, all or none; done when they are."""
+        """Put events (but for the webhook `exclude`) and alarms on the disk, all or none; done when they are.
+
+        What is audited stands in the log at once, whatever the disk does.
+        """
+        for entry in change.audited:
+            tell(entry)
         if self._jobs.waiting() >= MAX_BACKLOG:
             self._observe.outbox_dropped(DropReason.BACKLOG, len(change.events))
             return _failed(
@@ -179,13 +184,17 @@ class Outbox:
         """Return the first so many deliveries of a state, as a person sees them."""
         return self._read(lambda ledger: ledger.letters(state, choice, limit))
 
-    def replay(self, choice: Choice) -> "Future[int]":
-        """Queue dead deliveries of configured webhooks anew; return how many."""
-        return self._read(partial(self._clerk.replay, choice))
+    def letters_of(self, alarm_id: str, limit: int) -> "Future[tuple[Letter, ...]]":
+        """Return the first so many deliveries about an alarm, whatever became of them."""
+        return self._read(lambda ledger: ledger.letters_of(alarm_id, limit))
 
-    def remove(self, state: State, choice: Choice) -> "Future[int]":
-        """Remove deliveries for good; return how many."""
-        return self._read(partial(self._clerk.remove, state, choice))
+    def replay(self, choice: Choice, account: Account) -> "Future[int]":
+        """Queue dead deliveries of configured webhooks anew, with an entry in the audit; return how many."""
+        return self._read(partial(self._clerk.replay, choice, account))
+
+    def remove(self, state: State, choice: Choice, account: Account) -> "Future[int]":
+        """Remove deliveries for good, with an entry in the audit; return how many."""
+        return self._read(partial(self._clerk.remove, state, choice, account))
 
     def is_durable(self, number: int) -> bool:
         """Say whether a delivery is on the disk, or in memory alone."""

@@ -16,7 +16,7 @@ from tocsin.deliver.queues import QueueCount
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.schedule import Outcome, State
 from tocsin.deliver.standing import Standing, begun, over
-from tocsin.deliver.store import Arrears, Change, Delivery, Store, memory_store
+from tocsin.deliver.store import Account, Arrears, Change, Delivery, Store, memory_store
 from tocsin.errors import OutboxError
 
 MEMORY = Limits(rows=1_000, settled=1_000)
@@ -57,9 +57,13 @@ class Ledger(Protocol):
 
     def letters(self, state: State, choice: Choice, limit: int) -> tuple[Letter, ...]: ...
 
-    def replay(self, choice: Choice, wall: float) -> tuple[int, Dropped]: ...
+    def letters_of(self, alarm_id: str, limit: int) -> tuple[Letter, ...]: ...
 
-    def remove(self, state: State, choice: Choice) -> tuple[int, ...]: ...
+    def replay(self, choice: Choice, wall: float, account: Account) -> tuple[int, Dropped, Entry]: ...
+
+    def remove(
+        self, state: State, choice: Choice, account: Account
+    ) -> tuple[tuple[int, ...], Entry | None]: ...
 
 
 class Standby:
@@ -148,12 +152,16 @@ class Standby:
         found = self._readable().letters(state, choice, limit) + self._store.letters(state, choice, limit)
         return found[:limit]
 
-    def replay(self, choice: Choice, wall: float) -> tuple[int, Dropped]:
+    def letters_of(self, alarm_id: str, limit: int) -> tuple[Letter, ...]:
+        found = self._readable().letters_of(alarm_id, limit) + self._store.letters_of(alarm_id, limit)
+        return found[:limit]
+
+    def replay(self, choice: Choice, wall: float, _: Account) -> tuple[int, Dropped, Entry]:
         raise OutboxError(
             f"expected a disk on which {choice} could be changed at {wall:.0f}, found one that refuses"
         )
 
-    def remove(self, state: State, choice: Choice) -> tuple[int, ...]:
+    def remove(self, state: State, choice: Choice, _: Account) -> tuple[tuple[int, ...], Entry | None]:
         raise OutboxError(
             f"expected a disk on which {choice} ({state}) could be removed, found one that refuses"
         )

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from tocsin.deliver.audit import Entry, Period
 from tocsin.deliver.database import Marks, damage, memory_database, name_of, open_database
 from tocsin.deliver.event import AlarmRecord, Event, EventType
 from tocsin.deliver.history import Keep, Which
-from tocsin.deliver.letters import Choice, Letter, find, remove, replay
+from tocsin.deliver.letters import Choice, Letter, concerned, find, of_alarm, remove, replay
 from tocsin.deliver.overflow import Dropped, Limits, collapsed_for, trim
 from tocsin.deliver.override import Override
 from tocsin.deliver.queues import QueueCount, count_queues
@@ -49,6 +49,19 @@ class Change:
     recalled: tuple[Recall, ...] = ()
     overrides: tuple[Override, ...] = ()
     audited: tuple[Entry, ...] = ()
+
+
+Account = Callable[[int, tuple[str, ...]], Entry]
+"""Makes an entry for the audit of how many deliveries something was done to, and of the alarms they are about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """How many rows were removed though they were not old, since there were too many of their kind."""
+
+    dead: int
+    alarms: int
+    entries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,26 +285,42 @@ class Store:
         """Return the first so many deliveries of a state, as a person sees them."""
         return find(self._database, state, choice, limit)
 
-    def replay(self, choice: Choice, wall: float) -> tuple[int, Dropped]:
-        """Queue dead deliveries of configured webhooks anew; return how many, and what was dropped for them."""
+    def letters_of(self, alarm_id: str, limit: int) -> tuple[Letter, ...]:
+        """Return the first so many deliveries about an alarm, whatever became of them."""
+        return of_alarm(self._database, alarm_id, limit)
+
+    def replay(self, choice: Choice, wall: float, account: Account) -> tuple[int, Dropped, Entry]:
+        """Queue dead deliveries of configured webhooks anew, and account for it.
+
+        Return how many, what was dropped for them, and what is on record of it.
+        """
         queued: list[tuple[str, int]] = []
         with self._database as database:
             database.execute("BEGIN IMMEDIATE")
+            alarms = concerned(database, State.DEAD, choice)
             for webhook in self._webhooks if choice.webhook is None else (choice.webhook,):
                 queued += replay(database, replace(choice, webhook=webhook), wall, self._life())
             dropped = trim(database, self._webhooks, self._limits)
+            entry = account(len(queued), alarms)
+            audit.write(database, entry)
         self.last |= dict(queued)
         self._highest = max(self._highest, *self.last.values(), 0)
-        return len(queued), dropped
+        return len(queued), dropped, entry
 
-    def remove(self, state: State, choice: Choice) -> tuple[int, ...]:
-        """Remove deliveries for good; return their numbers."""
+    def remove(self, state: State, choice: Choice, account: Account) -> tuple[tuple[int, ...], Entry | None]:
+        """Remove deliveries for good, and account for it; return their numbers and what is on record of it."""
         with self._database as database:
             database.execute("BEGIN IMMEDIATE")
-            return remove(database, state, choice)
+            alarms = concerned(database, state, choice)
+            numbers = remove(database, state, choice)
+            if not numbers:
+                return (), None
+            entry = account(len(numbers), alarms)
+            audit.write(database, entry)
+            return numbers, entry
 
-    def sweep(self, wall: float, keep: Keep = Keep()) -> int:  # noqa: B008 - frozen
-        """Remove what is old or too much, but for what waits or is open; return how many dead deliveries went."""
+    def sweep(self, wall: float, keep: Keep = Keep()) -> Swept:  # noqa: B008 - frozen
+        """Remove what is old or too much, but for what waits or is open; return what went without being old."""
         excess = (
             "DELETE FROM deliveries WHERE number IN"
             " (SELECT number FROM deliveries WHERE state = ? ORDER BY settled_at DESC LIMIT ? OFFSET ?)"
@@ -301,15 +330,16 @@ class Store:
             database.execute("UPDATE life SET seconds = ?", (self._life(),))
             recall.sweep(database, wall)
             override.sweep(database, wall)
-            history.sweep(database, wall - keep.alarms, SWEEP)
-            audit.sweep(database, wall - keep.audit, SWEEP)
+            alarms = history.sweep(database, wall - keep.alarms, SWEEP)
+            entries = audit.sweep(database, wall - keep.audit, SWEEP)
             database.execute(
                 "DELETE FROM deliveries WHERE number IN (SELECT number FROM deliveries"
                 " WHERE state = 'delivered' AND settled_at < ? ORDER BY settled_at LIMIT ?)",
                 (wall - KEEP_DELIVERED, SWEEP),
             )
             database.execute(excess, ("delivered", SWEEP, self._limits.settled))
-            return database.execute(excess, ("dead", SWEEP, self._limits.settled)).rowcount
+            dead = database.execute(excess, ("dead", SWEEP, self._limits.settled)).rowcount
+            return Swept(dead, alarms, entries)
 
     def counts(self, wall: float) -> tuple[QueueCount, ...]:
         """Return the state of each webhook's queue, those without a delivery included.
