@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry
 
-from tocsin import __version__, assembly
+from tocsin import __version__, assembly, chronicle
 from tocsin.alarms import Alarms, Origin
 from tocsin.archive import Archive, Failure, Task
 from tocsin.capture.status import StreamStatus
@@ -226,6 +226,7 @@ class App:
         )
         status = {"status": lambda _, __: self.report().as_json()}
         handlers = {**status, "verdict": self._verdict, **self._desk.handlers()}
+        handlers |= chronicle.handlers(self._outbox)
         self._lifecycle.start("control", ControlServer(socket, handlers))
         for name, moved in (
             ("outbox", self._outbox.pulse),

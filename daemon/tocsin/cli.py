@@ -30,6 +30,7 @@ from tocsin.fetch import evidence
 from tocsin.footage.options import INTERRUPTED
 from tocsin.footage.shown import harmless, shown
 from tocsin.lightcard.command import light
+from tocsin.logbook import audit, list_alarms, show_alarm
 from tocsin.postbox import outbox
 from tocsin.probe.command import probe
 from tocsin.scarcity import scarcity
@@ -49,10 +50,12 @@ commands = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+alarms = typer.Typer(help="See the alarms that were raised.", no_args_is_help=True, rich_markup_mode=None)
 webhooks = typer.Typer(help="Try a webhook.", no_args_is_help=True, rich_markup_mode=None)
 commands.add_typer(webhooks, name="webhook")
 commands.add_typer(outbox, name="outbox")
 commands.add_typer(evidence, name="evidence")
+commands.add_typer(alarms, name="alarm")
 
 _ANSWER_SHOWN = 200
 _LINE_SHOWN = 500  # twelve labels, or the inputs of a large graph: a line's worth
@@ -403,6 +406,9 @@ commands.command("evaluate", cls=Explained)(evaluate)
 commands.command("light")(light)
 commands.command("augment")(augment)
 commands.command("probe")(probe)
+commands.command("audit")(audit)
+alarms.command("list")(list_alarms)
+alarms.command("show")(show_alarm)
 
 
 def _stop_on_signals(*others: int) -> threading.Event:

@@ -55,6 +55,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
                 "assembly",
                 "carried",
                 "check",
+                "chronicle",
                 "corrections",
                 "covered",
                 "degradations",
@@ -79,7 +80,10 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
     ),
     # For people: the daemon does not know them.
     (True, frozenset({"asking", "footage"})),
-    (False, frozenset({"augment", "evaluate", "fetch", "lightcard", "modelcheck", "postbox", "probe"})),
+    (
+        False,
+        frozenset({"augment", "evaluate", "fetch", "lightcard", "logbook", "modelcheck", "postbox", "probe"}),
+    ),
     (True, frozenset({"cli", "demo"})),
     (True, frozenset({"__main__"})),
 )
