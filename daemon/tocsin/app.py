@@ -256,6 +256,7 @@ class App:
             _prepare(state)
         patterns = assembly.patterns(config)
         self._outbox = Outbox(state / OUTBOX_FILE, patterns, self._metrics, on_failure=self._fail)
+        self._outbox.keep(assembly.remembering(config))
         self._lifecycle.start("outbox", self._outbox)
         listen, hosts = (config.http.host, config.http.port), config.http.allowed_hosts
         told = self._registry, self._healthy, self._readiness, self._metrics
@@ -304,6 +305,7 @@ class App:
             self._degradations.adopt(rules)
             told = self._outbox.adopt(assembly.patterns(config))
             self._clear_by(told, {stream: analysed[stream] for stream in plan.anew})
+            self._outbox.keep(assembly.remembering(config))
             self._dispatcher.adopt(draft.receivers, plan.webhooks.changed)
             self._keepalive.adopt(assembly.alertmanagers(draft.receivers))
             self._desk.adopt([webhook.name for webhook in config.webhooks])

@@ -21,6 +21,7 @@ from tocsin.config.load import Config, HttpSettings, Secrets, StreamSettings, me
 from tocsin.deliver.access import Access, basic, tls_context
 from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.formats import Format, Render, as_alert, as_cloudevent, as_template, as_tocsin
+from tocsin.deliver.history import Keep
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.settings import WebhookSettings
 from tocsin.deliver.webhook import Webhook
@@ -126,6 +127,11 @@ def keeping(config: Config, address: str) -> Settings:
     wanted = {stream.name: _wanted(stream.evidence) for stream in config.streams}
     limits = Limits(config.evidence.keep, config.evidence.max_megabytes * 1_000_000, LEAST_FREE)
     return Settings(wanted, limits, config.evidence.public_url or address)
+
+
+def remembering(config: Config) -> Keep:
+    """Return for how long alarms and acts are remembered."""
+    return Keep(config.history.alarms, config.history.audit)
 
 
 def _wanted(kept: StreamEvidenceSettings) -> Wanted:

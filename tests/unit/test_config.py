@@ -509,3 +509,12 @@ def test_a_reload_has_the_variables_of_the_start_and_no_other(monkeypatch: pytes
     (fault,) = error.value.faults
     sentence = "expected a variable that was given at the start, found DOOR; restart for another one"
     assert fault == f"f:2: streams[0].password: {sentence}"
+
+
+@pytest.mark.parametrize("key", ["alarms", "audit"])
+def test_the_past_is_kept_for_a_day_at_least(key: str) -> None:
+    """A slip of the pen in the file does not wipe it out at the next reload."""
+    kept = read(f"{SOUND}history: {{{key}: 30d}}\n").history
+    assert getattr(kept, key) == 30 * 86400
+    with pytest.raises(ConfigError, match=rf"history\.{key}: expected a duration of 1d or more, found 1h"):
+        read(f"{SOUND}history: {{{key}: 1h}}\n")

@@ -114,6 +114,26 @@ class HttpSettings(Section):
             )
 
 
+def _check_kept(seconds: float) -> float:
+    if seconds < 86400:
+        raise expected("a duration of 1d or more")
+    return seconds
+
+
+Kept = Annotated[Duration, AfterValidator(_check_kept)]
+
+
+class HistorySettings(Section):
+    """`history`: for how long it is remembered what happened, and who did what."""
+
+    alarms: Kept = Field(
+        default=90 * 86400.0, description="how long alarms that ended can be listed; 20,000 of them at most"
+    )
+    audit: Kept = Field(
+        default=365 * 86400.0, description="how long it stays on record who did what; 50,000 entries at most"
+    )
+
+
 def _check_heartbeat(seconds: float) -> float:
     if 0 < seconds < 10:
         raise expected("0, or a duration of 10s or more")
@@ -138,6 +158,7 @@ class Config(Section):
     webhooks: tuple[WebhookSettings, ...] = Field(default=(), description="where events are sent")
     http: HttpSettings = HttpSettings()
     evidence: EvidenceSettings = EvidenceSettings()
+    history: HistorySettings = HistorySettings()
     heartbeat: Annotated[Duration, AfterValidator(_check_heartbeat)] = Field(
         default=0.0,
         description="how often tocsin.heartbeat is sent to the webhooks that ask for it; 0 is never",
