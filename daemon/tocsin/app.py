@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from tocsin import __version__, assembly, chronicle
 from tocsin.alarms import Alarms, Origin
 from tocsin.archive import Archive, Failure, Task
+from tocsin.auditor import Auditor, Basis
 from tocsin.capture.status import StreamStatus
 from tocsin.capture.supervisor import Supervisor
 from tocsin.capture.wire import Made
@@ -39,7 +40,7 @@ from tocsin.desk import Desk
 from tocsin.detect.detector import Detector
 from tocsin.detect.engine import Engine
 from tocsin.detect.keeper import COMPILING, Keeper
-from tocsin.detect.stamp import stamp
+from tocsin.detect.stamp import digest, stamp
 from tocsin.errors import ConfigError, Degradation, EvidenceError, InputError, StartError
 from tocsin.evidence.link import evidence_key
 from tocsin.evidence.shelf import Shelf
@@ -50,6 +51,7 @@ from tocsin.lights import Lights
 from tocsin.lookout import Lookout
 from tocsin.metrics import Metrics
 from tocsin.plan import Draft, Plan
+from tocsin.reads import Reads
 from tocsin.reload import Reloader
 from tocsin.report import Report
 from tocsin.scenes import Scenes
@@ -171,6 +173,7 @@ class App:
             return
         self._ready = False
         log.info("the daemon stops")
+        self._auditor.stopped(self._failure)
         self._notifier.stopping()
         failed = self._lifecycle.stop(seconds)
         log.info("the daemon has stopped", unclean=",".join(failed) or None)
@@ -204,7 +207,8 @@ class App:
     def _start(self) -> None:
         self._start_foundation()
         # before it is opened: a file that changes meanwhile is another
-        draft = assembly.draft(self._config, self._secrets, stamp(self._config.detector.model))
+        model = self._config.detector.model
+        draft = replace(assembly.draft(self._config, self._secrets, stamp(model)), sha256=digest(model))
         if self._config.detector.device == "tensorrt":
             self._notifier.extend(COMPILING)
         self._resume()
@@ -219,14 +223,15 @@ class App:
         self._start_road(draft.receivers)
         if self._file is not None:
             told = self._metrics, self._notifier, lambda: self.report().line(), self._mask
-            self._reloader = Reloader(self._file, draft, self._keeper, self._adopt, *told)
+            hear = self._adopt, *told, self._auditor.refused
+            self._reloader = Reloader(self._file, draft, self._keeper, *hear)
         socket = Path(self._config.state_dir) / CONTROL_SOCKET
         self._desk = Desk(
             self._outbox, self._dispatcher.hurry, [webhook.name for webhook in self._config.webhooks]
         )
         status = {"status": lambda _, __: self.report().as_json()}
         handlers = {**status, "verdict": self._verdict, **self._desk.handlers()}
-        handlers |= chronicle.handlers(self._outbox)
+        handlers |= chronicle.handlers(self._outbox) | self._auditor.handlers()
         self._lifecycle.start("control", ControlServer(socket, handlers))
         for name, moved in (
             ("outbox", self._outbox.pulse),
@@ -237,6 +242,7 @@ class App:
             self._pulses.watch(name, moved, _PULSE_LIMIT)
         if self._archive is not None:
             self._pulses.watch("archive", self._archive.pulse, _PULSE_LIMIT)
+        self._auditor.started(_basis(draft, self._detector))
 
     def _start_watchdog(self) -> None:
         """The last to start and the first to stop: a part that starts or stops may rest for longer."""
@@ -258,6 +264,7 @@ class App:
         self._outbox = Outbox(state / OUTBOX_FILE, patterns, self._metrics, on_failure=self._fail)
         self._outbox.keep(assembly.remembering(config))
         self._lifecycle.start("outbox", self._outbox)
+        self._auditor = Auditor(self._outbox)
         listen, hosts = (config.http.host, config.http.port), config.http.allowed_hosts
         told = self._registry, self._healthy, self._readiness, self._metrics
         self._endpoint = Endpoint(listen, *told, hosts, assembly.web(config.http))
@@ -313,6 +320,7 @@ class App:
             if self._archive is not None:
                 self._archive.settings = assembly.keeping(config, self._address)
             self._supervisor.adopt(assembly.orders(config, draft.secrets, detector))
+        self._auditor.adopted(_basis(draft, detector), plan.words())
 
     def _clear_by(self, told: "Future[Any]", anew: Mapping[str, int]) -> None:
         """Clear what the configuration has no more, once it is known what stands; `anew` as in `Carried`."""
@@ -387,7 +395,7 @@ class App:
             shelf, key, settings, self._ask, self._tell_failure, self._metrics, self._fail
         )
         self._lifecycle.start("archive", self._archive)
-        self._endpoint.show(self._archive)
+        self._endpoint.show(self._archive, Reads(self._outbox, self._archive.piece).seen)
 
     def _made(self, stream: str, made: Made) -> None:
         if self._archive is not None:
@@ -483,6 +491,10 @@ class App:
                 PartHealth("detector", True, "warm", facts),
             )
         )
+
+
+def _basis(draft: Draft, detector: Detector) -> Basis:
+    return Basis(draft.config.digest, detector.model_name, draft.sha256)
 
 
 def _prepare(state: Path) -> None:

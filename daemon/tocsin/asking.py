@@ -50,6 +50,14 @@ def ask_or_read(
         return found
 
 
+def record(config: Path, command: str, **arguments: Any) -> None:
+    """Have the daemon put on record what is about to be done; say so where it cannot, and nothing else fails."""
+    try:
+        ask(config, command, **arguments)
+    except ControlError as error:
+        print(f"tocsin: this goes on no record: {error}", file=sys.stderr)
+
+
 def state_folder(config: Path) -> Path:
     """Return the folder of the daemon's state, and say what is wrong with the file that names it."""
     from tocsin.config.load import state_of

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from tocsin.asking import record
+
 evidence = typer.Typer(
     help="Get what was kept of an alarm.",
     no_args_is_help=True,
@@ -37,17 +39,16 @@ def get(
 
     state = Path(load(config).state_dir)
     key = known_key(state)
-    copied = []
+    places = {kind: path_of(state, piece_of(alarm, kind, key), kind) for kind in Kind}
+    kept = {kind: place for kind, place in places.items() if place.is_file()}
+    if not kept:
+        raise EvidenceError(f"expected an alarm of which something is kept, found none for {alarm[:64]!r}")
+    record(config, "audit.read", alarm_id=alarm, kinds=",".join(kept))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for kind in Kind:
-            source = path_of(state, piece_of(alarm, kind, key), kind)
-            if source.is_file():
-                copied.append(out / f"{kind}{kind.suffix}")
-                shutil.copyfile(source, copied[-1])
+        for kind, place in kept.items():
+            shutil.copyfile(place, out / f"{kind}{kind.suffix}")
     except OSError as error:
         raise OutputError(f"{out}: expected a folder to write in, found {reason(error)}") from error
-    if not copied:
-        raise EvidenceError(f"expected an alarm of which something is kept, found none for {alarm[:64]!r}")
-    for path in copied:
-        print(path)
+    for kind in kept:
+        print(out / f"{kind}{kind.suffix}")

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from starlette.requests import Request
@@ -26,11 +28,23 @@ class Archive(Protocol):
     def find(self, piece: str) -> tuple[int, Kind] | None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """That a client was shown a piece, which was made at that Unix time; `user` is the name of its login."""
+
+    piece: str
+    kind: Kind
+    made: float
+    client: str
+    user: str | None
+
+
 class Gallery:
     """Answers requests for evidence; nothing of a request but a signed identity ever reaches the disk."""
 
     def __init__(self) -> None:
         self.archive: Archive | None = None  # set once, before anything has a link
+        self.seen: Callable[[Read], None] = lambda _: None  # hears of each answer, and must not wait
 
     async def show(self, request: Request) -> Response:
         """Answer with the piece; 404 for everything that is not a good link to one, and 503 while it is made."""
@@ -46,10 +60,17 @@ class Gallery:
             await asyncio.sleep(_LOOK)
         found = archive.find(link.piece)
         if found is not None:
+            if request.method == "GET":
+                self.seen(_read(request, link.piece, *found))
             return _Shown(*found)
         if archive.is_expected(link.piece):
             return PlainTextResponse("it is being made\n", 503, {"retry-after": "5"})
         return _nothing()
+
+
+def _read(request: Request, piece: str, descriptor: int, kind: Kind) -> Read:
+    client = "" if request.client is None else request.client.host
+    return Read(piece, kind, os.fstat(descriptor).st_mtime, client, getattr(request.state, "user", None))
 
 
 class _Shown(FileResponse):

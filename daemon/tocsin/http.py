@@ -32,7 +32,7 @@ from tocsin import connections
 from tocsin.connections import Connections, Place
 from tocsin.errors import StartError
 from tocsin.exposition import OPENMETRICS, TEXT, Source, Writer, wants_openmetrics
-from tocsin.gallery import Archive, Gallery
+from tocsin.gallery import Archive, Gallery, Read
 from tocsin.passwords import Login, Passwords
 from tocsin.web import Terms, Web
 
@@ -140,8 +140,9 @@ class Endpoint:
                 f"http.listen: expected the endpoint to serve within {START_SECONDS:g} s, found it not to"
             )
 
-    def show(self, archive: Archive) -> None:
-        """Serve what is kept of alarms to whoever has a link to it."""
+    def show(self, archive: Archive, seen: Callable[[Read], None] = lambda _: None) -> None:
+        """Serve what is kept of alarms to whoever has a link to it, and tell `seen`, in the endpoint's thread."""
+        self._gallery.seen = seen
         self._gallery.archive = archive
 
     def allow(self, hosts: Collection[str]) -> None:
@@ -266,7 +267,8 @@ class _Gate:
         given = Headers(scope=scope).getlist("authorization")
         login = credentials(given[0]) if len(given) == 1 else None
         found = Login.REFUSED if login is None else await self._passwords.check(address, *login, terms.users)
-        if found is Login.ACCEPTED:
+        if found is Login.ACCEPTED and login is not None:
+            scope.setdefault("state", {})["user"] = login[0]
             return None
         if login is not None:
             log.warning("a login at the endpoint is refused", client=address, reason=found.value)

@@ -18,6 +18,7 @@ class Draft:
     """Everything that the parts of a daemon are made of, but for the detector, which is made of its `model`.
 
     `receivers` are the webhooks in their order, and `certificates` tell one state of their TLS files from another.
+    `sha256` is that of the model.
     """
 
     config: Config
@@ -25,6 +26,7 @@ class Draft:
     model: Stamp
     receivers: tuple[Webhook, ...] = field(repr=False)
     certificates: Mapping[str, str]
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +23,7 @@ from tocsin.check import Known, complete
 from tocsin.config.load import load, place, resolve_secrets
 from tocsin.detect.detector import Detector
 from tocsin.detect.keeper import Kept
-from tocsin.detect.stamp import stamp
+from tocsin.detect.stamp import digest, stamp
 from tocsin.errors import ConfigError, ModelError, StartError, TocsinError
 from tocsin.memory import trim
 from tocsin.metrics import Reload
@@ -89,7 +89,8 @@ class Reloader:
     """Does one reload after the other. All methods are for the main loop.
 
     `adopt` is called by `turn`, with what counts from then on: the draft, the detector, and what that changes. It
-    must neither fail nor wait. `line` says in one line how the daemon is, and `mask` has secrets masked in the log.
+    must neither fail nor wait. `line` says in one line how the daemon is, `mask` has secrets masked in the log,
+    and `refused` hears of what was refused.
     """
 
     def __init__(
@@ -102,8 +103,10 @@ class Reloader:
         manager: Manager,
         line: Callable[[], str],
         mask: Callable[[Iterable[str]], None] = lambda _: None,
+        refused: Callable[[TocsinError], None] = lambda _: None,
     ) -> None:
         self._file = file
+        self._refused = refused
         self._draft = draft
         self._detector = holder.detector  # what counts, though the holder may not have it in use yet
         # Of which draft each was: the one that is taken back is not always the one just before.
@@ -168,6 +171,7 @@ class Reloader:
             which = f"{number} of {len(faults)}"
             log.error("the reload is refused and changes nothing", place=place, why=why, fault_number=which)
         self._observe.reloaded(Reload.REFUSED, time.time())
+        self._refused(error)
         return f"the reload was refused and changed nothing: {faults[0]}"
 
     def _take_over(self, ready: _Ready) -> str:
@@ -262,6 +266,8 @@ class Reloader:
         try:
             secrets = resolve_secrets(config, before.secrets.environment)
             draft = assembly.draft(config, secrets, stamp(config.detector.model))
+            same = draft.model == before.model
+            draft = replace(draft, sha256=before.sha256 if same else digest(config.detector.model))
         except ConfigError as error:
             whole = str(self._whole(before, labels, error)).splitlines()
             raise ConfigError(*dict.fromkeys([*whole, *error.faults, *refused])) from error

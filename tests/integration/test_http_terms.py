@@ -20,6 +20,9 @@ from support.prometheus import Prometheus
 from support.tls import Certificates
 from support.wait import until
 from tocsin.errors import ConfigError
+from tocsin.evidence.link import Link
+from tocsin.evidence.shelf import Kind
+from tocsin.gallery import Read
 from tocsin.http import Endpoint, Health, PartHealth, credentials
 from tocsin.metrics import Metrics, Names
 from tocsin.web import Web
@@ -32,12 +35,12 @@ TLS = "tls_server_config: {cert_file: endpoint.crt, key_file: endpoint.key%s}\n"
 
 
 @contextmanager
-def serving(file: Path) -> Iterator[Endpoint]:
+def serving(file: Path, *, guarded: bool = True) -> Iterator[Endpoint]:
     canary.watch(PASSWORD)
     registry = CollectorRegistry()
     metrics = Metrics(registry, Names(streams={"yard": []}, rules={}, webhooks=[]))
     one = Endpoint(
-        ("127.0.0.1", 0), registry, lambda: WELL, lambda: WELL, metrics, (), Web(file, guarded=True)
+        ("127.0.0.1", 0), registry, lambda: WELL, lambda: WELL, metrics, (), Web(file, guarded=guarded)
     )
     one.start()
     try:
@@ -59,7 +62,11 @@ def file(tmp_path: Path) -> Path:
 
 
 def get(
-    one: Endpoint, tls: ssl.SSLContext | None = None, login: str | None = None, path: str = "/metrics"
+    one: Endpoint,
+    tls: ssl.SSLContext | None = None,
+    login: str | None = None,
+    path: str = "/metrics",
+    method: str = "GET",
 ) -> http.client.HTTPResponse:
     connection: http.client.HTTPConnection
     if tls is None:
@@ -69,7 +76,7 @@ def get(
     headers = {"Connection": "close"}
     if login is not None:
         headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
-    connection.request("GET", path, headers=headers)
+    connection.request(method, path, headers=headers)
     answer = connection.getresponse()
     answer.read()
     connection.close()
@@ -285,3 +292,39 @@ def test_a_key_that_everybody_can_read_is_refused(certificates: Certificates, fi
 def test_a_login_is_read_as_it_was_meant(header: str, found: tuple[str, bytes] | None) -> None:
     """The first colon divides; what is no login at all is none."""
     assert credentials(header) == found
+
+
+class Shown:
+    """An archive of one picture, which any link leads to."""
+
+    def __init__(self, picture: Path) -> None:
+        picture.write_bytes(b"a picture")
+        self._picture = picture
+
+    def opened(self, piece: str, expires: str, signature: str, now: float) -> Link | None:
+        return Link(piece, round(now) + 60) if signature else None
+
+    def is_expected(self, _: str) -> bool:
+        return False
+
+    def find(self, _: str) -> tuple[int, Kind] | None:
+        return os.open(self._picture, os.O_RDONLY), Kind.FRAME
+
+
+def test_who_looks_at_a_picture_is_known_by_the_login(file: Path, tmp_path: Path) -> None:
+    """Where the file has users; else by the address, and who has no link has looked at nothing."""
+    seen: list[Read] = []
+    for terms, user in ((USERS, "prometheus"), ("{}", None)):
+        file.write_text(terms)
+        with serving(file, guarded=False) as one:
+            one.show(Shown(tmp_path / "picture"), seen.append)
+            login = f"prometheus:{PASSWORD}"
+            assert get(one, login=login, path="/evidence/0123?signature=x").status == 200
+            assert get(one, login=login, path="/evidence/0123").status == 404
+            assert get(one, login=login, path="/evidence/0123?signature=x", method="HEAD").status == 200
+            if user:
+                assert get(one, login="prometheus:wrong", path="/evidence/0123?signature=x").status == 401
+        (read,) = seen
+        assert (read.piece, read.kind, read.client, read.user) == ("0123", Kind.FRAME, "127.0.0.1", user)
+        assert abs(read.made - time.time()) < 60
+        seen.clear()

@@ -1,11 +1,15 @@
 """Whether the files that a model is made of are still the same."""
 
+import hashlib
 from contextlib import suppress
 from pathlib import Path
 
 from tocsin.detect.model import locate
 from tocsin.detect.modelfile import check_file
 from tocsin.errors import ModelError
+
+_PIECE = 1 << 20
+"""Bytes of a file that are read at once."""
 
 Stamp = tuple[tuple[str | int, ...], ...]
 
@@ -25,6 +29,23 @@ def stamp(word: str) -> Stamp:
     with suppress(ModelError):
         files += [path.parent / location for location in check_file(path, None)]
     return tuple(_of(file) for file in files)
+
+
+def digest(word: str) -> str:
+    """Return the sha256 of a model: of its .onnx file, and of the files that it keeps weights in right after it.
+
+    That is what `cat model.onnx weights.bin | sha256sum` says. Empty where it cannot be read.
+    """
+    total = hashlib.sha256()
+    try:
+        _, path, _ = locate(word)
+        for file in (path, *(path.parent / location for location in check_file(path, None))):
+            with file.open("rb") as content:
+                while piece := content.read(_PIECE):
+                    total.update(piece)
+    except (ModelError, OSError):
+        return ""
+    return total.hexdigest()
 
 
 def _of(file: Path) -> tuple[str | int, ...]:
