@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from tocsin.control import Caller, Handler
 from tocsin.deliver import audit, history
-from tocsin.deliver.audit import Act, Entry, Period
+from tocsin.deliver.audit import Act, Entry, Extent, Period
 from tocsin.deliver.database import read_only
 from tocsin.deliver.event import AlarmRecord, Json, stamp
 from tocsin.deliver.history import Which
@@ -42,6 +42,7 @@ class Source(Protocol):
 
     def alarms(self, which: Which) -> tuple[AlarmRecord, ...]: ...
     def audit(self, period: Period) -> tuple[Entry, ...]: ...
+    def extent(self) -> Extent: ...
     def letters_of(self, alarm_id: str) -> tuple[Letter, ...]: ...
 
 
@@ -56,6 +57,9 @@ class Running:
 
     def audit(self, period: Period) -> tuple[Entry, ...]:
         return wait(self._outbox.audit(period))
+
+    def extent(self) -> Extent:
+        return wait(self._outbox.extent())
 
     def letters_of(self, alarm_id: str) -> tuple[Letter, ...]:
         return wait(self._outbox.letters_of(alarm_id, _LETTERS))
@@ -72,6 +76,9 @@ class Resting:
 
     def audit(self, period: Period) -> tuple[Entry, ...]:
         return read_only(self._file, lambda database: audit.read(database, period))
+
+    def extent(self) -> Extent:
+        return read_only(self._file, audit.extent)
 
     def letters_of(self, alarm_id: str) -> tuple[Letter, ...]:
         return read_only(self._file, lambda database: of_alarm(database, alarm_id, _LETTERS))
@@ -103,10 +110,18 @@ def acts_listed(source: Source, asked: Json) -> dict[str, Any]:
     return {"entries": rows[::-1], "left_out": left_out}
 
 
+def acts_verified(source: Source, _: Json) -> dict[str, Any]:
+    """Return whether an entry is missing from the record, other than at its old end."""
+    found = source.extent()
+    told = {"first": found.first, "last": found.last, "count": found.count}
+    return {**told, "missing": found.missing, "guarded": found.guarded}
+
+
 COMMANDS: Mapping[str, Callable[[Source, Json], dict[str, Any]]] = {
     "alarm.list": alarms_listed,
     "alarm.show": alarm_shown,
     "audit.list": acts_listed,
+    "audit.verify": acts_verified,
 }
 """What can be asked, by the command of the control socket."""
 

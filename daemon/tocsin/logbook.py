@@ -22,6 +22,7 @@ from tocsin.asking import (
     table_of,
 )
 from tocsin.deliver.audit import Act
+from tocsin.errors import OutboxError
 
 _SHOWN = 120  # characters of a cell
 
@@ -120,12 +121,18 @@ def audit(
         ),
     ] = None,
     limit: Limit = 100,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Say instead whether an entry is missing, but for the oldest.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Show who did what, the latest last, of a running daemon or from its file.
 
     Example: tocsin audit --since 7d --act verdict --stream yard
     """
+    if verify:
+        _verify(config)
+        return
     acts = [one.value for one in act or ()]
     times = _times(since, until)
     found = _asked(config, "audit.list", acts=acts, subject=subject, **times, limit=limit)
@@ -138,6 +145,16 @@ def audit(
     else:
         console_of().print(table_of([_act_in_cells(one) for one in entries], _ACTS, _SHOWN))
     _tell_rest(found["left_out"] or len(entries) == limit, entries, "timestamp")
+
+
+def _verify(config: Path) -> None:
+    found = _asked(config, "audit.verify")
+    if found["missing"] or not found["guarded"]:
+        less = (
+            f"{found['missing']} missing" if found["missing"] else "a database that lets entries be changed"
+        )
+        raise OutboxError(f"expected every entry from {found['first']} to {found['last']}, found {less}")
+    print(f"{found['count']} entries, from {found['first']} to {found['last']}: none is missing")
 
 
 def _asked(config: Path, command: str, **asked: Any) -> dict[str, Any]:

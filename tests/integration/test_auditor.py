@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from support.events import Notes, open_alarm
+from support.events import Notes, ended_alarm, open_alarm
 from support.outboxes import WAIT, refusing_disk, running
 from support.wait import until
 from tocsin.auditor import Auditor, Basis
 from tocsin.control import Caller
-from tocsin.deliver.audit import Act, Entry, Period, Via
+from tocsin.deliver import audit, clerk, history
+from tocsin.deliver.audit import Act, Entry, Extent, Period, Via
+from tocsin.deliver.history import Which
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
 from tocsin.errors import ConfigError, InputError
@@ -164,3 +166,23 @@ def test_on_a_full_disk_an_act_goes_on_and_its_entry_arrives_later(
         assert on_record(outbox) == [entry]
     with running(path, Notes()) as outbox:
         assert on_record(outbox) == [entry]
+
+
+def test_the_log_says_what_goes_for_its_number(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest entries and alarms; nobody asked for that, as for what goes for its age."""
+    monkeypatch.setattr(audit, "MOST", 3)
+    monkeypatch.setattr(history, "MOST", 2)
+    monkeypatch.setattr(clerk, "SWEEP_EVERY", 0.0)
+    monkeypatch.setattr(clerk, "COUNT_EVERY", 0.0)
+    now = datetime.now(UTC)
+    alarms = [replace(ended_alarm(f"alarm_{n}"), opened=now + timedelta(seconds=n)) for n in range(4)]
+    entries = [Entry(now, Act.VERDICT, "anna", Via.COMMAND, f"alarm_{n}") for n in range(5)]
+    with running(path, Notes()) as outbox, capture_logs() as logs:
+        outbox.commit(Change(alarms=tuple(alarms), audited=tuple(entries))).result(WAIT)
+        until(lambda: len(on_record(outbox)) == 3, 10, "a sweep")
+        until(lambda: len(outbox.alarms(Which()).result(WAIT)) == 2, 10, "a sweep")
+        assert [one.subject for one in on_record(outbox)] == ["alarm_2", "alarm_3", "alarm_4"]
+        assert outbox.extent().result(WAIT) == Extent(3, 5, 3, guarded=True)
+    told = {one["event"]: one["count"] for one in logs if "count" in one}
+    assert told["the audit is full, its oldest entries are dropped"] == 2
+    assert told["the history is full, its oldest alarms are dropped"] == 2

@@ -22,7 +22,7 @@ from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.schedule import Outcome
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import Verdict
-from tocsin.errors import InputError
+from tocsin.errors import InputError, OutboxError
 from tocsin.evidence.link import evidence_key, piece_of
 from tocsin.evidence.shelf import Kind, Shelf, path_of
 
@@ -199,6 +199,29 @@ def test_who_did_what_is_a_table_for_a_person(site: Path) -> None:
         assert words in table, words
     assert "\x1b" not in table
     assert printed(site, "audit", "--subject", "nobody") == "nothing of the kind is on record\n"
+
+
+def test_an_entry_that_somebody_removed_is_missed(site: Path) -> None:
+    """With the database's own guards out of the way, too; those that left at the old end are not."""
+    assert printed(site, "audit", "--verify") == "4 entries, from 1 to 4: none is missing\n"
+    file = site.parent / "state" / OUTBOX_FILE
+    with closing(sqlite3.connect(file, isolation_level=None)) as writer:
+        writer.execute("DELETE FROM audit WHERE number = 1")
+        assert printed(site, "audit", "--verify") == "3 entries, from 2 to 4: none is missing\n"
+        with pytest.raises(sqlite3.IntegrityError, match="only ever added to"):
+            writer.execute("DELETE FROM audit WHERE number = 3")
+        (guard,) = writer.execute("SELECT sql FROM sqlite_master WHERE name LIKE 'audit_ends%'").fetchone()
+        writer.execute("DROP TRIGGER audit_ends_at_its_old_end")
+        assert _complaint(site).endswith("from 2 to 4, found a database that lets entries be changed")
+        writer.execute("DELETE FROM audit WHERE number = 3")
+        writer.execute(guard)
+    assert _complaint(site) == "expected every entry from 2 to 4, found 1 missing"
+
+
+def _complaint(site: Path) -> str:
+    done = CliRunner().invoke(commands, ["audit", "--verify", "--config", str(site)])
+    assert isinstance(done.exception, OutboxError)
+    return str(done.exception)
 
 
 def test_older_ones_are_not_missed_without_a_word(site: Path) -> None:

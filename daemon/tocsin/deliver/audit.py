@@ -15,6 +15,9 @@ from tocsin.deliver.event import Json, new_id, stamp
 MOST = 50_000
 """Entries that are kept at most."""
 
+_GUARDS = 2
+"""Triggers of the table: against a change of a row, and against the removal of any but the first."""
+
 LOGGER = "tocsin.audit"
 """Whose lines in the log are a second copy of the record; none of them is ever withheld."""
 
@@ -120,6 +123,32 @@ def read(database: sqlite3.Connection, period: Period) -> tuple[Entry, ...]:
         (*values, period.limit),
     )
     return tuple(entered(*row) for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How far the record reaches: the numbers of its first and last entry, 0 where there is none, and their count.
+
+    `guarded` says whether the database still refuses to change it.
+    """
+
+    first: int
+    last: int
+    count: int
+    guarded: bool
+
+    @property
+    def missing(self) -> int:
+        """How many entries are not there that were between the first and the last."""
+        return self.last - self.first + 1 - self.count if self.count else 0
+
+
+def extent(database: sqlite3.Connection) -> Extent:
+    """Return how far the record reaches."""
+    first, last, count = database.execute("SELECT min(number), max(number), count(*) FROM audit").fetchone()
+    asked = "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit'"
+    (guards,) = database.execute(asked).fetchone()
+    return Extent(first or 0, last or 0, count, guards == _GUARDS)
 
 
 def tell(entry: Entry) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tocsin.deliver.audit import Entry, Period, tell
+from tocsin.deliver.audit import Entry, Extent, Period, tell
 from tocsin.deliver.clerk import Clerk
 from tocsin.deliver.database import identity
 from tocsin.deliver.event import AlarmRecord, Event
@@ -167,6 +167,10 @@ class Outbox:
     def audit(self, period: Period) -> "Future[tuple[Entry, ...]]":
         """Return the latest entries of a period, newest first."""
         return self._read(lambda ledger: ledger.audit(period))
+
+    def extent(self) -> "Future[Extent]":
+        """Return how far the audit on the disk reaches."""
+        return self._read(lambda ledger: ledger.extent())
 
     def keep(self, keep: Keep) -> None:
         """Keep what is over for so long from now on."""

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
-from tocsin.deliver.audit import Entry, Period
+from tocsin.deliver.audit import Entry, Extent, Period
 from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.history import Which
 from tocsin.deliver.letters import Choice, Letter
@@ -48,6 +48,8 @@ class Ledger(Protocol):
     def overrides(self) -> tuple[Override, ...]: ...
 
     def audit(self, period: Period) -> tuple[Entry, ...]: ...
+
+    def extent(self) -> Extent: ...
 
     def queued(self, webhook: str, after: int, limit: int) -> tuple[Delivery, ...]: ...
 
@@ -124,6 +126,9 @@ class Standby:
 
     def audit(self, period: Period) -> tuple[Entry, ...]:
         return (self._store.audit(period) + self._readable().audit(period))[: period.limit]
+
+    def extent(self) -> Extent:
+        return self._readable().extent()  # what is in memory has its number only there
 
     def standing(self) -> tuple[Standing, ...]:
         known = {(one.type, one.subject): one for one in self._readable().standing()}

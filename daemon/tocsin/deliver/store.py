@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tocsin.deliver import audit, history, override, recall
-from tocsin.deliver.audit import Entry, Period
+from tocsin.deliver.audit import Entry, Extent, Period
 from tocsin.deliver.database import Marks, damage, memory_database, name_of, open_database
 from tocsin.deliver.event import AlarmRecord, Event, EventType
 from tocsin.deliver.history import Keep, Which
@@ -207,6 +207,10 @@ class Store:
         """Return the latest entries of a period, newest first."""
         with _making_sense():
             return audit.read(self._database, period)
+
+    def extent(self) -> Extent:
+        """Return how far the audit reaches."""
+        return audit.extent(self._database)
 
     def standing(self) -> tuple[Standing, ...]:
         """Return what was told to stand and was not told to be over, the longest first."""
