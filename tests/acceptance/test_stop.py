@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -59,14 +60,16 @@ def test_a_stop_leaves_nothing_in_the_temporary_folder(
     camera: FakeCamera, block_model: Path, receiver: Receiver, tmp_path: Path
 ) -> None:
     """The folder of the socket on which workers are asked for goes with the daemon."""
-    folder = tmp_path / "tmp"
-    folder.mkdir()
     config = site(block_model, receiver, stream("yard", camera.url))
-    with Daemon(config, tmp_path, environment={"TMPDIR": str(folder)}) as daemon:
+    # not below `tmp_path`, which is deeper than a socket's path may be long
+    with (
+        TemporaryDirectory() as folder,
+        Daemon(config, tmp_path, environment={"TMPDIR": folder}) as daemon,
+    ):
         daemon.wait_metric("tocsin_frames_analysed_total", at_least=1, stream="yard", timeout=20.0)
-        assert list(folder.iterdir())
+        assert any(Path(folder).iterdir())
         assert daemon.terminate() == 0
-    assert not list(folder.iterdir())
+        assert not any(Path(folder).iterdir())
 
 
 def test_a_stop_does_not_wait_for_a_worker_that_hangs(

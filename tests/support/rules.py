@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from support.counterpart import need
-from support.wait import SCALE
+from support.wait import SLOW
 
 FOLDER = Path(__file__).parents[2] / "config" / "prometheus"
 RULES = FOLDER / "tocsin.rules.yml"
@@ -16,7 +16,7 @@ TESTS = FOLDER / "tocsin.rules.test.yml"
 RUNBOOK = FOLDER / "README.md"
 SCRAPE = FOLDER / "scrape.yml"
 
-MINUTE_S = 2 * SCALE
+MINUTE_S = 2 * SLOW
 """What a minute of a `for` becomes: more than a scrape or two that a busy machine loses."""
 
 
