@@ -8,7 +8,7 @@ import pytest
 
 from support.soak import Soak
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.alone]  # it looks when each alarm comes, and what grows
 
 SECONDS = float(os.environ.get("TOCSIN_SOAK_SECONDS", "60"))
 """By hand as long as one likes; `python tests/soak.py` is the same run with more words."""

@@ -17,6 +17,9 @@ import pytest
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 """The name of this worker, such as gw1; empty where tests run one after another."""
 
+MOST = 8
+"""Workers that have something to do until the end."""
+
 # Folders, since a lock needs a file that is there: the room is shared by tests, and had by one that is alone.
 # Whoever wants in waits at the door, so that the one that is alone is not passed by others for ever.
 _ROOM = Path(__file__).parents[1]
@@ -31,7 +34,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     options = config.option
     is_everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     if options.numprocesses is None and is_everything and not (options.usepdb or options.collectonly):
-        options.numprocesses = len(os.sched_getaffinity(0)) + 1
+        options.numprocesses = min(len(os.sched_getaffinity(0)) + 1, MOST)
     if options.numprocesses and options.dist == "no":
         options.dist, options.loadscopereorder = "loadfile", False
 

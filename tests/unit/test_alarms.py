@@ -244,7 +244,7 @@ def test_what_stands_still_is_kept_for_a_restart(ledger: Ledger) -> None:
     assert [round((one.at - kept[0].at).total_seconds()) for one in kept] == [0, 600, 1200]
     (box, seen), *others = kept[-1].still
     assert (box, others) == (pytest.approx((0.1, 0.2, 0.3, 0.4)), [])
-    assert abs((seen - kept[-1].at).total_seconds()) < 0.1
+    assert abs((seen - kept[-1].at).total_seconds()) < 0.5
     assert alarms.withheld() == {("yard", "visit", Withheld.STATIONARY): 1}
     assert ledger.counts["withheld stationary"] == 1
     again = Ledger()
@@ -300,7 +300,7 @@ def test_the_end_is_kept_with_the_event_where_a_cooldown_follows(ledger: Ledger)
     assert [bool(change.recalled) for change in ledger.changes] == [False, False, True]
     ended, recall = ledger.changes[-1].events[0], ledger.changes[-1].recalled[0]
     assert recall.ended is not None
-    assert abs((recall.ended - ended.at).total_seconds()) < 0.1
+    assert abs((recall.ended - ended.at).total_seconds()) < 0.5
     assert (recall.stream, recall.rule, recall.still) == ("yard", "visit", ())
 
 
@@ -375,7 +375,7 @@ def test_wall_and_monotonic_time_are_inverse() -> None:
     """A stored time comes back as the moment on this machine's clock, however long ago."""
     for ago in (0.0, 3600.0, 10_000_000.0):
         wall = datetime.now(UTC) - timedelta(seconds=ago)
-        assert abs((wall_time(monotonic_time(wall)) - wall).total_seconds()) < 0.05
+        assert abs((wall_time(monotonic_time(wall)) - wall).total_seconds()) < 0.5
 
 
 def _watching(*rules: Rule, stream: str = "yard", zones: Zones | None = None) -> dict[str, list[Watched]]:
