@@ -265,7 +265,7 @@ class App:
         self._outbox.keep(assembly.remembering(config))
         self._lifecycle.start("outbox", self._outbox)
         self._auditor = Auditor(self._outbox)
-        listen, hosts = (config.http.host, config.http.port), config.http.allowed_hosts
+        listen, hosts = (config.http.host, config.http.port), config.http.names
         told = self._registry, self._healthy, self._readiness, self._metrics
         self._endpoint = Endpoint(listen, *told, hosts, assembly.web(config.http))
         with placed(config, ("http", "listen"), StartError):
@@ -316,7 +316,7 @@ class App:
             self._dispatcher.adopt(draft.receivers, plan.webhooks.changed)
             self._keepalive.adopt(assembly.alertmanagers(draft.receivers))
             self._desk.adopt([webhook.name for webhook in config.webhooks])
-            self._endpoint.allow(config.http.allowed_hosts)
+            self._endpoint.allow(config.http.names)
             if self._archive is not None:
                 self._archive.settings = assembly.keeping(config, self._address)
             self._supervisor.adopt(assembly.orders(config, draft.secrets, detector))

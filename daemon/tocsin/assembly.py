@@ -126,7 +126,7 @@ def keeping(config: Config, address: str) -> Settings:
     """Return what evidence is kept, and how; `address` is the endpoint's own."""
     wanted = {stream.name: _wanted(stream.evidence) for stream in config.streams}
     limits = Limits(config.evidence.keep, config.evidence.max_megabytes * 1_000_000, LEAST_FREE)
-    return Settings(wanted, limits, config.evidence.public_url or address)
+    return Settings(wanted, limits, config.http.public_url or address)
 
 
 def remembering(config: Config) -> Keep:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tocsin import assembly
 from tocsin.config.crosscheck import Parts
@@ -15,6 +16,7 @@ from tocsin.config.secrets import secret_faults
 from tocsin.config.settings import HttpSettings
 from tocsin.config.web import load_web
 from tocsin.deliver.access import tls_context
+from tocsin.deliver.address import is_loopback
 from tocsin.deliver.certificates import Validity, doubt, validities
 from tocsin.detect.detector import Detector, open_detector
 from tocsin.detect.model import check_classes
@@ -117,6 +119,7 @@ def _judge(reading: Reading, secrets: list[Fault]) -> Checked:
         *_what_may_mend(config),
         *_what_runs_out(config),
         *_gaps(config),
+        *_private_links(config),
     ]
     return Checked(config, trial.facts, tuple(messages(config, doubts)))
 
@@ -259,6 +262,22 @@ def _gaps(config: Config) -> Iterator[Fault]:
         gap = assembly.web(config.http).load().gap
         if gap is not None:
             yield Fault(("http", "web_config"), gap)
+
+
+def _private_links(config: Config) -> Iterator[Fault]:
+    """Links in alarms that lead nowhere on the machine that gets them."""
+    http = config.http
+    if http.public_url is not None or (http.is_exposed and not http.is_everywhere):
+        return
+    for webhook in config.webhooks:
+        host = urlsplit(webhook.url).hostname if isinstance(webhook.url, str) else None
+        if host is None or not is_loopback(host):
+            sentence = (
+                f"expected where webhook {webhook.name} reaches the endpoint, found none: links in alarms lead "
+                f"to {http.host}, which is only for this machine"
+            )
+            yield Fault(("http", "public_url"), sentence)
+            return
 
 
 def state_dir_fault(path: Path) -> str | None:

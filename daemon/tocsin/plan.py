@@ -9,7 +9,7 @@ from tocsin.deliver.webhook import Webhook
 from tocsin.detect.stamp import Stamp
 from tocsin.yamlfile import Fault
 
-LIVE_HTTP = frozenset({"allowed_hosts"})
+LIVE_HTTP = frozenset({"allowed_hosts", "public_url"})
 """The keys of `http` that may change while the daemon runs: all others are about a port that is bound."""
 
 

@@ -137,6 +137,20 @@ def test_listening_to_everybody_needs_leave() -> None:
     assert read(text).http.host == "::"
 
 
+def test_a_link_s_own_name_is_answered() -> None:
+    """Whoever follows a link to `public_url` asks for its host, without its port and brackets."""
+    text = SOUND.replace(
+        '"127.0.0.1:9464"', '"127.0.0.1:9464", allowed_hosts: [a.example], public_url: "URL"'
+    )
+    for url, name in (("https://Cams.example:8443/", "cams.example"), ("http://[fd00::1]:9464", "fd00::1")):
+        http = read(text.replace("URL", url)).http
+        assert http.names == ("a.example", name)
+        assert http.public_url == url.rstrip("/")
+    for url in ("https://cams.example/tocsin", "https://a:b@cams.example", "ftp://cams.example", "https://"):
+        with pytest.raises(ConfigError, match=r"http\.public_url: expected http:// or https:// and a host"):
+            read(text.replace("URL", url))
+
+
 @pytest.mark.parametrize(
     ("url", "sound"),
     [

@@ -24,7 +24,7 @@ streams:
 rules:
   - {name: intruder, classes: [person]}
 webhooks:
-  - {name: room, url: "https://alarms.example/hook", secret: {env: TOCSIN_TEST_ROOM}}
+  - {name: room, url: "https://localhost/hook", secret: {env: TOCSIN_TEST_ROOM}}
 state_dir: state
 """
 KEY = "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"  # 24 bytes
@@ -34,6 +34,7 @@ KEY = "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"  # 24 bytes
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration without a fault, and its secret."""
     monkeypatch.setenv("TOCSIN_TEST_ROOM", KEY)
+    monkeypatch.setenv("TOCSIN_TEST_URL", "https://alarms.example/hook")
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     path = tmp_path / "c.yaml"
     path.write_text(SOUND)
@@ -340,6 +341,27 @@ def test_what_the_network_can_see_is_warned_about(file: Path) -> None:
         f"{file.parent}/a.crt now",
         f"{file.parent}/a.key now",
     ]
+
+
+@pytest.mark.parametrize(
+    ("http", "url", "where"),
+    [
+        ("{}", "https://alarms.example/hook", "127.0.0.1"),
+        ('{listen: "0.0.0.0:1", insecure: true}', "https://alarms.example/hook", "0.0.0.0"),
+        ("{}", "{env: TOCSIN_TEST_URL}", "127.0.0.1"),
+        ("{}", "https://127.0.0.1/hook", None),
+        ('{listen: "10.0.0.2:1", insecure: true}', "https://alarms.example/hook", None),
+        ('{public_url: "https://cams.example"}', "https://alarms.example/hook", None),
+    ],
+)
+def test_links_that_no_receiver_can_follow_are_warned_about(
+    file: Path, http: str, url: str, where: str | None
+) -> None:
+    """A webhook on another machine gets links, which must not lead that machine to itself."""
+    change(file, ("state_dir:", f"http: {http}\nstate_dir:"), ('"https://localhost/hook"', f"{url}"))
+    found = tuple(warning.partition("found none: ")[2] for warning in check(file).warnings)
+    told = f"links in alarms lead to {where}, which is only for this machine"
+    assert found == (() if where is None else (told,))
 
 
 def with_tls(file: Path, **files: Path) -> None:

@@ -122,4 +122,5 @@ def test_what_needs_a_restart_is_named_with_its_place() -> None:
         f"tocsin.yaml:1: state_dir: expected /var/a as at the start, found /var/b; {about}",
         f"tocsin.yaml:1: http.listen: expected 127.0.0.1:9464 as at the start, found 127.0.0.1:1; {about}",
     ]
-    assert restarts(draft().config, draft(http={"allowed_hosts": ["box.example"]}).config) == []
+    live = {"allowed_hosts": ["box.example"], "public_url": "https://cams.example"}
+    assert restarts(draft().config, draft(http=live).config) == []

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
@@ -14,7 +15,7 @@ from tocsin.capture.settings import SourceSettings
 from tocsin.deliver.settings import WebhookSettings
 from tocsin.detect.settings import DetectorSettings
 from tocsin.evidence.settings import EvidenceSettings, StreamEvidenceSettings
-from tocsin.fields import Duration, LocalPath, Name, Section, expected, text_of
+from tocsin.fields import Duration, LocalPath, Name, Section, check_port, expected, text_of
 from tocsin.light.settings import LightSettings
 from tocsin.yamlfile import Document, Fault
 
@@ -71,8 +72,21 @@ def _check_host(host: str) -> str:
     return host
 
 
+_ADDRESS = "http:// or https:// and a host, without a user, path or query"
+
+
+def _check_address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise expected(_ADDRESS)
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise expected(_ADDRESS)
+    check_port(parts)
+    return url.rstrip("/")
+
+
 class HttpSettings(Section):
-    """`http`: the address of metrics and health."""
+    """`http`: the address of metrics and health, and of what links in alarms lead to."""
 
     listen: Annotated[
         str, AfterValidator(_check_listen), text_of('a text HOST:PORT such as "127.0.0.1:9464"')
@@ -80,6 +94,10 @@ class HttpSettings(Section):
     allowed_hosts: tuple[Annotated[str, AfterValidator(_check_host), text_of(_HOST)], ...] = Field(
         default=(),
         description="names by which others may ask for it, beside localhost and the address itself",
+    )
+    public_url: Annotated[str, AfterValidator(_check_address), text_of(_ADDRESS)] | None = Field(
+        default=None,
+        description="where receivers of alarms reach it; links name its own address where this is not set",
     )
     web_config: LocalPath | None = Field(
         default=None,
@@ -101,9 +119,20 @@ class HttpSettings(Section):
         return int(self.listen.rpartition(":")[2])
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names by which others may ask for it: whoever follows a link asks by that of `public_url`."""
+        public = None if self.public_url is None else urlsplit(self.public_url).hostname
+        return self.allowed_hosts if public is None else (*self.allowed_hosts, public)
+
+    @property
     def is_exposed(self) -> bool:
         """Whether others than this machine can reach it."""
         return self.host != "localhost" and not ipaddress.ip_address(self.host).is_loopback
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether it listens on every address of this machine, and so names none that a link could lead to."""
+        return self.host != "localhost" and ipaddress.ip_address(self.host).is_unspecified
 
     def conflicts(self) -> Iterator[Fault]:
         if self.is_exposed and not self.insecure and self.web_config is None:
