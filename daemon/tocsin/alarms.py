@@ -70,6 +70,9 @@ class Origin:
 Keep = Callable[[Raised], Mapping[str, str] | None]
 """Has pictures of an alarm kept, without waiting for them, and returns what its event tells of them."""
 
+Respond = Callable[[str], Mapping[str, str]]
+"""Returns what an event tells of the way to answer the alarm of this identity."""
+
 
 class Alarms:
     """The engine's sink; used by the engine's thread alone, but for `open`, `withheld`, `adopt`, `judge`, `origin`.
@@ -86,9 +89,11 @@ class Alarms:
         observe: Observer,
         origin: Origin,
         keep: Keep | None = None,
+        respond: Respond | None = None,
     ) -> None:
         self._watched = watched
         self._keep = keep
+        self._respond = respond
         self._settling: dict[str, Settling] = {}
         self._commit = commit
         self._observe = observe
@@ -240,6 +245,7 @@ class Alarms:
             test=self.origin.test,
             clock_synchronized=synchronized(),
             picture=self._pictures(Raised(finding.stream, alarm_id, frame.at, first_seen, best.box)),
+            respond=None if self._respond is None else self._respond(alarm_id),
         )
         opened = AlarmRecord(alarm, opened=at, reported=at)
         self._open[finding.stream, finding.rule] = opened
@@ -268,8 +274,9 @@ class Alarms:
     def _close(
         self, known: AlarmRecord, at: datetime, sentence: str, recalled: tuple[Recall, ...] = ()
     ) -> None:
+        known = known.over(at)
         event = _event(EventType.ALARM_ENDED, at, known.alarm)
-        self._commit(Change(events=(event,), alarms=(replace(known, ended=at),), recalled=recalled))
+        self._commit(Change(events=(event,), alarms=(known,), recalled=recalled))
         self._observe.alarms_active(known.alarm.stream, known.alarm.rule, 0)
         _log(sentence, known.alarm)
 

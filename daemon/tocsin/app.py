@@ -54,6 +54,7 @@ from tocsin.plan import Draft, Plan
 from tocsin.reads import Reads
 from tocsin.reload import Reloader
 from tocsin.report import Report
+from tocsin.respond import Invitations
 from tocsin.scenes import Scenes
 from tocsin.sdnotify import Notifier, watchdog_seconds
 from tocsin.vigil import Deafness, RateVigil, StreamVigil, bringing
@@ -117,6 +118,7 @@ class App:
         # `_look`, which asks again.
         self._unclear = False
         self._archive: Archive | None = None
+        self._invitations: Invitations | None = None
         # Lets nobody see a configuration half taken over: `_adopt` holds it for milliseconds, and `report`.
         self._changing = threading.Lock()
 
@@ -317,8 +319,11 @@ class App:
             self._keepalive.adopt(assembly.alertmanagers(draft.receivers))
             self._desk.adopt([webhook.name for webhook in config.webhooks])
             self._endpoint.allow(config.http.names)
+            keeping = assembly.keeping(config, self._address)
             if self._archive is not None:
-                self._archive.settings = assembly.keeping(config, self._address)
+                self._archive.settings = keeping
+            if self._invitations is not None:
+                self._invitations.adopt(keeping.base_url, keeping.limits.seconds)
             self._supervisor.adopt(assembly.orders(config, draft.secrets, detector))
         self._auditor.adopted(_basis(draft, detector), plan.words())
 
@@ -368,14 +373,16 @@ class App:
             about = {"stream": alarm.alarm.stream, "rule": alarm.alarm.rule, "alarm_id": alarm.alarm.alarm_id}
             if alarm in orphans:
                 log.warning("an alarm ends, for no rule carries it on", **about)
-                event = Event(new_id(now), EventType.ALARM_ENDED, now, alarm.alarm)
-                self._outbox.commit(Change(events=(event,), alarms=(replace(alarm, ended=now),)))
+                over = alarm.over(now)
+                event = Event(new_id(now), EventType.ALARM_ENDED, now, over.alarm)
+                self._outbox.commit(Change(events=(event,), alarms=(over,)))
             else:
                 log.info("an alarm goes on", **about)
         origin = Origin(self._detector.model_name, self._config.digest, self._test)
         carried = [alarm for alarm in known if alarm not in orphans]
         keep = None if self._archive is None else self._archive.links
-        return Alarms(watched, carried, self._outbox.commit, self._metrics, origin, keep)
+        respond = None if self._invitations is None else self._invitations.offer
+        return Alarms(watched, carried, self._outbox.commit, self._metrics, origin, keep, respond)
 
     @property
     def _address(self) -> str:
@@ -384,13 +391,14 @@ class App:
         return f"{self._endpoint.scheme}://{f'[{host}]' if ':' in host else host}:{self._endpoint.port}"
 
     def _open_archive(self) -> None:
-        state = Path(self._config.state_dir)
+        state, settings = Path(self._config.state_dir), assembly.keeping(self._config, self._address)
         try:
-            shelf, key = Shelf(state), evidence_key(state)
+            key = evidence_key(state)
+            self._invitations = Invitations(key, settings.base_url, settings.limits.seconds)
+            shelf = Shelf(state)
         except EvidenceError as error:  # a full disk, say: alarms come first
             log.error("nothing is kept of alarms until the next start", why=str(error))
             return
-        settings = assembly.keeping(self._config, self._address)
         self._archive = Archive(
             shelf, key, settings, self._ask, self._tell_failure, self._metrics, self._fail
         )

@@ -52,7 +52,7 @@ def open_alarm(alarm_id: str = "alarm_1") -> AlarmRecord:
 
 def ended_alarm(alarm_id: str = "alarm_1") -> AlarmRecord:
     """Return the same alarm, a minute later."""
-    return replace(open_alarm(alarm_id), ended=NOON + timedelta(minutes=1))
+    return open_alarm(alarm_id).over(NOON + timedelta(minutes=1))
 
 
 def judged(verdict: Verdict, by: str = "anna", why: str = "a mop") -> Judgement:

@@ -19,7 +19,7 @@ from tocsin.alarm.watch import Rule, Watch
 from tocsin.alarm.withheld import Withheld
 from tocsin.alarm.zone import Zones
 from tocsin.alarms import Alarms, Origin, Watched, memory_of, monotonic_time, wall_time
-from tocsin.deliver.event import AlarmRecord, EventType
+from tocsin.deliver.event import AlarmRecord, EventType, stamp
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import Verdict
@@ -111,6 +111,27 @@ def test_a_visit_is_a_raise_a_repeat_and_an_end_of_one_alarm(ledger: Ledger) -> 
     assert ledger.counts == {"sighted": 13, "raised person": 1}
     assert ledger.delay == pytest.approx(0.1)
     assert ledger.active == {("yard", "visit"): 0}
+
+
+def test_each_event_tells_how_to_answer_and_the_last_one_when_it_was_over(ledger: Ledger) -> None:
+    """The link is made once, at the raise; where there is no key there is no link, and the alarm all the same."""
+    watched = {"yard": [Watched(Watch("yard", RULE, Zones({}), LABELS), "visit", "warning")]}
+    asked: list[str] = []
+
+    def offer(alarm_id: str) -> dict[str, str]:
+        asked.append(alarm_id)
+        return {"url": f"http://box/{alarm_id}"}
+
+    origin = Origin("m", "c", test=True)
+    _visit(Alarms(watched, (), ledger.changes.append, ledger, origin, respond=offer))
+    told = [change.events[0].data.payload() for change in ledger.changes]
+    assert asked == [told[0]["alarm_id"]]
+    assert [one["respond"] for one in told] == [{"url": f"http://box/{asked[0]}"}] * 3
+    assert [one["ended"] for one in told] == [None, None, stamp(ledger.changes[-1].events[0].at)]
+    assert [change.alarms[0].ended for change in ledger.changes[:2]] == [None, None]
+    without = Ledger()
+    _visit(_alarms(without))
+    assert [change.events[0].data.payload()["respond"] for change in without.changes] == [None] * 3
 
 
 def test_an_event_tells_what_was_last_seen(ledger: Ledger) -> None:

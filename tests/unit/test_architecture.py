@@ -39,6 +39,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
                 "metrics",
                 "native",
                 "passwords",
+                "respond",
                 "sdnotify",
                 "series",
                 "web",

@@ -58,6 +58,8 @@ def test_the_body_of_an_alarm_is_the_documented_one():
             "judged": None,
             "picture": None,
             "silenced": False,
+            "respond": None,
+            "ended": None,
         },
     }
 
@@ -102,7 +104,7 @@ def test_numbers_of_numpy_are_sent_as_numbers():
 
 def test_alarm_data_survive_their_payload():
     """What was remembered of an alarm is what was said about it."""
-    told = replace(ALARM, judged=judged(Verdict.REJECTED), tier="review")
+    told = replace(ALARM, judged=judged(Verdict.REJECTED), tier="review", ended=NOON, respond={"url": "x"})
     rounded = replace(told, pixels=(31, 64), light_mean=188, contrast=71)
     assert AlarmData.from_payload(json.loads(json.dumps(told.payload()))) == rounded
 
@@ -117,6 +119,8 @@ def test_an_alarm_stored_before_contrast_was_told_is_read():
         stored["tier"],
         stored["picture"],
         stored["silenced"],
+        stored["respond"],
+        stored["ended"],
     )
     data = AlarmData.from_payload(stored)
     assert (data.alarm_id, data.light_mean, data.correction) == ("alarm_1", 188, ALARM.correction)

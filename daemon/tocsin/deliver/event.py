@@ -5,7 +5,7 @@ import math
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol, Self
@@ -73,8 +73,9 @@ class AlarmData:
     `of` what confirmed the alarm, `light_mean` and `contrast` (NaN where they are not known) those of the light
     from 0 (black) to 255, `config` the digest of the configuration. `clock_synchronized` is None where the
     machine does not tell, `judged` while nobody has given a verdict, and the last one then. `picture` has links
-    to what was kept of the alarm, and until when they hold. `tier` says who is meant to look at it. One that is
-    `silenced` is kept and told to nobody.
+    to what was kept of the alarm, and until when they hold, `respond` the one by which a verdict is given. `ended`
+    is None while it is open. `tier` says who is meant to look at it. One that is `silenced` is kept and told to
+    nobody.
     """
 
     alarm_id: str
@@ -100,6 +101,8 @@ class AlarmData:
     tier: str = "alarm"
     picture: Mapping[str, str] | None = None
     silenced: bool = False
+    respond: Mapping[str, str] | None = None
+    ended: datetime | None = None
 
     def payload(self) -> Json:
         return {
@@ -128,6 +131,8 @@ class AlarmData:
             "judged": None if self.judged is None else _told(self.judged),
             "picture": self.picture,
             "silenced": self.silenced,
+            "respond": self.respond,
+            "ended": None if self.ended is None else stamp(self.ended),
         }
 
     @classmethod
@@ -160,6 +165,8 @@ class AlarmData:
             tier=payload.get("tier", "alarm"),
             picture=payload.get("picture"),
             silenced=payload.get("silenced", False),
+            respond=payload.get("respond"),
+            ended=datetime.fromisoformat(ended) if (ended := payload.get("ended")) else None,
         )
 
 
@@ -188,6 +195,10 @@ class AlarmRecord:
     opened: datetime
     reported: datetime
     ended: datetime | None = None
+
+    def over(self, at: datetime) -> "AlarmRecord":
+        """Return it as it is once it has ended."""
+        return replace(self, alarm=replace(self.alarm, ended=at), ended=at)
 
 
 @dataclass(frozen=True, slots=True)
