@@ -22,10 +22,9 @@ from tocsin.alarm.withheld import Withheld
 from tocsin.archive import Raised
 from tocsin.clock import synchronized
 from tocsin.deliver.event import AlarmData, AlarmRecord, Event, EventType, new_id
+from tocsin.deliver.judging import Statement, Taken, take
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.store import Change
-from tocsin.deliver.verdict import Judgement
-from tocsin.errors import InputError
 from tocsin.frame import Detections, Frame, View
 
 KEEP_EVERY = 600.0
@@ -144,25 +143,26 @@ class Alarms:
                 self._close(known, datetime.now(UTC), "an alarm ends, for its stream or rule is gone")
         return ended
 
-    def judge(self, alarm_id: str, judgement: Judgement) -> AlarmData:
-        """Take a person's verdict on an open alarm, tell it and return the alarm; from any thread.
+    def judge(
+        self, alarm_id: str, said: Statement, commit: Callable[[str, Change], object], *, anew: bool = False
+    ) -> Taken | None:
+        """Take a person's verdict on an alarm, as `take` does; None where no such one is open. From any thread.
 
-        Raises InputError where no such alarm is open.
+        `commit` gets the identity and the change while nothing else happens to the alarm; where it raises, nothing
+        does.
         """
         with self._turn:
             place = next((key for key, one in self._open.items() if one.alarm.alarm_id == alarm_id), None)
             if place is None:
-                raise InputError(f"expected the id of an alarm that is open, found {alarm_id}")
-            known = self._open[place]
-            known = replace(known, alarm=replace(known.alarm, judged=judgement))
-            self._open[place] = known
-            for watched in self._watched.get(known.alarm.stream, ()):
-                if watched.rule == known.alarm.rule:
-                    watched.watch.judged()
-            event = _event(EventType.ALARM_VERDICT, datetime.now(UTC), known.alarm)
-            self._commit(Change(events=(event,), alarms=(known,)))
-            _log("a verdict on an alarm", known.alarm)
-            return known.alarm
+                return None
+            taken = take(self._open[place], said, datetime.now(UTC), anew=anew)
+            if taken.change is not None:
+                commit(alarm_id, taken.change)
+                self._open[place] = taken.record
+                for watched in self._watched.get(taken.record.alarm.stream, ()):
+                    if watched.rule == taken.record.alarm.rule:
+                        watched.watch.judged()
+            return taken
 
     def analysed(self, frame: Frame, detections: Detections) -> None:
         """Show one analysed frame to every rule of its stream."""

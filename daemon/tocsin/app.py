@@ -26,7 +26,7 @@ from tocsin.carried import Carried
 from tocsin.check import state_dir_fault
 from tocsin.clock import Jumps, synchronized
 from tocsin.config.load import Config, Secrets, place, placed
-from tocsin.control import Caller, ControlServer
+from tocsin.control import ControlServer
 from tocsin.degradations import Degradations
 from tocsin.deliver.dispatch import Dispatcher
 from tocsin.deliver.event import AlarmRecord, Data, Event, EventType, EvidenceData, PauseData, new_id
@@ -34,14 +34,13 @@ from tocsin.deliver.keepalive import KeepAlive
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.standing import Standing
 from tocsin.deliver.store import Change
-from tocsin.deliver.verdict import Judgement, Verdict
 from tocsin.deliver.webhook import Webhook
 from tocsin.desk import Desk
 from tocsin.detect.detector import Detector
 from tocsin.detect.engine import Engine
 from tocsin.detect.keeper import COMPILING, Keeper
 from tocsin.detect.stamp import digest, stamp
-from tocsin.errors import ConfigError, Degradation, EvidenceError, InputError, StartError
+from tocsin.errors import ConfigError, Degradation, EvidenceError, StartError
 from tocsin.evidence.link import evidence_key
 from tocsin.evidence.shelf import Shelf
 from tocsin.heartbeat import Heartbeat
@@ -57,6 +56,7 @@ from tocsin.report import Report
 from tocsin.respond import Invitations
 from tocsin.scenes import Scenes
 from tocsin.sdnotify import Notifier, watchdog_seconds
+from tocsin.verdicts import Verdicts
 from tocsin.vigil import Deafness, RateVigil, StreamVigil, bringing
 from tocsin.warming import warm_detector
 from tocsin.watchdog import Watchdog
@@ -232,7 +232,8 @@ class App:
             self._outbox, self._dispatcher.hurry, [webhook.name for webhook in self._config.webhooks]
         )
         status = {"status": lambda _, __: self.report().as_json()}
-        handlers = {**status, "verdict": self._verdict, **self._desk.handlers()}
+        verdicts = Verdicts(self._lookout.alarms, self._outbox)
+        handlers = {**status, **verdicts.handlers(), **self._desk.handlers()}
         handlers |= chronicle.handlers(self._outbox) | self._auditor.handlers()
         self._lifecycle.start("control", ControlServer(socket, handlers))
         for name, moved in (
@@ -416,14 +417,6 @@ class App:
         raised = failure.raised
         data = EvidenceData(raised.alarm_id, raised.stream, failure.kinds, failure.why)
         self._say(EventType.EVIDENCE_FAILED, data)
-
-    def _verdict(self, request: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
-        """Take a verdict from the control socket; called by a thread of its server. Raises InputError."""
-        word = request.get("verdict")
-        if word not in set(Verdict):
-            raise InputError(f"expected a verdict among {', '.join(Verdict)}, found another")
-        judgement = Judgement(Verdict(word), caller.user, datetime.now(UTC))
-        return dict(self._lookout.alarms.judge(str(request.get("alarm_id")), judgement).payload())
 
     def _fail(self, why: str) -> None:
         self._failure = why

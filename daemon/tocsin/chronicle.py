@@ -92,7 +92,7 @@ def alarms_listed(source: Source, asked: Json) -> dict[str, Any]:
 
 def alarm_shown(source: Source, asked: Json) -> dict[str, Any]:
     """Return all that is known of one alarm: every verdict on it, and what became of each delivery about it."""
-    record = _meant(source, str(asked.get("alarm_id")))
+    record = meant(source, str(asked.get("alarm_id")))
     alarm_id = record.alarm.alarm_id
     entries = source.audit(Period(acts=(Act.VERDICT,), subject=alarm_id, limit=MOST))
     verdicts, _ = _fitting(entry.as_json() for entry in entries if entry.subject == alarm_id)
@@ -135,7 +135,7 @@ def _answer(answer: Callable[[Source, Json], dict[str, Any]], source: Source, as
     return answer(source, asked)
 
 
-def _meant(source: Source, named: str) -> AlarmRecord:
+def meant(source: Source, named: str) -> AlarmRecord:
     """Return the alarm of this identity, or the one whose identity ends like this. Raises InputError."""
     if found := source.alarms(Which(ids=(named,))):
         return found[0]
@@ -148,8 +148,9 @@ def _meant(source: Source, named: str) -> AlarmRecord:
 
 
 def _told(record: AlarmRecord) -> dict[str, Any]:
-    """Return an alarm as it is remembered, without the links in it: whoever has one sees what was kept."""
-    payload = {key: value for key, value in record.alarm.payload().items() if key != "picture"}
+    """Return an alarm as it is remembered, without the links in it: whoever has one sees and answers it."""
+    links = ("picture", "respond")
+    payload = {key: value for key, value in record.alarm.payload().items() if key not in links}
     ended = record.ended
     return {
         **payload,

@@ -23,12 +23,12 @@ from rich.console import Console
 from tocsin import __version__
 from tocsin.asking import DEFAULT_CONFIG, ConfigOption, JsonOption, ask, console_of, local, table_of
 from tocsin.augment.command import augment
-from tocsin.deliver.verdict import Verdict
 from tocsin.errors import ConfigError, InputError, ModelError, StartError, TocsinError
 from tocsin.evaluate.command import Explained, evaluate
 from tocsin.fetch import evidence
 from tocsin.footage.options import INTERRUPTED
 from tocsin.footage.shown import harmless, shown
+from tocsin.guard import ack, confirm, reject
 from tocsin.lightcard.command import light
 from tocsin.logbook import audit, list_alarms, show_alarm
 from tocsin.postbox import outbox
@@ -50,7 +50,7 @@ commands = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-alarms = typer.Typer(help="See the alarms that were raised.", no_args_is_help=True, rich_markup_mode=None)
+alarms = typer.Typer(help="See alarms, and say what they were.", no_args_is_help=True, rich_markup_mode=None)
 webhooks = typer.Typer(help="Try a webhook.", no_args_is_help=True, rich_markup_mode=None)
 commands.add_typer(webhooks, name="webhook")
 commands.add_typer(outbox, name="outbox")
@@ -351,20 +351,6 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
         _show_status(console_of(), answer)
 
 
-@commands.command()
-def verdict(
-    alarm_id: Annotated[str, typer.Argument(metavar="ALARM", help="The alarm's id: see tocsin status.")],
-    word: Annotated[Verdict, typer.Argument(metavar="VERDICT", help=f"{', '.join(Verdict)}.")],
-    config: ConfigOption = DEFAULT_CONFIG,
-) -> None:
-    """Say what an open alarm was; one that is latched may then end.
-
-    Example: tocsin verdict alarm_019a... confirmed --config /etc/tocsin/tocsin.yaml
-    """
-    alarm = ask(config, "verdict", alarm_id=alarm_id, verdict=word.value)
-    print(f"{alarm['alarm_id']}: {alarm['verdict']} ({alarm['rule']} on {alarm['stream']})")
-
-
 @webhooks.command("test")
 def try_webhook(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The webhook's name in the configuration.")],
@@ -409,6 +395,9 @@ commands.command("probe")(probe)
 commands.command("audit")(audit)
 alarms.command("list")(list_alarms)
 alarms.command("show")(show_alarm)
+alarms.command("ack")(ack)
+alarms.command("confirm")(confirm)
+alarms.command("reject")(reject)
 
 
 def _stop_on_signals(*others: int) -> threading.Event:

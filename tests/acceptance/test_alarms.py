@@ -224,16 +224,21 @@ def test_a_latched_alarm_ends_with_a_verdict(block_model: Path, receiver: Receiv
             daemon.start()
             daemon.wait_metric("tocsin_frames_analysed_total", at_least=20, stream="yard")  # two seconds
             assert daemon.metric("tocsin_alarms_active", stream="yard", rule="visit") == 1
-            wrong = _say(daemon, "alarm_0", "confirmed")
+            wrong = _say(daemon, "alarm_0", "confirm")
             assert (wrong.returncode, wrong.stdout) == (2, "")
-            assert "expected the id of an alarm that is open" in wrong.stderr
+            assert "expected one alarm whose id ends in 'alarm_0'" in wrong.stderr
             assert _say(daemon, alarm_id, "perhaps").returncode == 2
-            said = _say(daemon, alarm_id, "confirmed")
-            assert said.stdout == f"{alarm_id}: confirmed (visit on yard)\n", said.stderr
+            said = _say(daemon, alarm_id, "confirm")
+            assert said.stdout.startswith(f"{alarm_id}: confirmed (block, visit on yard, raised "), (
+                said.stderr
+            )
             ended = receiver.wait_for("alarm.ended")
             assert (ended.data["alarm_id"], ended.data["verdict"]) == (alarm_id, "confirmed")
+            later = _say(daemon, alarm_id[-6:], "reject")
+            assert "before that " in later.stdout, later.stderr
+            assert receiver.wait_for("alarm.verdict", count=2).data["ended"] == ended.data["ended"]
             kinds = [message.type for message in receiver.accepted]
-            assert kinds == ["alarm.raised", "alarm.verdict", "alarm.ended"]
+            assert kinds == ["alarm.raised", "alarm.verdict", "alarm.ended", "alarm.verdict"]
 
 
 ELSEWHERE = (0.0, 0.5, 0.25, 5 / 6)
@@ -316,6 +321,6 @@ def test_a_review_goes_to_whom_it_concerns(block_model: Path, receiver: Receiver
 
 
 def _say(daemon: Daemon, alarm_id: str, verdict: str) -> subprocess.CompletedProcess[str]:
-    """What `tocsin verdict` answers."""
-    command = ["-m", "tocsin", "verdict", alarm_id, verdict, "--config", str(daemon.config_file)]
+    """What `tocsin alarm` answers."""
+    command = ["-m", "tocsin", "alarm", verdict, alarm_id, "--config", str(daemon.config_file)]
     return subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=30 * SCALE)

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from tocsin.deliver.audit import Via
 from tocsin.deliver.event import AlarmData, AlarmRecord, Event, EventType, StreamData, new_id
+from tocsin.deliver.judging import Statement
 from tocsin.deliver.schedule import Outcome, Settlement
 from tocsin.deliver.trouble import DropReason, Trouble
 from tocsin.deliver.verdict import Judgement, Verdict
@@ -53,6 +55,11 @@ def open_alarm(alarm_id: str = "alarm_1") -> AlarmRecord:
 def ended_alarm(alarm_id: str = "alarm_1") -> AlarmRecord:
     """Return the same alarm, a minute later."""
     return open_alarm(alarm_id).over(NOON + timedelta(minutes=1))
+
+
+def stated(verdict: Verdict, by: str = "anna", why: str = "a mop") -> Statement:
+    """Return what a person says."""
+    return Statement(verdict, by, Via.COMMAND, why)
 
 
 def judged(verdict: Verdict, by: str = "anna", why: str = "a mop") -> Judgement:

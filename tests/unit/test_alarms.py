@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from support.events import judged
+from support.events import stated
 from support.pictures import grey, view
 from tocsin.alarm.episode import Resumed
 from tocsin.alarm.hours import WEEK, Hours, Span
@@ -23,7 +23,7 @@ from tocsin.deliver.event import AlarmRecord, EventType, stamp
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import Verdict
-from tocsin.errors import InputError
+from tocsin.errors import OutboxError
 from tocsin.frame import Detections, Frame
 
 LABELS = ("person", "dog")
@@ -37,6 +37,9 @@ class Ledger:
         self.counts: Counter[str] = Counter()
         self.active: dict[tuple[str, str], int] = {}
         self.changes: list[Change] = []
+
+    def take(self, _alarm: str, change: Change) -> None:
+        self.changes.append(change)
 
     def sighted(self, stream: str, rule: str) -> None:
         self.counts["sighted"] += 1
@@ -229,19 +232,35 @@ def test_a_verdict_is_told_kept_and_releases_a_latched_alarm(ledger: Ledger) -> 
     for tenth in range(30):
         alarms.analysed(_frame(tenth / 10), _seen(0.9) if tenth < 2 else _nothing())
     (known,) = alarms.open()
-    with pytest.raises(InputError, match=r"^expected the id of an alarm that is open, found alarm_x$"):
-        alarms.judge("alarm_x", judged(Verdict.REJECTED))
-    said = judged(Verdict.ACKNOWLEDGED)
-    assert alarms.judge(known.alarm.alarm_id, said).judged == said
+    assert alarms.judge("alarm_x", stated(Verdict.REJECTED), ledger.take) is None
+    said = stated(Verdict.ACKNOWLEDGED)
+    taken = alarms.judge(known.alarm.alarm_id, said, ledger.take)
+    assert taken is not None
     told = ledger.changes[-1]
+    assert told is taken.change
     assert told.events[0].type is EventType.ALARM_VERDICT
-    assert told.alarms[0].alarm.judged == said
+    assert alarms.open() == list(told.alarms) == [taken.record]
     alarms.analysed(_frame(3.0), _nothing())
     ended = ledger.changes[-1].events[0]
     assert (ended.type, ended.data.payload()["verdict"]) == (EventType.ALARM_ENDED, "acknowledged")
     assert alarms.open() == []
-    with pytest.raises(InputError):
-        alarms.judge(known.alarm.alarm_id, judged(Verdict.REJECTED))
+    assert alarms.judge(known.alarm.alarm_id, stated(Verdict.REJECTED), ledger.take) is None
+
+
+def test_a_verdict_that_cannot_be_kept_is_none(ledger: Ledger) -> None:
+    """Where the outbox refuses it the alarm stays as it was, and so latched."""
+    alarms = _alarms(ledger, rule=replace(RULE, latch=True, repeat_every=0.0))
+    for tenth in range(30):
+        alarms.analysed(_frame(tenth / 10), _seen(0.9) if tenth < 2 else _nothing())
+    (known,) = alarms.open()
+
+    def refuse(_alarm: str, _change: Change) -> None:
+        raise OutboxError("full")
+
+    with pytest.raises(OutboxError):
+        alarms.judge(known.alarm.alarm_id, stated(Verdict.REJECTED), refuse)
+    alarms.analysed(_frame(3.0), _nothing())
+    assert alarms.open() == [known]
 
 
 def _still(ledger: Ledger, seconds: range, rule: Rule, memory: Memory = NOTHING) -> Alarms:
@@ -372,7 +391,7 @@ def test_a_verdict_is_on_one_alarm_alone(ledger: Ledger) -> None:
     for tenth in range(20):
         alarms.analysed(_frame(tenth / 10), _seen(0.9) if tenth < 3 else _nothing())
     one, other = alarms.open()
-    alarms.judge(one.alarm.alarm_id, judged(Verdict.CONFIRMED))
+    assert alarms.judge(one.alarm.alarm_id, stated(Verdict.CONFIRMED), ledger.take)
     alarms.analysed(_frame(2.0), _nothing())
     assert alarms.open() == [other]
 

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from support.events import judged
+from support.events import stated
 from support.pictures import grey, view
 from tocsin.alarm.confirm import interrupted
 from tocsin.alarm.episode import Resumed
@@ -67,6 +67,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.at = time.monotonic()
         self.lit, self.fresh = False, True
         self.open = self.pending = self.judged = False
+        self.people = 0
         self.ended = -math.inf
         self.observe = Deaf()
         self.changes: list[Change] = []
@@ -136,7 +137,9 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(verdict=st.sampled_from(Verdict))
     def verdict(self, verdict: Verdict) -> None:
         (one,) = self.alarms.open()
-        self.alarms.judge(one.alarm.alarm_id, judged(verdict))
+        self.people += 1
+        said = stated(verdict, by=f"person {self.people}")
+        assert self.alarms.judge(one.alarm.alarm_id, said, lambda _, change: self.changes.append(change))
         assert [event.type for event in self.changes.pop().events] == [EventType.ALARM_VERDICT]
         self.judged = True
 

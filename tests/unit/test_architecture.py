@@ -75,6 +75,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
                 "scenes",
                 "spell",
                 "heartbeat",
+                "verdicts",
                 "vigil",
                 "warming",
                 "watchdog",
@@ -85,7 +86,19 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
     (True, frozenset({"asking", "footage"})),
     (
         False,
-        frozenset({"augment", "evaluate", "fetch", "lightcard", "logbook", "modelcheck", "postbox", "probe"}),
+        frozenset(
+            {
+                "augment",
+                "evaluate",
+                "fetch",
+                "guard",
+                "lightcard",
+                "logbook",
+                "modelcheck",
+                "postbox",
+                "probe",
+            }
+        ),
     ),
     (True, frozenset({"cli", "demo"})),
     (True, frozenset({"__main__"})),

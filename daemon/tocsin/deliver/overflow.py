@@ -1,4 +1,4 @@
-"""What a queue loses when it is full: repetitions and news of streams first, ends of alarms next, raises last."""
+"""What a full queue loses: repetitions and news of streams first, ends of alarms and verdicts next, raises last."""
 
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,8 @@ SELECT number, type, alarm_id, attempts FROM (
         total(size) OVER these - size AS before
     FROM deliveries JOIN events ON id = event WHERE webhook = ? AND state = 'queued'
     WINDOW these AS (
-        ORDER BY type IN ('alarm.raised', 'outbox.overflow'), type = 'alarm.ended', number ROWS UNBOUNDED PRECEDING
+        ORDER BY type IN ('alarm.raised', 'outbox.overflow'), type IN ('alarm.ended', 'alarm.verdict'), number
+        ROWS UNBOUNDED PRECEDING
     )
 ) WHERE place <= ? OR before < ?
 """
