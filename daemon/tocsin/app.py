@@ -233,6 +233,8 @@ class App:
         )
         status = {"status": lambda _, __: self.report().as_json()}
         verdicts = Verdicts(self._lookout.alarms, self._outbox)
+        if self._invitations is not None:
+            self._endpoint.hear(self._invitations, verdicts)
         handlers = {**status, **verdicts.handlers(), **self._desk.handlers()}
         handlers |= chronicle.handlers(self._outbox) | self._auditor.handlers()
         self._lifecycle.start("control", ControlServer(socket, handlers))

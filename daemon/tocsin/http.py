@@ -1,7 +1,8 @@
 """The endpoint by which the daemon is watched: /metrics, /healthz (alive) and /readyz (fit to work).
 
-It says nothing that is secret, believes only the names that it knows (a web page can point a name of its own at the
-loopback address), asks whoever comes for a password where its file has users, and lets no client keep others out.
+Behind links that nobody can guess it also shows what was kept of alarms, and takes verdicts on them. It
+believes only the names that it knows (a web page can point a name of its own at the loopback address), asks
+whoever comes for a password where its file has users, and lets no client keep others out.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -29,11 +30,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tocsin import connections
+from tocsin.answers import Answers, Bench
 from tocsin.connections import Connections, Place
 from tocsin.errors import StartError
 from tocsin.exposition import OPENMETRICS, TEXT, Source, Writer, wants_openmetrics
 from tocsin.gallery import Archive, Gallery, Read
 from tocsin.passwords import Login, Passwords
+from tocsin.respond import PATH, Invitations
 from tocsin.web import Terms, Web
 
 log = structlog.get_logger(__name__)
@@ -105,10 +108,12 @@ class Endpoint:
         self._web = web or Web(None, guarded=False)
         self._hosts: set[str] = set()  # one set with the application
         self.allow(allowed_hosts)
-        self._gallery = Gallery()
-        app = _Gate(
-            _application(source, healthy, ready, self._gallery), self._hosts, self._web.current, observe
-        )
+        self._gallery, self._answers = Gallery(), Answers()
+        routes = [
+            Route("/evidence/{piece}", self._gallery.show),
+            Route(PATH + "{alarm_id}", self._answers.serve, methods=["GET", "POST"]),
+        ]
+        app = _Gate(_application(source, healthy, ready, routes), self._hosts, self._web.current, observe)
         self._server = _Server(_settings(app), self._web, observe)
         # Runs the event loop; woken by its sockets, and every 0.1 s to look whether it shall end.
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
@@ -144,6 +149,10 @@ class Endpoint:
         """Serve what is kept of alarms to whoever has a link to it, and tell `seen`, in the endpoint's thread."""
         self._gallery.seen = seen
         self._gallery.archive = archive
+
+    def hear(self, invitations: Invitations, bench: Bench) -> None:
+        """Take verdicts from whoever has a link to an alarm."""
+        self._answers.begin(invitations, bench)
 
     def allow(self, hosts: Collection[str]) -> None:
         """Answer those who call this machine by these names; from one thread, while others may ask."""
@@ -246,9 +255,9 @@ class _Gate:
             if message["type"] == "http.response.start":
                 self._observe.http_answered(message["status"])
                 headers = MutableHeaders(scope=message)
-                headers.update(
-                    {"cache-control": "no-store", "x-content-type-options": "nosniff", **terms.headers}
-                )
+                always = {"cache-control": "no-store", "x-content-type-options": "nosniff", **terms.headers}
+                for name, value in always.items():
+                    headers.setdefault(name, value)  # a page knows best what it needs
             await send(message)
 
         refusal = self._unknown_name(scope) or await self._stranger(scope, terms)
@@ -320,7 +329,7 @@ class _Pages:
 
 
 def _application(
-    source: Source, healthy: Callable[[], Health], ready: Callable[[], Health], gallery: Gallery
+    source: Source, healthy: Callable[[], Health], ready: Callable[[], Health], others: Sequence[Route]
 ) -> Starlette:
     pages = _Pages(source)
 
@@ -342,7 +351,7 @@ def _application(
         Route("/metrics", metrics),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
-        Route("/evidence/{piece}", gallery.show),
+        *others,
     ]
     return Starlette(routes=routes)
 

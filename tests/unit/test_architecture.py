@@ -27,6 +27,8 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
         True,
         frozenset(
             {
+                "answerpage",
+                "answers",
                 "clock",
                 "connections",
                 "control",
