@@ -79,14 +79,15 @@ def test_all_that_was_done_is_on_record(block_model: Path, receiver: Receiver, t
             reload(daemon, good.replace("min_score: 0.5", "min_scoer: 0.4"), "refused")
             daemon.config_file.write_text(good.replace("min_score: 0.5", "min_score: 0.4"))
             tocsin(daemon, "evidence", "get", alarm, "--out", str(tmp_path / "copied"))
+            tocsin(daemon, "alarm", "reject", alarm[-6:], "--by", "anna", "--why", "a mop")
             tocsin(daemon, "outbox", "purge", "--webhook", "hook", "--state", "queued")
             daemon.kill9()  # at once: what was answered is on the disk
 
             told = "no daemon answers, this is from its file"
-            started, looked, applied, refused, fetched, purged = entries = audit(daemon, errors=told)
+            started, looked, applied, refused, fetched, verdict, purged = entries = audit(daemon, errors=told)
             assert acts(entries) == [
                 *("daemon.started", "evidence.read", "config.changed", "config.changed"),
-                *("evidence.read", "outbox.purged"),
+                *("evidence.read", "verdict", "outbox.purged"),
             ]
             assert started["details"]["config"] == f"sha256:{before}"
             assert started["details"]["sha256"] == digest(block_model)
@@ -99,17 +100,20 @@ def test_all_that_was_done_is_on_record(block_model: Path, receiver: Receiver, t
             assert (fetched["by"], fetched["via"], fetched["subject"]) == (ME, "command", alarm)
             assert "frame" in fetched["details"]["kinds"].split(",")
             assert (purged["by"], purged["subject"], purged["details"]["alarms"]) == (ME, "hook", alarm)
+            assert (verdict["by"], verdict["via"], verdict["subject"]) == (f"anna ({ME})", "command", alarm)
+            assert (verdict["details"]["verdict"], verdict["details"]["why"]) == ("rejected", "a mop")
             lines = [line for line in daemon.lines if "logger=tocsin.audit" in line]
             assert len(lines) == len(entries)
             assert "signature" not in "".join(lines) + json.dumps(entries)
 
             daemon.start()
             daemon.wait_ready()
-            until(lambda: "daemon.started" in acts(audit(daemon)[6:]), 10.0, "the next start on record")
+            until(lambda: "daemon.started" in acts(audit(daemon)[7:]), 10.0, "the next start on record")
             (shown,) = json.loads(tocsin(daemon, "alarm", "list", "--json", "--open"))["alarms"]
             assert shown["alarm_id"] == alarm, "it goes on"
             found = json.loads(tocsin(daemon, "alarm", "show", alarm, "--json"))
             assert set(found["evidence"]) >= {"frame", "crop", "first"}
+            assert found["verdicts"] == [verdict]
             assert "signature" not in json.dumps(found)
             assert daemon.terminate() == 0
             *_, last = audit(daemon, "--act", "daemon.stopped", errors=told)
