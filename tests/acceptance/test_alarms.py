@@ -226,7 +226,7 @@ def test_a_latched_alarm_ends_with_a_verdict(block_model: Path, receiver: Receiv
             assert daemon.metric("tocsin_alarms_active", stream="yard", rule="visit") == 1
             wrong = _say(daemon, "alarm_0", "confirm")
             assert (wrong.returncode, wrong.stdout) == (2, "")
-            assert "expected one alarm whose id ends in 'alarm_0'" in wrong.stderr
+            assert "expected one alarm of those that tocsin alarm list shows, found 'alarm_0'" in wrong.stderr
             assert _say(daemon, alarm_id, "perhaps").returncode == 2
             said = _say(daemon, alarm_id, "confirm")
             assert said.stdout.startswith(f"{alarm_id}: confirmed (block, visit on yard, raised "), (
