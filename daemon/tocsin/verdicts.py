@@ -6,8 +6,6 @@ from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any
 
-import structlog
-
 from tocsin.alarms import Alarms
 from tocsin.chronicle import Running, meant
 from tocsin.control import Caller, Handler
@@ -26,8 +24,6 @@ PATIENCE = 0.5
 
 SHOWN = 20
 """Verdicts on one alarm that are shown, the latest."""
-
-log = structlog.get_logger(__name__)
 
 
 class Verdicts:
@@ -72,12 +68,7 @@ class Verdicts:
         )
         if found is None:
             return None
-        alarm, durable = found.record.alarm, self._is_durable(alarm_id)
-        if found.change is not None:
-            by, via, verdict = said.by, said.via.value, said.verdict.value
-            about = {"stream": alarm.stream, "rule": alarm.rule, "alarm_id": alarm_id}
-            log.info("a verdict on an alarm", verdict=verdict, by=by, via=via, **about)
-        return Given(found.record, found.before, found.change is None, durable)
+        return Given(found.record, found.before, found.change is None, self._is_durable(alarm_id))
 
     def _on_ended(self, alarm_id: str, said: Statement, *, anew: bool) -> Taken | None:
         with self._turn:
