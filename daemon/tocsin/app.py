@@ -29,11 +29,21 @@ from tocsin.config.load import Config, Secrets, place, placed
 from tocsin.control import ControlServer
 from tocsin.degradations import Degradations
 from tocsin.deliver.dispatch import Dispatcher
-from tocsin.deliver.event import AlarmRecord, Data, Event, EventType, EvidenceData, PauseData, new_id
+from tocsin.deliver.event import (
+    AlarmData,
+    AlarmRecord,
+    Data,
+    Event,
+    EventType,
+    EvidenceData,
+    PauseData,
+    new_id,
+)
 from tocsin.deliver.keepalive import KeepAlive
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.standing import Standing
 from tocsin.deliver.store import Change
+from tocsin.deliver.verdict import Verdict
 from tocsin.deliver.webhook import Webhook
 from tocsin.desk import Desk
 from tocsin.detect.detector import Detector
@@ -232,7 +242,7 @@ class App:
             self._outbox, self._dispatcher.hurry, [webhook.name for webhook in self._config.webhooks]
         )
         status = {"status": lambda _, __: self.report().as_json()}
-        verdicts = Verdicts(self._lookout.alarms, self._outbox)
+        verdicts = Verdicts(self._lookout.alarms, self._outbox, self._judged)
         if self._invitations is not None:
             self._endpoint.hear(self._invitations, verdicts)
         handlers = {**status, **verdicts.handlers(), **self._desk.handlers()}
@@ -419,6 +429,10 @@ class App:
         raised = failure.raised
         data = EvidenceData(raised.alarm_id, raised.stream, failure.kinds, failure.why)
         self._say(EventType.EVIDENCE_FAILED, data)
+
+    def _judged(self, alarm: AlarmData, verdict: Verdict) -> None:
+        """Hear of a verdict that was taken; from any thread."""
+        self._metrics.verdict_given(alarm.rule, verdict)
 
     def _fail(self, why: str) -> None:
         self._failure = why

@@ -28,6 +28,7 @@ from tocsin.capture.wire import DropReason
 from tocsin.deliver.schedule import Outcome, Settlement
 from tocsin.deliver.trouble import DropReason as OutboxLoss
 from tocsin.deliver.trouble import Trouble
+from tocsin.deliver.verdict import Verdict
 from tocsin.errors import InferenceFault, SourceFault
 from tocsin.evidence.shelf import Came, Kind, Removal
 from tocsin.frame import Correction, Light
@@ -177,6 +178,7 @@ COUNTERS: tuple[tuple[str, Axis, str], ...] = (
     ("evidence_total", STREAM.by("kind", Kind).by("outcome", Came), "Pictures and clips of alarms."),
     ("evidence_removed_total", DAEMON.by("reason", Removal), "Pictures and clips that were removed again."),
     ("alarms_withheld_total", STREAM_RULE.by("reason", Withheld), "Alarms that were not raised, or not at once."),
+    ("verdicts_total", RULE.by("verdict", Verdict), "Verdicts that people gave on alarms."),
     ("inference_errors_total", DAEMON.by("kind", InferenceFault), "Batches on which the detector failed."),
     ("detector_reopens_total", DAEMON, "Times in which the detector was opened anew on its device."),
     ("provider_fallbacks_total", DAEMON, "Times in which the accelerator was left for the CPU."),
@@ -407,6 +409,9 @@ class Metrics:
 
     def alarm_withheld(self, stream: str, rule: str, reason: Withheld) -> None:
         self._counters["alarms_withheld_total"].labels(stream, rule, reason).inc()
+
+    def verdict_given(self, rule: str, verdict: Verdict) -> None:
+        self._counters["verdicts_total"].labels(rule, verdict).inc()
 
     def attempted(self, webhook: str, outcome: Outcome) -> None:
         self._counters["delivery_attempts_total"].labels(webhook, outcome).inc()

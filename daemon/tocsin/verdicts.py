@@ -1,7 +1,7 @@
 """Takes what people say about alarms, by command or by link, and tells what was said before."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any
@@ -10,12 +10,12 @@ from tocsin.alarms import Alarms
 from tocsin.chronicle import Running, meant
 from tocsin.control import Caller, Handler
 from tocsin.deliver.audit import Act, Period, Via
-from tocsin.deliver.event import AlarmRecord
+from tocsin.deliver.event import AlarmData, AlarmRecord
 from tocsin.deliver.history import Which
 from tocsin.deliver.judging import Case, Given, Statement, Taken, case_of, take
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
-from tocsin.deliver.verdict import MOST_BY, MOST_WHY, verdict_of, words_of
+from tocsin.deliver.verdict import MOST_BY, MOST_WHY, Verdict, verdict_of, words_of
 from tocsin.desk import wait
 from tocsin.errors import InputError
 
@@ -29,12 +29,19 @@ SHOWN = 20
 class Verdicts:
     """The one place where verdicts are taken, whichever way they come. Every method may be called by any thread.
 
-    Methods wait for the disk, for a moment, and raise ControlError where it does not answer.
+    Methods wait for the disk, for a moment, and raise ControlError where it does not answer. `heard` is told each
+    verdict that says something new, and must not block.
     """
 
-    def __init__(self, alarms: Alarms, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        alarms: Alarms,
+        outbox: Outbox,
+        heard: Callable[[AlarmData, Verdict], None] = lambda *_: None,
+    ) -> None:
         self._alarms = alarms
         self._outbox = outbox
+        self._heard = heard
         # From looking up an alarm that has ended until what becomes of it is committed; held for as long as the
         # outbox's thread lets wait.
         self._turn = threading.Lock()
@@ -68,7 +75,10 @@ class Verdicts:
         )
         if found is None:
             return None
-        return Given(found.record, found.before, found.change is None, self._is_durable(alarm_id))
+        durable = self._is_durable(alarm_id)
+        if found.change is not None:
+            self._heard(found.record.alarm, said.verdict)
+        return Given(found.record, found.before, found.change is None, durable)
 
     def _on_ended(self, alarm_id: str, said: Statement, *, anew: bool) -> Taken | None:
         with self._turn:

@@ -232,6 +232,7 @@ def test_a_latched_alarm_ends_with_a_verdict(block_model: Path, receiver: Receiv
             assert said.stdout.startswith(f"{alarm_id}: confirmed (block, visit on yard, raised "), (
                 said.stderr
             )
+            assert daemon.metric("tocsin_verdicts_total", rule="visit", verdict="confirmed") == 1
             ended = receiver.wait_for("alarm.ended")
             assert (ended.data["alarm_id"], ended.data["verdict"]) == (alarm_id, "confirmed")
             later = _say(daemon, alarm_id[-6:], "reject")

@@ -52,7 +52,10 @@ class Post:
         both = open_alarm(OPEN), ended_alarm(OVER)
         outbox.commit(Change(alarms=both)).result(WAIT)
         alarms = Alarms({}, both[:1], outbox.commit, Deaf(), Origin("m", "c", test=False))
-        self.verdicts = Verdicts(alarms, outbox)
+        self.heard: list[tuple[str, Verdict]] = []
+        self.verdicts = Verdicts(
+            alarms, outbox, lambda alarm, verdict: self.heard.append((alarm.alarm_id, verdict))
+        )
 
     def give(self, alarm_id: str, said: Statement) -> Given:
         given = self.verdicts.give(alarm_id, said)
@@ -152,6 +155,7 @@ def test_a_double_click_is_one_verdict(tmp_path: Path, alarm_id: str) -> None:
         assert sorted(one.repeated for one in given) == [False, True]
         assert all(one.durable for one in given)
         assert (len(post.told("room")), len(post.audited())) == (1, 1)
+        assert post.heard == [(alarm_id, Verdict.REJECTED)], "it counts once"
 
 
 @pytest.mark.parametrize("alarm_id", [OPEN, OVER], ids=["open", "ended"])

@@ -6,6 +6,7 @@ After a change here run `python tests/dashboard.py`; a test says so when it was 
 from support.panels import Colour, I, Kind, Panel, Query, Row, S, Word, increase, mean, quantile, rate
 from tocsin.deliver.clerk import DropReason
 from tocsin.deliver.schedule import Settlement
+from tocsin.deliver.verdict import Verdict
 
 YES_NO = (Word(0, 0, "no", Colour.FINE), Word(1, 1, "YES", Colour.ACT))
 RIGHT = (Word(1, 1, "fine", Colour.FINE), Word(0, 0, "WRONG", Colour.ACT))
@@ -264,6 +265,67 @@ DETECTOR = Row(
             9,
             bars=True,
             stacked=True,
+        ),
+    ),
+)
+
+
+def given(verdicts: str) -> str:
+    """Return the expression of the verdicts of each rule in all the time that is shown, by their words' pattern."""
+    chosen = f'{I}, verdict=~"{verdicts}"'
+    return f"sum by (rule) (increase(tocsin_verdicts_total{{{chosen}}}[$__range]))"
+
+
+TRUTH = f"{Verdict.CONFIRMED}|{Verdict.REJECTED}"
+"""What says whether an alarm was right; who has acknowledged one has said that it was seen."""
+REJECTED = f"{given(Verdict.REJECTED)} / ({given(TRUTH)} > 0)"
+
+VERDICTS = Row(
+    "Verdicts",
+    (
+        Panel(
+            "Rejected, of those judged",
+            Kind.STAT,
+            "The share of rejected alarms among those that were confirmed or rejected, by rule, in the time that"
+            " is shown. A rule of which half is rejected will be overheard: see its runbook, TocsinRuleCriesWolf.",
+            (Query(REJECTED, "{{rule}}"),),
+            8,
+            6,
+            "percentunit",
+            steps=((0.25, Colour.LOOK), (0.5, Colour.ACT)),
+            empty="none judged",
+        ),
+        Panel(
+            "Verdicts by rule",
+            Kind.TABLE,
+            "How many alarms of each rule were raised in the time that is shown, and what people said of them.",
+            (
+                Query(
+                    f"round(sum by (rule) (increase(tocsin_alarms_total{{{I}}}[$__range])))", "raised", "none"
+                ),
+                Query(f"round({given(Verdict.CONFIRMED)})", "confirmed", "none"),
+                Query(f"round({given(Verdict.REJECTED)})", "rejected", "none"),
+                Query(f"round({given(Verdict.ACKNOWLEDGED)})", "acknowledged", "none"),
+            ),
+            8,
+            6,
+            hidden=("Time",),
+        ),
+        Panel(
+            "Verdicts over time",
+            Kind.CURVES,
+            "Verdicts in each minute (longer where the page shows more than some hours), by rule and word.",
+            (
+                Query(
+                    increase("tocsin_verdicts_total", "rule, verdict", I) + " > 0",
+                    "{{rule}}: {{verdict}}",
+                ),
+            ),
+            8,
+            6,
+            bars=True,
+            stacked=True,
+            empty="no verdict",
         ),
     ),
 )
@@ -596,4 +658,4 @@ CAMERA = Row(
     repeat="stream",
 )
 
-ROWS = (GLANCE, CAMERAS, DETECTOR, DELIVERY, SYSTEM, CAMERA)
+ROWS = (GLANCE, CAMERAS, VERDICTS, DETECTOR, DELIVERY, SYSTEM, CAMERA)

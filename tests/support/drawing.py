@@ -56,7 +56,9 @@ class Look:
 
     def _asked(self, query: Query, stream: str) -> str:
         every = f"{self.interval}s"
-        return asked(query, rate_interval=every, interval=every, stream=stream)
+        return asked(
+            query, rate_interval=every, interval=every, stream=stream, whole=f"{round(self.seconds)}s"
+        )
 
 
 def draw(rows: Sequence[Row], look: Look, to: Path) -> None:

@@ -91,9 +91,17 @@ class Row:
     repeat: str = ""
 
 
-def asked(query: Query, *, rate_interval: str = "10s", interval: str = "1m", stream: str = ".*") -> str:
-    """Return the expression as Grafana sends it for all machines and these choices."""
+def asked(
+    query: Query,
+    *,
+    rate_interval: str = "10s",
+    interval: str = "1m",
+    stream: str = ".*",
+    whole: str = "3h",
+) -> str:
+    """Return the expression as Grafana sends it for all machines and these choices; `whole`: all that is shown."""
     chosen = {
+        "$__range": whole,
         "$__rate_interval": rate_interval,
         "$__interval": interval,
         "$instance": ".*",

@@ -17,6 +17,7 @@ from tocsin.deliver import dispatch
 from tocsin.deliver.schedule import Outcome, Settlement
 from tocsin.deliver.trouble import DropReason, Trouble
 from tocsin.deliver.trouble import Observer as OutboxObserver
+from tocsin.deliver.verdict import Verdict
 from tocsin.detect import engine
 from tocsin.detect import keeper as detector_keeper
 from tocsin.errors import InferenceFault, SourceFault
@@ -109,6 +110,7 @@ def labelled(registry: CollectorRegistry, name: str) -> set[tuple[str, ...]]:
             },
         ),
         ("alarm_delay_seconds_count", {("armed",), ("anyone",)}),
+        ("verdicts_total", set(product(("armed", "anyone"), Verdict))),
         ("inference_errors_total", {(fault,) for fault in InferenceFault}),
         ("delivery_attempts_total", set(product(NAMES.webhooks, Outcome))),
         ("deliveries_total", set(product(NAMES.webhooks, Settlement))),
@@ -197,6 +199,7 @@ CALLS: list[tuple[str, tuple[Any, ...], str, tuple[str, ...], float]] = [
         ("yard", "armed", "light"),
         1,
     ),
+    ("verdict_given", ("armed", Verdict.REJECTED), "verdicts_total", ("armed", "rejected"), 1),
     ("attempted", ("desk", Outcome.REFUSED), "delivery_attempts_total", ("desk", "refused"), 1),
     ("settled", ("desk", Settlement.DEAD), "deliveries_total", ("desk", "dead"), 1),
     ("delivered_after", ("desk", 0.2), "delivery_seconds_count", ("desk",), 1),
