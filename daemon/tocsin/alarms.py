@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+import numpy as np
 import structlog
 
 from tocsin.alarm.candidates import Candidate
@@ -189,7 +190,7 @@ class Alarms:
             for reason in finding.withheld:
                 self._withheld[frame.stream, watched.rule, reason] += 1
                 self._observe.alarm_withheld(frame.stream, watched.rule, reason)
-            self._tell(frame, finding, watched)
+            self._tell(frame, detections, finding, watched)
             if self._has_learned(frame, watched):
                 self._commit(Change(recalled=(self._recall(frame, watched),)))
 
@@ -205,10 +206,10 @@ class Alarms:
         if known is not None:
             self._open[finding.stream, finding.rule] = replace(known, alarm=_seen(known.alarm, frame, best))
 
-    def _tell(self, frame: Frame, finding: Finding, watched: Watched) -> None:
+    def _tell(self, frame: Frame, detections: Detections, finding: Finding, watched: Watched) -> None:
         match finding.decision:
             case Decision.RAISED:
-                self._raise(frame, finding, watched)
+                self._raise(frame, detections, finding, watched)
             case Decision.REPEATED:
                 self._repeat(frame, finding)
             case Decision.ENDED:
@@ -216,13 +217,17 @@ class Alarms:
             case Decision.QUIET | Decision.WITHHELD | Decision.HELD:
                 pass
 
-    def _raise(self, frame: Frame, finding: Finding, watched: Watched) -> None:
+    def _raise(self, frame: Frame, detections: Detections, finding: Finding, watched: Watched) -> None:
         best, first_seen = finding.best, finding.first_seen
         assert best is not None, "an alarm is raised by a sighting"
         assert first_seen is not None, "a raised alarm has a first sighting"
         at = wall_time(frame.at)
         view = _view(frame, best)
         alarm_id = new_id(at, "alarm")
+        raised = Raised(
+            *(finding.stream, alarm_id, frame.at, first_seen, best.box, best.class_name, best.score),
+            shown=bool((detections.boxes == np.asarray(best.box, np.float32)).all(axis=1).any()),
+        )
         alarm = AlarmData(
             alarm_id=alarm_id,
             stream=finding.stream,
@@ -244,7 +249,7 @@ class Alarms:
             config=self.origin.config,
             test=self.origin.test,
             clock_synchronized=synchronized(),
-            picture=self._pictures(Raised(finding.stream, alarm_id, frame.at, first_seen, best.box)),
+            picture=self._pictures(raised),
             respond=None if self._respond is None else self._respond(alarm_id),
         )
         opened = AlarmRecord(alarm, opened=at, reported=at)

@@ -18,6 +18,7 @@ from tocsin.capture.wire import Develop, Film, Made
 from tocsin.deliver.event import stamp
 from tocsin.errors import EvidenceError
 from tocsin.evidence.link import Link, opened, path_of, piece_of
+from tocsin.evidence.note import Note
 from tocsin.evidence.shelf import Came, Kind, Limits, Removal, Shelf
 from tocsin.frame import Box
 from tocsin.thread import guarded
@@ -26,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 Task = Develop | Film
 
-PICTURES = (Kind.FRAME, Kind.CORRECTED, Kind.CROP)
+PICTURES = (Kind.FRAME, Kind.CORRECTED, Kind.CROP, Kind.PLAIN)
 
 _ANSWER = 10.0
 """Seconds in which a worker answers what it can do at once."""
@@ -70,13 +71,24 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """What an alarm was raised from: the times of the frames that were sighted first and last, and the object."""
+    """What an alarm was raised from: the times of the frames that were sighted first and last, and the object.
+
+    `shown` says that the object is in the last frame: an alarm that waited for the light may be of one before it.
+    """
 
     stream: str
     alarm_id: str
     at: float
     first: float
     box: Box
+    class_name: str
+    score: float
+    shown: bool = True
+
+    @property
+    def note(self) -> str:
+        """What its plain picture says of itself: nothing where the object is not in it."""
+        return Note(self.alarm_id, self.class_name, self.score, self.box).text() if self.shown else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +233,7 @@ class Archive:
         now = time.monotonic()
         if wanted.pictures:
             for at, kinds in ((raised.at, PICTURES), (raised.first, (Kind.FIRST,))):
-                task = Develop(next(self._numbers), at, raised.box, kinds)
+                task = Develop(next(self._numbers), at, raised.box, kinds, raised.note)
                 self._request(task, raised, kinds, now + _ANSWER)
         if wanted.clip is not None:
             since, until = raised.at - wanted.clip.before, raised.at + wanted.clip.after

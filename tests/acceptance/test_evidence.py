@@ -90,7 +90,14 @@ def test_the_picture_is_there_within_a_second_and_shows_who_it_was(
             assert [message.type for message in receiver.accepted] == ["alarm.raised"]
             assert daemon.terminate() == 0
             copied = _get(tmp_path, raised.data["alarm_id"])
-            assert sorted(copied) == ["clip.mp4", "corrected.jpg", "crop.jpg", "first.jpg", "frame.jpg"]
+            assert sorted(copied) == [
+                "clip.mp4",
+                "corrected.jpg",
+                "crop.jpg",
+                "first.jpg",
+                "frame.jpg",
+                "plain.jpg",
+            ]
             assert (grey(copied["frame.jpg"]) == frame).all()
 
 
@@ -102,7 +109,7 @@ def _get(folder: Path, alarm: str) -> dict[str, bytes]:
         [sys.executable, "-m", "tocsin", *command], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    assert [Path(line).parent for line in done.stdout.splitlines()] == [target] * 5
+    assert [Path(line).parent for line in done.stdout.splitlines()] == [target] * 6
     return {path.name: path.read_bytes() for path in target.iterdir()}
 
 

@@ -19,6 +19,7 @@ from tocsin.alarm.watch import Rule, Watch
 from tocsin.alarm.withheld import Withheld
 from tocsin.alarm.zone import Zones
 from tocsin.alarms import Alarms, Origin, Watched, memory_of, monotonic_time, wall_time
+from tocsin.archive import Raised
 from tocsin.deliver.event import AlarmRecord, EventType, stamp
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.store import Change
@@ -37,6 +38,7 @@ class Ledger:
         self.counts: Counter[str] = Counter()
         self.active: dict[tuple[str, str], int] = {}
         self.changes: list[Change] = []
+        self.kept: list[Raised] = []
 
     def take(self, _alarm: str, change: Change) -> None:
         self.changes.append(change)
@@ -54,6 +56,9 @@ class Ledger:
     def alarms_active(self, stream: str, rule: str, n: int) -> None:
         self.active[stream, rule] = n
 
+    def keep(self, raised: Raised) -> None:
+        self.kept.append(raised)
+
 
 @pytest.fixture
 def ledger() -> Ledger:
@@ -64,7 +69,7 @@ def _alarms(ledger: Ledger, resumed: tuple[object, ...] = (), rule: Rule = RULE)
     watch = Watch("yard", rule, Zones({}), LABELS)
     watched = {"yard": [Watched(watch, "visit", "warning")]}
     origin = Origin("a-model", "sha256:0", test=True)
-    return Alarms(watched, resumed, ledger.changes.append, ledger, origin)  # type: ignore[arg-type]
+    return Alarms(watched, resumed, ledger.changes.append, ledger, origin, ledger.keep)  # type: ignore[arg-type]
 
 
 def _frame(at: float, silence: float = 0.1) -> Frame:
@@ -140,6 +145,7 @@ def test_each_event_tells_how_to_answer_and_the_last_one_when_it_was_over(ledger
 def test_an_event_tells_what_was_last_seen(ledger: Ledger) -> None:
     """The raise tells the sighting that confirmed it, the end the last sighting before it."""
     _visit(_alarms(ledger))
+    assert [(one.score, one.shown) for one in ledger.kept] == [(pytest.approx(0.61), True)]
     scores = [change.events[0].data.payload()["score"] for change in ledger.changes]
     assert scores == pytest.approx([0.61, 0.71, 0.72])
     payload = ledger.changes[0].events[0].data.payload()
@@ -224,6 +230,9 @@ def test_an_alarm_waits_for_the_light_to_settle(ledger: Ledger) -> None:
         "sighted and lit at 1.0, settled at 2.0, when there is one view"
     )
     assert ledger.changes[0].events[0].data.payload()["light"]["mean"] == 120
+    assert [(one.class_name, one.shown) for one in ledger.kept] == [("person", False)], (
+        "nobody learns from a picture without it"
+    )
 
 
 def test_a_verdict_is_told_kept_and_releases_a_latched_alarm(ledger: Ledger) -> None:

@@ -14,10 +14,11 @@ from tocsin import archive as archives
 from tocsin.archive import Archive, Failure, Raised, Settings, Span, Wanted
 from tocsin.capture.wire import Develop, Film, Made
 from tocsin.evidence.link import new_key
+from tocsin.evidence.note import Note
 from tocsin.evidence.shelf import FOLDER, Came, Kind, Limits, Removal, Shelf
 
 AT = time.monotonic() + 86_400.0  # later than any test: no deadline has passed
-RAISED = Raised("yard", "alarm_1", AT, AT - 2.0, (0.1, 0.1, 0.2, 0.2))
+RAISED = Raised("yard", "alarm_1", AT, AT - 2.0, (0.1, 0.1, 0.2, 0.2), "person", 0.81)
 LIMITS = Limits(3600.0, 1 << 30, 0)
 
 
@@ -89,7 +90,12 @@ def test_an_alarm_has_its_pictures_and_its_clip_made(site: Site) -> None:
     expect(site)
     pictures, first, clip = site.tasks
     assert isinstance(pictures, Develop)
-    assert (pictures.at, pictures.box, pictures.kinds) == (AT, RAISED.box, ("frame", "corrected", "crop"))
+    assert (pictures.at, pictures.box, pictures.kinds) == (
+        AT,
+        RAISED.box,
+        ("frame", "corrected", "crop", "plain"),
+    )
+    assert Note.read(pictures.note) == Note("alarm_1", "person", 0.81, RAISED.box)
     assert isinstance(first, Develop)
     assert (first.at, first.kinds) == (AT - 2.0, ("first",))
     assert isinstance(clip, Film)
@@ -98,7 +104,7 @@ def test_an_alarm_has_its_pictures_and_its_clip_made(site: Site) -> None:
     assert site.archive.is_expected(site.archive.piece("alarm_1", Kind.FRAME))
     site.answer()
     until(lambda: site.read(Kind.CLIP), 5.0, "the clip")
-    assert [site.read(kind) for kind in Kind] == [b"picture"] * 5
+    assert [site.read(kind) for kind in Kind] == [b"picture"] * len(Kind)
     assert not any(site.archive.is_expected(site.archive.piece("alarm_1", kind)) for kind in Kind)
     assert sorted(site.counted) == sorted((kind, Came.KEPT) for kind in Kind)
 
@@ -107,7 +113,7 @@ def test_evidence_is_made_of_the_streams_that_keep_it(site: Site) -> None:
     """Of no other, and without a clip where none is wanted."""
     assert site.archive.expect(replace(RAISED, stream="gate")) == ()
     site.archive.settings = replace(site.archive.settings, wanted={"yard": Wanted()})
-    assert site.archive.expect(RAISED) == (Kind.FRAME, Kind.CORRECTED, Kind.CROP, Kind.FIRST)
+    assert site.archive.expect(RAISED) == (*archives.PICTURES, Kind.FIRST)
     until(lambda: len(site.tasks) == 2, 5.0, "two tasks")
     assert not any(isinstance(task, Film) for task in site.tasks)
     assert not site.archive.is_expected(site.archive.piece("alarm_1", Kind.CLIP))
@@ -188,7 +194,7 @@ def test_an_event_tells_where_its_pictures_are_and_how_long(site: Site) -> None:
     """The frame first, as what a receiver shows; nothing where nothing is kept."""
     links = site.archive.links(RAISED)
     assert links is not None
-    assert set(links) == {"url", "corrected", "crop", "first", "clip", "expires"}
+    assert set(links) == {"url", "corrected", "crop", "plain", "first", "clip", "expires"}
     assert site.archive.piece("alarm_1", Kind.FRAME) in links["url"]
     assert links["expires"].endswith("Z")
     assert site.archive.links(replace(RAISED, stream="gate")) is None

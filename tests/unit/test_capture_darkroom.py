@@ -17,6 +17,7 @@ from support.wait import until
 from tocsin.capture.darkroom import Darkroom
 from tocsin.capture.order import ViewOrder
 from tocsin.capture.wire import Develop, Film, Made
+from tocsin.evidence.note import Note, text_in
 from tocsin.evidence.reel import Leader, Reel
 from tocsin.light.plan import Mode, Policy
 
@@ -65,12 +66,23 @@ def test_the_pictures_are_of_the_frame_that_is_asked_for(tmp_path: Path) -> None
         assert np.ptp(frame[60:180, 70:160]) > 100, "the box stands out"
 
 
+def test_a_plain_picture_is_the_frame_and_nothing_else_and_knows_what_it_shows(tmp_path: Path) -> None:
+    """No box is drawn into what a detector shall learn from; a note says where it was."""
+    answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
+    room = darkroom(filled(film()), answers.put)
+    path, note = tmp_path / "plain.jpg", Note("alarm_1", "person", 0.81, BOX)
+    room.ask(Develop(1, (COUNT - 1) / RATE, BOX, ("plain",), note.text()), [file(path)])
+    assert made(answers) == Made(1, "")
+    assert np.ptp(shown(path)[60:180, 70:160]) < 10, "nothing stands out"
+    assert Note.read(text_in(path.read_bytes())) == note
+
+
 def test_a_mask_is_black_in_every_picture(tmp_path: Path) -> None:
     """Before anything of it is encoded."""
     answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
     masks = [((0.5, 0.5), (1.0, 0.5), (1.0, 1.0), (0.5, 1.0))]
     room = darkroom(filled(film()), answers.put, masks)
-    kinds = ("frame", "crop", "corrected", "first")
+    kinds = ("frame", "crop", "corrected", "first", "plain")
     paths = [tmp_path / f"{kind}.jpg" for kind in kinds]
     room.ask(Develop(1, (COUNT - 20) / RATE, (0.6, 0.6, 0.9, 0.9), kinds), [file(path) for path in paths])
     assert made(answers) == Made(1, "")

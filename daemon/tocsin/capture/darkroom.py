@@ -20,7 +20,8 @@ from tocsin.capture.wire import Develop, Film, Made
 from tocsin.errors import EvidenceError, reason
 from tocsin.evidence.clip import Clip, begin
 from tocsin.evidence.develop import developed
-from tocsin.evidence.picture import Pixels, Polygon, around, boxed, cover, jpeg
+from tocsin.evidence.note import noted
+from tocsin.evidence.picture import FAITHFUL, Pixels, Polygon, around, boxed, cover, jpeg
 from tocsin.evidence.reel import Kept, Leader, Reel, up_to
 from tocsin.evidence.shelf import Kind
 from tocsin.frame import fit
@@ -143,6 +144,8 @@ class Darkroom:
                     yield jpeg(part.of(pixels))
                 case Kind.CORRECTED:
                     yield jpeg(boxed(self._corrected(frame, pixels), task.box))
+                case Kind.PLAIN:
+                    yield noted(jpeg(pixels, FAITHFUL), task.note)
 
     def _frame(self, at: float) -> VideoFrame:
         # copied in one step, for frames are handed over meanwhile

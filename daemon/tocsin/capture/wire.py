@@ -186,13 +186,15 @@ class Show:
 class Develop:
     """Make pictures of the frame of that time, one into each descriptor that comes with this message.
 
-    `box` is that of the object, and `kinds` are the words of `tocsin.evidence.shelf.Kind`.
+    `box` is that of the object, `kinds` are the words of `tocsin.evidence.shelf.Kind`, and `note` is a text for the
+    plain picture.
     """
 
     request: int
     at: float
     box: Box
     kinds: tuple[str, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +232,7 @@ def decode_command(packet: bytes) -> Command:
         case "Show":
             return Show(tuple(_view_order(view) for view in body["views"]))
         case "Develop":
-            return Develop(body["request"], body["at"], _box(body["box"]), tuple(body["kinds"]))
+            return Develop(body["request"], body["at"], _box(body["box"]), tuple(body["kinds"]), body["note"])
         case "Film":
             return Film(body["request"], body["since"], body["until"])
         case _:

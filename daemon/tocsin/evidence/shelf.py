@@ -24,6 +24,7 @@ class Kind(StrEnum):
     CORRECTED = "corrected"
     CROP = "crop"
     FIRST = "first"
+    PLAIN = "plain"
     CLIP = "clip"
 
     @property
