@@ -198,6 +198,44 @@ def test_one_bad_image(folder: Path, wrong: dict[str, Any], sentence: str) -> No
     assert found.pictures[0].light is None
 
 
+def test_a_picture_of_which_parts_were_looked_at(folder: Path) -> None:
+    """Its boxes are known with the classes that somebody looked for; without the key all of it was looked at."""
+    spots = [{"bbox": [10, 20, 30, 40], "category_id": 1}, {"bbox": [0, 0, 9, 9], "category_id": 2}]
+    content = labels(
+        [image(checked=spots), image(1), image(2, checked=[])],
+        categories=[{"id": 1, "name": "person"}, {"id": 2, "name": "unicorn"}],
+    )
+    pictures = read(folder, content).pictures
+    checked = pictures[0].checked
+    assert checked is not None
+    assert (checked.boxes.tolist(), checked.classes.tolist()) == ([[10, 20, 40, 60]], [0])
+    assert pictures[1].checked is None
+    assert pictures[2].checked is not None
+    assert len(pictures[2].checked.boxes) == 0
+
+
+@pytest.mark.parametrize(
+    ("spot", "sentence"),
+    [
+        (
+            {"bbox": [1, 2, 3], "category_id": 1},
+            ".bbox: expected four numbers [x, y, width, height], found [1, 2, 3]",
+        ),
+        ({"bbox": [1, 2, 3, 4]}, ": expected a bbox and the category_id of a category"),
+        ("here", ": expected a bbox and the category_id of a category"),
+    ],
+)
+def test_one_bad_part(folder: Path, spot: Any, sentence: str) -> None:
+    """It is told, and the others stand."""
+    good = {"bbox": [10, 20, 30, 40], "category_id": 1}
+    found = read(folder, labels([image(checked=[good, spot])]))
+    assert found.faults == (f"{folder}/labels.json: images[0].checked[1]{sentence}",)
+    assert found.pictures[0].checked is not None
+    assert len(found.pictures[0].checked.boxes) == 1
+    with refused(folder, "images[0].checked: expected a list, found 7"):
+        read(folder, labels([image(checked=7)]))
+
+
 def test_many_faults_are_counted(folder: Path) -> None:
     """Each of many faults has its sentence; how many of them are printed is decided by who prints."""
     found = read(folder, labels(annotations=[annotation(bbox=[])] * 250))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.evaluate.matching import Found, Size, Truth, judge, overlaps
+from tocsin.evaluate.matching import Checked, Found, Size, Truth, at, judge, overlaps
 from tocsin.evaluate.scores import count
 
 Box = tuple[float, float, float, float]
@@ -64,6 +64,18 @@ def found(*boxes: Box, scores: Sequence[float] = (), classes: Sequence[int] = ()
 def test_counts(truth: Truth, found: Found, counts: tuple[int, int, int]) -> None:
     """Right, false and missed are counted at an overlap of a half."""
     assert count(judge(truth, found).whole, 0.5) == counts
+
+
+def test_what_nobody_looked_at_is_neither_right_nor_wrong() -> None:
+    """A guard judged one box: another object beside it, or of another class there, is no mistake of the model."""
+    checked = Checked(np.array([A], np.float64), np.array([0]))
+    seen = found(A, BESIDE_A, FAR, A, classes=[0, 0, 0, 1])
+    judged = at(checked, seen, 0.5)
+    assert judged.boxes.tolist() == [list(A), list(BESIDE_A)]
+    assert count(judge(truth(), judged).whole, 0.5) == (0, 2, 0)
+    assert count(judge(truth(A), judged).whole, 0.5) == (1, 1, 0)
+    nowhere = Checked(np.zeros((0, 4)), np.zeros(0, np.int64))
+    assert len(at(nowhere, seen, 0.5)) == len(at(checked, found(), 0.5)) == 0
 
 
 def test_the_better_score_chooses_first() -> None:

@@ -4,7 +4,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -42,6 +42,14 @@ class Faults:
 
 
 @dataclass(frozen=True, slots=True)
+class Spot:
+    """A box that somebody looked at: `box` is x1 y1 x2 y2 in pixels, `index` the model's class."""
+
+    box: tuple[float, float, float, float]
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """A picture of the file; `place` is where in the file it stands, and None is what the file does not say."""
 
@@ -52,6 +60,7 @@ class Image:
     height: int | None
     light: LightClass | None
     scene: str | None
+    checked: tuple[Spot, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +145,7 @@ def categories(path: Path, listed: Sequence[Entry], known: Sequence[str]) -> dic
     return found
 
 
-def images(faults: Faults, listed: Sequence[Entry]) -> dict[Id, Image]:
+def images(faults: Faults, listed: Sequence[Entry], named: Mapping[Id, Category]) -> dict[Id, Image]:
     """Return the images by their id. Raises InputError where they have none, or one in common."""
     found: dict[Id, Image] = {}
     for number, entry in enumerate(listed):
@@ -151,7 +160,7 @@ def images(faults: Faults, listed: Sequence[Entry]) -> dict[Id, Image]:
             raise InputError(f"{faults.path}: {place}.file_name: expected a text, found {_kind(name)}")
         width, height = _size(faults, place, entry)
         scene = entry.get("scene", entry.get("video_id"))
-        found[key] = Image(
+        image = Image(
             id=key,
             place=place,
             name=name,
@@ -160,6 +169,7 @@ def images(faults: Faults, listed: Sequence[Entry]) -> dict[Id, Image]:
             light=_light(faults, place, entry),
             scene=None if scene is None else str(scene),
         )
+        found[key] = replace(image, checked=_checked(faults, entry, image, named))
     if not found:
         raise InputError(f"{faults.path}: images: expected the labelled pictures, found none")
     return found
@@ -218,6 +228,36 @@ def _light(faults: Faults, place: str, entry: Entry) -> LightClass | None:
     return None
 
 
+def _checked(
+    faults: Faults, entry: Entry, image: Image, named: Mapping[Id, Category]
+) -> tuple[Spot, ...] | None:
+    """Return what was looked at in a picture; None where the file does not say that it was less than all of it."""
+    listed = entry.get("checked")
+    if listed is None:
+        return None
+    place = f"{image.place}.checked"
+    if not isinstance(listed, list):
+        raise InputError(f"{faults.path}: {place}: expected a list, found {_kind(listed)}")
+    found = []
+    for number, spot in enumerate(listed):
+        try:
+            if not isinstance(spot, dict) or _reference(spot.get("category_id")) not in named:
+                raise InputError(f"{place}[{number}]: expected a bbox and the category_id of a category")
+            index = named[spot["category_id"]].index
+            box = _box(f"{place}[{number}].bbox", spot.get("bbox"), image)
+        except InputError as error:
+            faults.add(str(error))
+            continue
+        if index is not None:  # the model cannot see anything of that class there
+            found.append(Spot(_edges(box), index))
+    return tuple(found)
+
+
+def _edges(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    left, top, width, height = box
+    return left, top, left + width, top + height
+
+
 def _object(place: str, entry: Entry, index: int, image: Image) -> Object:
     """Return one object. Raises InputError with the place inside the file."""
     left, top, width, height = _box(f"{place}.bbox", entry.get("bbox"), image)
@@ -229,7 +269,7 @@ def _object(place: str, entry: Entry, index: int, image: Image) -> Object:
     if not isinstance(track, int) or abs(track) > _LARGEST:
         raise InputError(f"{place}.track_id: expected a whole number, found {short(track)}")
     return Object(
-        box=(left, top, left + width, top + height),
+        box=_edges((left, top, width, height)),
         index=index,
         area=width * height if area is None else float(area),
         crowd=bool(crowd),

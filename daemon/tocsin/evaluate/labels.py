@@ -4,6 +4,8 @@ For a video the id of an image is the number of the frame, from 0. Images are fo
 the folder or, where only one has it, their name alone. An image that is listed without annotations shows nothing
 to be found; one that is not listed is not scored. `iscrowd: 1` marks a box to ignore. Beyond COCO, an image may
 have `light` (high, medium, low, artificial) and `scene`, or `video_id` in its stead, and an annotation `track_id`.
+An image of which only parts were looked at has `checked`, a list of `bbox` and `category_id`: what a model sees
+elsewhere in it is neither right nor wrong.
 """
 
 import re
@@ -16,7 +18,7 @@ import numpy as np
 
 from tocsin.errors import InputError
 from tocsin.evaluate import coco
-from tocsin.evaluate.matching import Truth
+from tocsin.evaluate.matching import Checked, Truth
 from tocsin.evaluate.scores import LightClass
 from tocsin.footage.pictures import IMAGES, image_files
 from tocsin.footage.shown import shown
@@ -34,7 +36,8 @@ class Labelled:
     """What is labelled in one picture.
 
     `width` and `height` are those of the picture that was labelled, in pixels; None where the labels do not say,
-    and the boxes are in pixels of the picture itself. `light` and `scene` are None where the labels do not say.
+    and the boxes are in pixels of the picture itself. `light` and `scene` are None where the labels do not say, and
+    `checked` where all of the picture was looked at.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Labelled:
     light: LightClass | None
     scene: str | None
     truth: Truth
+    checked: Checked | None = None
 
     def misfit(self, width: int, height: int) -> str | None:
         """Say how a picture of this size cannot be the one that was labelled; None where it can."""
@@ -89,7 +93,7 @@ def load(path: Path, recording: Path, known: Sequence[str], *, strict: bool = Fa
     faults = coco.Faults(path, strict)
     root = coco.read(path)
     categories = coco.categories(path, coco.entries(path, root, "categories"), known)
-    images = coco.images(faults, coco.entries(path, root, "images"))
+    images = coco.images(faults, coco.entries(path, root, "images"), categories)
     objects = coco.objects(faults, coco.entries(path, root, "annotations"), images, categories)
     named = recording.is_dir() or recording.suffix.lower() in IMAGES
     places = _by_name(faults, images, recording) if named else _by_number(faults, images)
@@ -118,7 +122,18 @@ def _labelled(image: coco.Image, objects: Sequence[coco.Object]) -> Labelled:
         crowd=np.array([one.crowd for one in objects], np.bool_),
         tracks=np.array([one.track for one in objects], np.int64),
     )
-    return Labelled(image.name, image.width, image.height, image.light, image.scene, truth)
+    return Labelled(
+        image.name, image.width, image.height, image.light, image.scene, truth, _checked(image.checked)
+    )
+
+
+def _checked(spots: Sequence[coco.Spot] | None) -> Checked | None:
+    if spots is None:
+        return None
+    return Checked(
+        boxes=np.array([spot.box for spot in spots], np.float64).reshape(-1, 4),
+        classes=np.array([spot.index for spot in spots], np.int64),
+    )
 
 
 def _by_number(faults: coco.Faults, images: Mapping[coco.Id, coco.Image]) -> dict[int, coco.Image]:

@@ -73,6 +73,14 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Checked:
+    """The boxes of a picture at which somebody looked for objects of a class: `classes` int64 [K]."""
+
+    boxes: Boxes
+    classes: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Matched:
     """What became of each detection and each object of one picture.
 
@@ -117,6 +125,14 @@ def judge(truth: Truth, found: Found, iou: float = 0.5) -> Judged:
         sizes[size] = _match(truth, found, shares, iou, outside, (seen < least) | (seen >= below))
     neither = np.zeros(len(truth), np.bool_), np.zeros(len(found), np.bool_)
     return Judged(_match(truth, found, shares, iou, *neither), sizes)
+
+
+def at(checked: Checked, found: Found, iou: float) -> Found:
+    """Return the detections that overlap a checked box of their class by `iou` or more: of others nobody knows."""
+    shares = overlaps(found.boxes, checked.boxes, np.zeros(len(checked.boxes), np.bool_))
+    shares[found.classes[:, None] != checked.classes] = 0.0
+    chosen = (shares >= iou).any(axis=1)
+    return Found(found.boxes[chosen], found.scores[chosen], found.classes[chosen])
 
 
 def overlaps(boxes: Boxes, truths: Boxes, crowd: NDArray[np.bool_]) -> NDArray[np.float64]:

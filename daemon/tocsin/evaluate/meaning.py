@@ -82,7 +82,8 @@ def _labels() -> Entries:
         counts. What is not listed is not scored; what is listed without boxes shows nothing.
         For alarms the labels of a picture stand for {LABELS_LAST:g} s
         further = track_id of an annotation; light (high, medium, low, artificial) and scene of
-        an image
+        an image; checked of an image, a list of bbox and category_id: there was looked and
+        nowhere else, so of what is seen in it only that counts which overlaps one by --iou
         """
     )
 

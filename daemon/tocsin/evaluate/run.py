@@ -18,7 +18,7 @@ from tocsin.errors import InputError
 from tocsin.evaluate.alarms import LABELS_LAST, NOTHING_SHOWN, Guarded, Patrol, Shown
 from tocsin.evaluate.labels import Labelled, Labels
 from tocsin.evaluate.look import Detects, Lane, Look, Looker, Plain, Sight
-from tocsin.evaluate.matching import Found, Truth, judge
+from tocsin.evaluate.matching import Found, Truth, at, judge
 from tocsin.evaluate.scores import Tally, light_class
 from tocsin.footage.pictures import Picture, every, pictures
 from tocsin.footage.simulate import AS_RECORDED
@@ -301,7 +301,10 @@ class _Walk:
             lights[condition.name] = light_class(light.mean, grey, told)
             self._results.lumas[condition.name].append(light.mean)
         for lane, sight in look.sights.items():
-            judged = judge(truth, _found(sight, wanted, size), self._asked.iou)
+            found = _found(sight, wanted, size)
+            if labelled.checked is not None:
+                found = at(labelled.checked, found, self._asked.iou)
+            judged = judge(truth, found, self._asked.iou)
             self._results.strips[lane].tally.add(judged, lights[lane.condition])
         self._results.scenes.append(self._scene(labelled.scene))
         self._footage.scored += 1
