@@ -433,6 +433,8 @@ class App:
     def _judged(self, alarm: AlarmData, verdict: Verdict) -> None:
         """Hear of a verdict that was taken; from any thread."""
         self._metrics.verdict_given(alarm.rule, verdict)
+        if self._archive is not None and verdict is not Verdict.ACKNOWLEDGED:
+            self._archive.judged(alarm.alarm_id)
 
     def _fail(self, why: str) -> None:
         self._failure = why

@@ -191,6 +191,10 @@ class Archive:
         first = found.pop(kinds[0].value)
         return {"url": first, **found, "expires": stamp(datetime.fromtimestamp(expires, UTC))}
 
+    def judged(self, alarm_id: str) -> None:
+        """Keep for longer what can be learned from an alarm: people said whether it was right. From any thread."""
+        self._inbox.put(partial(self._shelf.hold, self.piece(alarm_id, Kind.PLAIN), Kind.PLAIN))
+
     def made(self, stream: str, made: Made) -> None:
         """Hear from a stream's worker what came of a task."""
         self._inbox.put(partial(self._finish, stream, made))

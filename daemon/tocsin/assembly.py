@@ -125,7 +125,8 @@ def reel(stream: StreamSettings) -> ReelOrder | None:
 def keeping(config: Config, address: str) -> Settings:
     """Return what evidence is kept, and how; `address` is the endpoint's own."""
     wanted = {stream.name: _wanted(stream.evidence) for stream in config.streams}
-    limits = Limits(config.evidence.keep, config.evidence.max_megabytes * 1_000_000, LEAST_FREE)
+    kept = config.evidence
+    limits = Limits(kept.keep, kept.max_megabytes * 1_000_000, LEAST_FREE, kept.keep_judged)
     return Settings(wanted, limits, config.http.public_url or address)
 
 

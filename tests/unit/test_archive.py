@@ -109,6 +109,20 @@ def test_an_alarm_has_its_pictures_and_its_clip_made(site: Site) -> None:
     assert sorted(site.counted) == sorted((kind, Came.KEPT) for kind in Kind)
 
 
+def test_what_can_be_learned_from_a_judged_alarm_is_kept_for_longer(site: Site) -> None:
+    """Its plain picture, and nothing else of it."""
+    expect(site)
+    site.answer()
+    until(lambda: site.read(Kind.CLIP), 5.0, "the clip")
+    site.archive.judged("alarm_1")
+
+    def held() -> list[str]:
+        folder = site.folder / FOLDER
+        return [path.suffixes[0] for path in folder.iterdir() if path.stat().st_mode & 0o777 == 0o400]
+
+    until(lambda: held() == [".plain"], 5.0, "it to be held")
+
+
 def test_evidence_is_made_of_the_streams_that_keep_it(site: Site) -> None:
     """Of no other, and without a clip where none is wanted."""
     assert site.archive.expect(replace(RAISED, stream="gate")) == ()

@@ -87,6 +87,41 @@ def test_the_oldest_go_while_there_is_too_much(shelf: Shelf, tmp_path: Path) -> 
     assert [there(shelf, piece) for piece in pieces] == [False, False, True, True, True]
 
 
+def test_what_is_held_is_kept_for_longer(shelf: Shelf, tmp_path: Path) -> None:
+    """By its own time, also after a restart; a longer time for all counts for it, too."""
+    week = 7 * 86400.0
+    held, other, older = (put(shelf, tmp_path, age=age) for age in (week - 1, week - 1, week + 1))
+    shelf.hold(held, Kind.FRAME)
+    shelf.hold(older, Kind.FRAME)
+    shelf.hold(new_piece(), Kind.FRAME)
+    assert Shelf(tmp_path).sweep(NOW, Limits(3600.0, 1 << 30, 0, week), ()) == {Removal.AGE: 2}
+    assert [there(shelf, piece) for piece in (held, other, older)] == [True, False, False]
+    assert not shelf.sweep(NOW, Limits(2 * week, 1 << 30, 0, 60.0), ())
+
+
+def test_what_is_held_before_it_is_whole_stays_held(shelf: Shelf, tmp_path: Path) -> None:
+    """A verdict may come while the picture is being made."""
+    piece = new_piece()
+    os.close(shelf.begin(piece, Kind.PLAIN))
+    shelf.hold(piece, Kind.PLAIN)
+    shelf.finish(piece, Kind.PLAIN)
+    os.utime(tmp_path / FOLDER / f"{piece}.plain.jpg", (NOW - 7200, NOW - 7200))
+    assert not shelf.sweep(NOW, Limits(3600.0, 1 << 30, 0, 1e6), ())
+
+
+def test_what_is_held_goes_last_but_leaves_half_of_the_room(shelf: Shelf, tmp_path: Path) -> None:
+    """Alarms of today are not without a picture since many of last week were judged."""
+    held = [put(shelf, tmp_path, age=600.0 - age, size=100) for age in range(4)]
+    for piece in held:
+        shelf.hold(piece, Kind.FRAME)
+    new = [put(shelf, tmp_path, age=60.0 - age, size=100) for age in range(4)]
+    assert shelf.sweep(NOW, Limits(3600.0, 400, 0), ()) == {Removal.SIZE: 4}
+    assert [there(shelf, piece) for piece in held] == [False, False, True, True]
+    assert [there(shelf, piece) for piece in new] == [False, False, True, True]
+    assert shelf.sweep(NOW, Limits(3600.0, 100, 0), ()) == {Removal.SIZE: 3}
+    assert [there(shelf, piece) for piece in new] == [False, False, False, True]
+
+
 def test_a_disk_that_is_nearly_full_sheds_evidence(shelf: Shelf, tmp_path: Path) -> None:
     """Alarms need the room."""
     put(shelf, tmp_path)

@@ -32,6 +32,10 @@ class EvidenceSettings(Section):
     """`evidence`: how long pictures and clips of alarms are kept."""
 
     keep: Duration = Field(default=72 * 3600.0, description="after which pictures and clips are removed")
+    keep_judged: Duration = Field(
+        default=30 * 86400.0,
+        description="after which the plain picture of an alarm is removed that was confirmed or rejected",
+    )
     max_megabytes: int = Field(
         default=10_000, ge=1, description="what they may take together; the oldest are removed first"
     )

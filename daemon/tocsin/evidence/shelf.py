@@ -3,8 +3,9 @@
 import contextlib
 import os
 import re
+import stat
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +16,7 @@ FOLDER = "evidence"
 
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 _PART = ".part"
+_HELD = 0o400
 
 
 class Kind(StrEnum):
@@ -56,11 +58,19 @@ class Removal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long pieces are kept (seconds), how many bytes they may take together, and how many must stay free."""
+    """How long pieces are kept (seconds), how many bytes they may take together, and how many must stay free.
+
+    `held_seconds` is for pieces that are held, where that is longer.
+    """
 
     seconds: float
     most_bytes: int
     least_free: int
+    held_seconds: float = 0.0
+
+    def life(self, file: "_File") -> float:
+        """Return for how many seconds a file is kept."""
+        return max(self.seconds, self.held_seconds) if file.held else self.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,7 @@ class _File:
     name: str
     made: float
     size: int
+    held: bool
 
 
 class Shelf:
@@ -110,6 +121,19 @@ class Shelf:
         except OSError as error:
             raise EvidenceError(f"expected to keep a {kind}, found {reason(error)}") from error
 
+    def hold(self, piece: str, kind: Kind) -> None:
+        """Keep a piece for longer than others, whether it is whole yet or not; nothing where there is none.
+
+        Its file is the mark: nobody may write to it any more.
+        """
+        for name in (_name(piece, kind), _name(piece, kind) + _PART):
+            with contextlib.suppress(OSError):
+                file = os.open(name, os.O_RDONLY | _FLAGS, dir_fd=self._folder)
+                try:
+                    os.fchmod(file, _HELD)
+                finally:
+                    os.close(file)
+
     def discard(self, piece: str, kind: Kind) -> None:
         """Remove a file that will never be whole."""
         self._remove(_name(piece, kind) + _PART)
@@ -124,6 +148,8 @@ class Shelf:
     def sweep(self, now: float, limits: Limits, unfinished: Collection[str]) -> Counter[Removal]:
         """Remove what is too old, then the oldest while there is too much of it or too little room.
 
+        What is held goes last, but takes no more than half of the bytes from what is new.
+
         `now` is wall time, and `unfinished` has the pieces that are being made; what else is unfinished is left
         over from a daemon that died. Return how many were removed, and why.
         """
@@ -134,12 +160,12 @@ class Shelf:
             if file.name.endswith(_PART):
                 if piece not in unfinished:
                     removed[Removal.UNFINISHED] += self._remove(file.name)
-            elif file.made < now - limits.seconds:
+            elif file.made < now - limits.life(file):
                 removed[Removal.AGE] += self._remove(file.name)
             else:
                 kept.append(file)
         total = sum(file.size for file in kept)
-        for file in kept:
+        for file in _last_to_go(kept, limits.most_bytes // 2):
             reason = self._excess(total, limits)
             if reason is None:
                 break
@@ -162,7 +188,8 @@ class Shelf:
             for entry in entries:
                 with contextlib.suppress(FileNotFoundError):
                     facts = entry.stat(follow_symlinks=False)
-                    yield _File(entry.name, facts.st_mtime, facts.st_size)
+                    held = stat.S_IMODE(facts.st_mode) == _HELD
+                    yield _File(entry.name, facts.st_mtime, facts.st_size, held)
 
     def _remove(self, name: str) -> bool:
         try:
@@ -170,6 +197,19 @@ class Shelf:
         except OSError:
             return False
         return True
+
+
+def _last_to_go(files: Sequence[_File], most_held: int) -> list[_File]:
+    """Return files, the oldest first, in the order in which they go: so many bytes of those that are held are last.
+
+    These are the youngest of them.
+    """
+    taken, spared = 0, set[str]()
+    for file in reversed(files):
+        taken += file.size if file.held else 0
+        if file.held and taken <= most_held:
+            spared.add(file.name)
+    return sorted(files, key=lambda file: file.name in spared)  # which keeps their order else
 
 
 def path_of(state_dir: Path, piece: str, kind: Kind) -> Path:
