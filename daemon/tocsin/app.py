@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry
 
-from tocsin import __version__, assembly, chronicle
+from tocsin import __version__, assembly, chronicle, exports
 from tocsin.alarms import Alarms, Origin
 from tocsin.archive import Archive, Failure, Task
 from tocsin.auditor import Auditor, Basis
@@ -247,6 +247,7 @@ class App:
             self._endpoint.hear(self._invitations, verdicts)
         handlers = {**status, **verdicts.handlers(), **self._desk.handlers()}
         handlers |= chronicle.handlers(self._outbox) | self._auditor.handlers()
+        handlers |= exports.handlers(self._outbox)
         self._lifecycle.start("control", ControlServer(socket, handlers))
         for name, moved in (
             ("outbox", self._outbox.pulse),

@@ -29,6 +29,7 @@ from tocsin.fetch import evidence
 from tocsin.footage.options import INTERRUPTED
 from tocsin.footage.shown import harmless, shown
 from tocsin.guard import ack, confirm, reject
+from tocsin.lessons.command import export
 from tocsin.lightcard.command import light
 from tocsin.logbook import audit, list_alarms, show_alarm
 from tocsin.postbox import outbox
@@ -55,6 +56,7 @@ webhooks = typer.Typer(help="Try a webhook.", no_args_is_help=True, rich_markup_
 commands.add_typer(webhooks, name="webhook")
 commands.add_typer(outbox, name="outbox")
 commands.add_typer(evidence, name="evidence")
+evidence.command("export")(export)
 commands.add_typer(alarms, name="alarm")
 
 _ANSWER_SHOWN = 200

@@ -225,6 +225,7 @@ def test_the_version_is_told() -> None:
         "outbox retry",
         "outbox purge",
         "evidence get",
+        "evidence export",
         "alarm list",
         "alarm show",
         "audit",

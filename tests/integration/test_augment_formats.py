@@ -310,9 +310,10 @@ def test_a_coco_set_comes_out_as_one(tmp_path: Path) -> None:
 
 
 def test_boxes_shrink_with_the_picture(tmp_path: Path) -> None:
-    """Box, area, polygon, mask and key points are those of the small picture."""
+    """Box, area, polygon, mask and key points are those of the small picture, and what was looked at in it is."""
     mask = {"size": [48, 64], "counts": [48 * 32, 48 * 32]}
-    image = {"id": 1, "file_name": "00.png", "width": 64, "height": 48}
+    checked = [{"bbox": [8, 8, 16, 24], "category_id": 3}]
+    image = {"id": 1, "file_name": "00.png", "width": 64, "height": 48, "checked": checked}
     labels = [
         {"bbox": [8, 8, 16, 24], "area": 384, "segmentation": [[8, 8, 24, 8, 24, 32]]},
         {"bbox": [32, 0, 32, 48], "iscrowd": 1, "segmentation": mask, "keypoints": [32, 24, 2]},
@@ -330,6 +331,7 @@ def test_boxes_shrink_with_the_picture(tmp_path: Path) -> None:
     assert polygon["segmentation"] == [[4, 4, 12, 4, 12, 16]]
     assert crowd["segmentation"] == {"size": [24, 32], "counts": [24 * 16, 24 * 16]}
     assert crowd["keypoints"] == [16, 12, 2]
+    assert found["images"][0]["checked"] == [{"bbox": [4, 4, 8, 12], "category_id": 3}]
 
 
 def test_what_is_unusable_is_left_out_and_told(tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ class Coco:
                 "height": record.size[1],
                 "source_id": image["id"],
                 "condition": record.condition,
+                **_checked(image, record),
             }
 
     def _annotations(self, made: Mapping[str, Sequence[Record]]) -> Iterator[dict[str, Any]]:
@@ -269,6 +270,16 @@ def _scaled(
     if "keypoints" in annotation:
         carried["keypoints"] = _times(annotation["keypoints"], across, down, 1)
     return carried
+
+
+def _checked(image: Mapping[str, Any], record: Record) -> dict[str, Any]:
+    """Return the parts of a picture that somebody looked at, where they are told, for the picture as it is now."""
+    across, down = (now / before for now, before in zip(record.size, record.source_size, strict=True))
+    try:
+        spots = [{**spot, "bbox": _times(spot["bbox"], across, down)} for spot in image["checked"]]
+    except (KeyError, TypeError):  # none, or what an evaluation refuses
+        return {}
+    return {"checked": spots}
 
 
 def _times(values: Sequence[float], *factors: float) -> list[float]:
