@@ -25,6 +25,7 @@ from tocsin.capture.status import StreamState
 from tocsin.config import load as configuration
 from tocsin.config.load import Config, HttpSettings
 from tocsin.deliver.event import EventType
+from tocsin.deliver.formats import links
 from tocsin.fields import Secret
 from tocsin.frame import Correction
 from tocsin.report import Report
@@ -111,7 +112,7 @@ def load(state_dir: Path, receiver: Receiver, http: HttpSettings | None = None) 
 
 def run(console: Console, stop: threading.Event, http: HttpSettings | None = None) -> str | None:
     """Play the demo until `stop` is set; return why it failed, or None."""
-    receiver = Receiver(lambda event, delay: console.print(_line(event, delay)))
+    receiver = Receiver(lambda event, delay: _show(console, event, delay))
     with tempfile.TemporaryDirectory(prefix="tocsin-demo-") as state:
         config = load(Path(state), receiver, http)
         app = App(config, configuration.resolve_secrets(config), test=True)
@@ -179,6 +180,13 @@ def _status(report: Report, rate: float) -> str:
         f"{stream.stream} {state} | {rate:4.1f} frames/s analysed, {sum(report.analysed.values())} in all"
         f" | alarms active: {len(report.alarms)} | deliveries waiting: {queued}"
     )
+
+
+def _show(console: Console, event: dict[str, Any], delay: float) -> None:
+    """Print an event, and below an alarm where its picture is: in one piece, to be followed."""
+    link = links(event["data"]).get("picture") if event["type"] == EventType.ALARM_RAISED else None
+    below = "" if link is None else f"\n          {link}"
+    console.print(f"{_line(event, delay)}{below}", soft_wrap=True)
 
 
 def _line(event: dict[str, Any], delay: float) -> str:

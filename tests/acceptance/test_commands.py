@@ -261,7 +261,7 @@ def test_the_demo_raises_alarms_and_stops_at_ctrl_c(tmp_path: Path) -> None:
             start_new_session=True,
         )
     try:
-        until(lambda: "ALARM RAISED" in printed.read_text(), 30.0, "the first alarm")
+        until(lambda: "/evidence/" in printed.read_text(), 30.0, "the first alarm and its picture")
         began = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=10) == 0
@@ -275,4 +275,5 @@ def test_the_demo_raises_alarms_and_stops_at_ctrl_c(tmp_path: Path) -> None:
     assert re.search(
         r"ALARM RAISED\s+person 0\.\d\d at street/gate, .* 5 of 10 frames; verified after \d+ ms", text
     )
+    assert re.search(r"^ {10}http://127\.0\.0\.1:\d+/evidence/\S+&signature=[0-9a-f]+$", text, re.MULTILINE)
     assert re.search(r"Stopped after \d+ s: \d+ frames analysed, [1-9]\d* alarms? raised", text)

@@ -17,11 +17,12 @@ from support.events import ALARM, Notes
 from support.scene import Scene, visits
 from support.site import VISIT, stream
 from support.wait import until
-from tocsin.deliver.event import AlarmRecord, Event, EventType
+from tocsin.deliver.event import AlarmData, AlarmRecord, Event, EventType
 from tocsin.deliver.formats import as_alert
 from tocsin.deliver.keepalive import KeepAlive
 from tocsin.deliver.resolve import ResolvingLoop
 from tocsin.deliver.schedule import Outcome
+from tocsin.deliver.verdict import Judgement, Verdict
 from tocsin.deliver.webhook import Attempt, Message, Webhook, open_client
 
 LONG = 10.0
@@ -37,9 +38,11 @@ def webhook(alertmanager: Alertmanager) -> Webhook:
     return Webhook("am", alertmanager.url, None, LONG, render=as_alert)
 
 
-def send(hook: Webhook, kind: EventType, alarm_id: str, at: datetime) -> Attempt:
-    data = replace(ALARM, alarm_id=alarm_id, first_seen=at - timedelta(seconds=1))
-    event = Event(f"msg_{alarm_id}_{kind}", kind, at, data)
+def send(hook: Webhook, kind: EventType, alarm: str | AlarmData, at: datetime | None = None) -> Attempt:
+    at = at or datetime.now(UTC)
+    if isinstance(alarm, str):
+        alarm = replace(ALARM, alarm_id=alarm, first_seen=at - timedelta(seconds=1))
+    event = Event(f"msg_{alarm.alarm_id}_{kind}", kind, at, alarm)
 
     async def post() -> Attempt:
         async with open_client(hook) as client:
@@ -142,6 +145,42 @@ def test_an_alertmanager_that_is_away_stops_nothing() -> None:
     finally:
         keepalive.stop(time.monotonic() + LONG)
     assert set(notes.attempts) == {("am", Outcome.UNREACHABLE)}
+
+
+def test_what_was_rejected_does_not_ring_on(alertmanager: Alertmanager) -> None:
+    """A verdict that rejects an alarm resolves its alert, and the turns of the keep-alive do not revive it.
+
+    Another verdict stands in the alert.
+    """
+    hook, now = webhook(alertmanager), datetime.now(UTC)
+    opened = [
+        AlarmRecord(replace(ALARM, alarm_id=name, first_seen=now - timedelta(seconds=5)), now, now)
+        for name in ("false", "true")
+    ]
+    notes = Notes()
+    keepalive = KeepAlive([hook], lambda: opened, notes, pytest.fail, every=0.1)
+    keepalive.start()
+    try:
+        until(lambda: active(alertmanager, "false"), LONG, "the alert")
+        opened[:] = [
+            judged(opened[0], Verdict.REJECTED),
+            judged(opened[1], Verdict.ACKNOWLEDGED),
+        ]
+        for record in opened:
+            assert send(hook, EventType.ALARM_VERDICT, record.alarm).outcome is Outcome.DELIVERED
+        until(lambda: not active(alertmanager, "false"), LONG, "the end of the alert")
+        turns = len(notes.attempts)
+        until(lambda: len(notes.attempts) > turns + 3, LONG, "three more turns")
+        assert not active(alertmanager, "false")
+        (alert,) = active(alertmanager, "true")
+        assert alert["annotations"]["verdict"] == "acknowledged by anna"  # type: ignore[index]
+    finally:
+        keepalive.stop(time.monotonic() + LONG)
+
+
+def judged(record: AlarmRecord, verdict: Verdict) -> AlarmRecord:
+    judgement = Judgement(verdict, "anna", datetime.now(UTC))
+    return replace(record, alarm=replace(record.alarm, judged=judgement))
 
 
 @pytest.mark.acceptance

@@ -488,13 +488,13 @@ FAULTS = [
         "secret: {env: ROOM}",
         'format: template\n    template: {text: "{sumary}"}',
         "f:18: webhooks[0].template: expected one of summary, late, id, type, time, stream, rule, severity, class, "
-        "score, zone, alarm_id, reason in braces, found {sumary}",
+        "score, zone, alarm_id, reason, picture, crop, clip, respond in braces, found {sumary}",
         id="no word of a template",
     ),
     pytest.param(
         "secret: {env: ROOM}",
         "format: alertmanager\n    events: [stream.*]",
-        "f:18: webhooks[0].events: expected none with format: alertmanager, which takes raises and ends, "
+        "f:18: webhooks[0].events: expected none with format: alertmanager, which takes raises, verdicts and ends, "
         "found some",
         id="events that no Alertmanager takes",
     ),

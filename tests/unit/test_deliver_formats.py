@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from support.events import ALARM, NOON
 from tocsin.deliver.event import (
+    AlarmData,
     AlarmRecord,
     Data,
     DeliveryData,
@@ -33,7 +34,16 @@ from tocsin.deliver.formats import (
     summary,
     template_fault,
 )
+from tocsin.deliver.verdict import Judgement, Verdict
 from tocsin.errors import Degradation
+
+LINKS = {
+    "url": "https://tocsin.example:9464/evidence/0?expires=1&signature=2",
+    "crop": "https://tocsin.example:9464/evidence/1?expires=1&signature=3",
+    "clip": "https://tocsin.example:9464/evidence/2?expires=1&signature=4",
+    "expires": "2026-11-24T12:00:00Z",
+}
+SEEN = replace(ALARM, picture=LINKS)
 
 EVERYTHING = [
     (EventType.ALARM_RAISED, ALARM),
@@ -190,3 +200,44 @@ def test_all_are_in_ascii() -> None:
     event = committed(EventType.ALARM_RAISED, replace(ALARM, class_name="b\u00e4r"), at=NOON.astimezone(UTC))
     for render in (as_tocsin, as_cloudevent, as_alert, as_template({"text": "{class}"})):
         assert render(event).body.isascii()
+
+
+def judged(verdict: Verdict) -> AlarmData:
+    return replace(SEEN, judged=Judgement(verdict, "anna", NOON, "the gardener"))
+
+
+def test_an_alert_shows_the_picture_and_the_verdict() -> None:
+    """The frame's link, and who said what; the labels stay those of the raise."""
+    raised = alert(committed(EventType.ALARM_RAISED, SEEN))
+    assert raised["annotations"]["picture"] == LINKS["url"]
+    assert "verdict" not in raised["annotations"]
+    (open_,) = json.loads(as_open_alerts([AlarmRecord(judged(Verdict.CONFIRMED), NOON, NOON)], NOON).body)
+    assert open_["annotations"]["verdict"] == "confirmed by anna"
+    assert open_["labels"] == raised["labels"]
+    assert "picture" not in alert(committed(EventType.ALARM_RAISED, ALARM))["annotations"]
+
+
+def test_what_was_rejected_is_resolved_and_what_may_be_over_is_not_revived() -> None:
+    """A verdict may come when the alarm has ended: any but a rejection is told of an open one alone."""
+    later = NOON + timedelta(minutes=9)
+    rejected = alert(committed(EventType.ALARM_VERDICT, judged(Verdict.REJECTED), at=later))
+    assert rejected["endsAt"] == "2026-11-21T12:09:00.418Z"
+    assert rejected["annotations"]["summary"].startswith("alarm verdict rejected: person")
+    for verdict in (Verdict.ACKNOWLEDGED, Verdict.CONFIRMED):
+        event = committed(EventType.ALARM_VERDICT, judged(verdict))
+        told = json.loads(event.body)
+        for ended, is_told in ((None, True), ("2026-11-21T12:00:00.000Z", False)):
+            told["data"]["ended"] = ended
+            alerts = json.loads(as_alert(replace(event, body=json.dumps(told).encode())).body)
+            assert [one["annotations"]["verdict"] for one in alerts] == [f"{verdict} by anna"] * is_told
+        del told["data"]["ended"]
+        assert as_alert(replace(event, body=json.dumps(told).encode())).body == b"[]", "nobody knows"
+
+
+def test_a_template_has_the_links_whole() -> None:
+    """They are longer than a word may be, and empty where there is nothing."""
+    long = {**LINKS, "url": f"https://{'x' * 250}.example/evidence/0?expires=1&signature=2"}
+    render = as_template("{picture} {crop} {clip}")
+    told = render(committed(EventType.ALARM_RAISED, replace(ALARM, picture=long))).body.decode()
+    assert told.split(" ") == [long["url"], LINKS["crop"], LINKS["clip"]]
+    assert render(committed(EventType.STREAM_DOWN, StreamData("entrance", "stall"))).body == b"  "

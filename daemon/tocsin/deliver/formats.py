@@ -9,12 +9,14 @@ from enum import StrEnum
 from typing import Any
 
 from tocsin.deliver.event import AlarmRecord, EventType, Json, stamp
+from tocsin.deliver.verdict import Verdict
 
 LATE = 60.0  # seconds after which what people read says that it is late
 ALIVE = timedelta(
     minutes=5
 )  # for which an Alertmanager holds an alarm to be active unless it hears of it again
 _LONGEST = 256  # characters of a value in a template: classes come from models, and those from strangers
+_LONGEST_LINK = 2048
 
 
 class Format(StrEnum):
@@ -73,7 +75,8 @@ def as_cloudevent(event: Committed) -> Rendered:
 def as_alert(event: Committed) -> Rendered:
     """Return the event for `POST /api/v2/alerts` of an Alertmanager: firing, or resolved once it has ended.
 
-    The labels of an alarm are the same from its raise to its end. Another event fires for a minute.
+    The labels of an alarm are the same from its raise to its end. A verdict that rejects it resolves it, and any
+    other says nothing where the alarm may be over, whose alert it would revive. Another event fires for a minute.
     """
     told = json.loads(event.body)
     kind, data, at = told["type"], told["data"], told["timestamp"]
@@ -81,7 +84,11 @@ def as_alert(event: Committed) -> Rendered:
     if not kind.startswith("alarm."):
         ends = stamp(datetime.fromisoformat(at) + timedelta(minutes=1))
         return _alerts([_alert({"alertname": kind}, {"summary": summary(told), **late}, at, ends)])
-    ends = at if kind == EventType.ALARM_ENDED else stamp(event.now + ALIVE)
+    is_rejected = data.get("verdict") == Verdict.REJECTED
+    may_be_over = data.get("ended", at) is not None
+    if kind == EventType.ALARM_VERDICT and may_be_over and not is_rejected:
+        return _alerts([])
+    ends = at if kind == EventType.ALARM_ENDED or is_rejected else stamp(event.now + ALIVE)
     return _alerts([_alarm(data, summary(told), ends, late)])
 
 
@@ -107,9 +114,11 @@ def as_template(template: str | Mapping[str, str]) -> Render:
     return render
 
 
+_LINKS = ("picture", "crop", "clip", "respond")
+
 FIELDS = (
     *("summary", "late", "id", "type", "time", "stream", "rule", "severity", "class", "score", "zone"),
-    *("alarm_id", "reason"),
+    *("alarm_id", "reason", *_LINKS),
 )
 """The words in braces that a template may hold."""
 
@@ -133,7 +142,8 @@ def summary(told: Json) -> str:
     if kind.startswith("alarm."):
         where = "/".join(part for part in (data["stream"], data.get("zone")) if part)
         score = "" if data.get("score") is None else f" {data['score']:.2f}"
-        text = f"{what}: {data['class']}{score} at {where} ({data['rule']}, {data['severity']})"
+        verdict = f" {data['verdict']}" if kind == EventType.ALARM_VERDICT else ""
+        text = f"{what}{verdict}: {data['class']}{score} at {where} ({data['rule']}, {data['severity']})"
     else:
         about = (data.get(key) for key in ("stream", "webhook", "event_type", "reason", "message"))
         text = ": ".join(part for part in (what, " ".join(str(one) for one in about if one)) if part)
@@ -149,7 +159,10 @@ def _alarm(data: Json, line: str, ends: str, more: Mapping[str, str]) -> dict[st
     notes = {key: str(value) for key, value in told.items() if value is not None}
     if data["test"]:
         notes["test"] = "true"
-    return _alert(labels, {"summary": line, **notes, **more}, data["first_seen"], ends)
+    if judged := data.get("judged"):
+        notes["verdict"] = _tame("", f"{data['verdict']} by {judged['by']}")
+    found = {word: url for word, url in links(data).items() if word in ("picture", "respond")}
+    return _alert(labels, {"summary": line, **notes, **found, **more}, data["first_seen"], ends)
 
 
 def _alert(labels: Mapping[str, str], notes: Mapping[str, str], starts: str, ends: str) -> dict[str, Any]:
@@ -169,15 +182,26 @@ def _alerts(alerts: list[dict[str, Any]]) -> Rendered:
 def _words(event: Committed) -> dict[str, str]:
     told = json.loads(event.body)
     data = told["data"]
-    words = {key: data.get(key) for key in FIELDS if key in data}
+    words = {key: data.get(key) for key in FIELDS if key in data and key not in _LINKS}
     words |= {"id": event.id, "type": told["type"], "time": told["timestamp"], "summary": summary(told)}
     words["late"] = f"LATE by {_age(event.late)}: " if event.late >= LATE else ""
-    return {key: "" if words.get(key) is None else _tame(str(words[key])) for key in FIELDS}
+    words.update(links(data))
+    return {key: "" if words.get(key) is None else _tame(key, str(words[key])) for key in FIELDS}
 
 
-def _tame(text: str) -> str:
-    """Return a value without line breaks and control characters, and not too long."""
-    return "".join(c if c.isprintable() else " " for c in text[:_LONGEST])
+def links(data: Json) -> dict[str, str]:
+    """Return where an event's data lead: to its pictures and clip, and to where a person answers."""
+    pictures, respond = data.get("picture") or {}, data.get("respond") or {}
+    found = {"picture": pictures.get("url"), "respond": respond.get("url")}
+    found |= {kind: pictures.get(kind) for kind in ("crop", "clip")}
+    return {word: url for word, url in found.items() if url}
+
+
+def _tame(word: str, text: str) -> str:
+    """Return a value without line breaks and control characters, and not too long; a link is of use as a whole."""
+    return "".join(
+        c if c.isprintable() else " " for c in text[: _LONGEST_LINK if word in _LINKS else _LONGEST]
+    )
 
 
 def _filled(text: str, words: Mapping[str, str]) -> str:

@@ -9,10 +9,11 @@ from typing import Protocol
 
 import structlog
 
-from tocsin.deliver.event import AlarmRecord
+from tocsin.deliver.event import AlarmData, AlarmRecord
 from tocsin.deliver.formats import ALIVE, as_open_alerts
 from tocsin.deliver.resolve import ResolvingLoop
 from tocsin.deliver.schedule import Outcome
+from tocsin.deliver.verdict import Verdict
 from tocsin.deliver.webhook import Webhook, open_client
 from tocsin.thread import guarded
 
@@ -81,7 +82,9 @@ class KeepAlive:
         await asyncio.gather(*(self._tell(webhook) for webhook in self._webhooks))
 
     def _concerning(self, webhook: Webhook) -> list[AlarmRecord]:
-        return [one for one in self._alarms() if one.alarm.severity in webhook.severities]
+        return [
+            one for one in self._alarms() if one.alarm.severity in webhook.severities and _rings(one.alarm)
+        ]
 
     async def _tell(self, webhook: Webhook) -> None:
         """Tell one webhook what is open, and at once what was not any more when it heard.
@@ -102,3 +105,9 @@ class KeepAlive:
             self._failing[webhook.name] = attempt.outcome
             tell = log.info if attempt.outcome is Outcome.DELIVERED else log.warning
             tell("open alarms were told", webhook=webhook.name, outcome=attempt.outcome, why=attempt.why)
+
+
+def _rings(alarm: AlarmData) -> bool:
+    """Say whether an open alarm concerns anybody: it does no more when somebody rejected it, or had it silenced."""
+    is_rejected = alarm.judged is not None and alarm.judged.verdict is Verdict.REJECTED
+    return not (is_rejected or alarm.silenced)

@@ -144,7 +144,7 @@ class WebhookSettings(Section):
         default=("alarm.*", "stream.*", "detector.*", "delivery.*", "outbox.*"),
         min_length=1,
         description="types of event to send: a whole type, or all of a kind such as alarm.*; format alertmanager "
-        "sends alarm.raised and alarm.ended",
+        "sends alarm.raised, alarm.verdict and alarm.ended",
     )
     severities: tuple[Literal["critical", "warning", "info"], ...] = Field(
         default=SEVERITIES,
@@ -186,7 +186,8 @@ class WebhookSettings(Section):
     def patterns(self) -> tuple[str, ...]:
         """What selects the events that are queued for it, as `Event.wanted` reads it."""
         manager = self.format == "alertmanager"
-        kinds = (EventType.ALARM_RAISED, EventType.ALARM_ENDED) if manager else self.events
+        told = (EventType.ALARM_RAISED, EventType.ALARM_VERDICT, EventType.ALARM_ENDED)
+        kinds = told if manager else self.events
         return tuple(
             f"{kind}{end}"
             for kind in kinds
@@ -237,7 +238,7 @@ class WebhookSettings(Section):
         if self.format == "alertmanager" and self.changed("events"):
             yield Fault(
                 ("events",),
-                "expected none with format: alertmanager, which takes raises and ends, found some",
+                "expected none with format: alertmanager, which takes raises, verdicts and ends, found some",
             )
         for name, value in self.headers.items():
             if value.kind == "inline" and (fault := header_value_fault(value.reference)):
