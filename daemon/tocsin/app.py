@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from tocsin import __version__, assembly, chronicle, exports
 from tocsin.alarms import Alarms, Origin
-from tocsin.archive import Archive, Failure, Task
+from tocsin.archive import Archive, Task
 from tocsin.auditor import Auditor, Basis
 from tocsin.capture.status import StreamStatus
 from tocsin.capture.supervisor import Supervisor
@@ -29,16 +29,7 @@ from tocsin.config.load import Config, Secrets, place, placed
 from tocsin.control import ControlServer
 from tocsin.degradations import Degradations
 from tocsin.deliver.dispatch import Dispatcher
-from tocsin.deliver.event import (
-    AlarmData,
-    AlarmRecord,
-    Data,
-    Event,
-    EventType,
-    EvidenceData,
-    PauseData,
-    new_id,
-)
+from tocsin.deliver.event import AlarmData, AlarmRecord, Data, Event, EventType, PauseData, new_id
 from tocsin.deliver.keepalive import KeepAlive
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.standing import Standing
@@ -53,6 +44,7 @@ from tocsin.detect.stamp import digest, stamp
 from tocsin.errors import ConfigError, Degradation, EvidenceError, StartError
 from tocsin.evidence.link import evidence_key
 from tocsin.evidence.shelf import Shelf
+from tocsin.exhibits import Exhibits
 from tocsin.heartbeat import Heartbeat
 from tocsin.http import Endpoint, Health, PartHealth
 from tocsin.lifecycle import Lifecycle, Pulses
@@ -227,6 +219,7 @@ class App:
         self._keeper = Keeper(warm_detector(self._config), self._metrics, self._degradations)
         self._keeper.introduce()
         self._metrics.config_applied(time.time())
+        self._exhibits = Exhibits(self._outbox.commit, assembly.patterns(self._config))
         self._open_archive()
         lights = Lights(self._carried.commit, self._metrics)
         scenes = Scenes(self._carried.commit, self._metrics)
@@ -326,7 +319,9 @@ class App:
             self._rate_vigil.adopt(assembly.rules_by_stream(config))
             self._heartbeat.adopt(config.heartbeat)
             self._degradations.adopt(rules)
-            told = self._outbox.adopt(assembly.patterns(config))
+            patterns = assembly.patterns(config)
+            self._exhibits.adopt(patterns)
+            told = self._outbox.adopt(patterns)
             self._clear_by(told, {stream: analysed[stream] for stream in plan.anew})
             self._outbox.keep(assembly.remembering(config))
             self._dispatcher.adopt(draft.receivers, plan.webhooks.changed)
@@ -396,7 +391,7 @@ class App:
         carried = [alarm for alarm in known if alarm not in orphans]
         keep = None if self._archive is None else self._archive.links
         respond = None if self._invitations is None else self._invitations.offer
-        return Alarms(watched, carried, self._outbox.commit, self._metrics, origin, keep, respond)
+        return Alarms(watched, carried, self._exhibits.commit, self._metrics, origin, keep, respond)
 
     @property
     def _address(self) -> str:
@@ -414,7 +409,14 @@ class App:
             log.error("nothing is kept of alarms until the next start", why=str(error))
             return
         self._archive = Archive(
-            shelf, key, settings, self._ask, self._tell_failure, self._metrics, self._fail
+            shelf,
+            key,
+            settings,
+            self._ask,
+            self._exhibits.failed,
+            self._metrics,
+            self._fail,
+            self._exhibits.kept,
         )
         self._lifecycle.start("archive", self._archive)
         self._endpoint.show(self._archive, Reads(self._outbox, self._archive.piece).seen)
@@ -425,11 +427,6 @@ class App:
 
     def _ask(self, stream: str, task: Task, descriptors: Sequence[int]) -> bool:
         return self._supervisor.ask(stream, task, descriptors)
-
-    def _tell_failure(self, failure: Failure) -> None:
-        raised = failure.raised
-        data = EvidenceData(raised.alarm_id, raised.stream, failure.kinds, failure.why)
-        self._say(EventType.EVIDENCE_FAILED, data)
 
     def _judged(self, alarm: AlarmData, verdict: Verdict) -> None:
         """Hear of a verdict that was taken; from any thread."""

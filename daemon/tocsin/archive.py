@@ -123,7 +123,8 @@ class Archive:
     """Has evidence made and keeps it. `ask` hands a task and open files to a stream's worker, as `Supervisor.ask`.
 
     `expect` is called by the engine's thread, `made` by the supervisor's, `find` and `link` by any; none of them
-    waits for the disk or a worker. What fails is told to `failed`, from the archive's own thread.
+    waits for the disk or a worker. What was kept is told to `kept` and what fails to `failed`, each task once, from
+    the archive's own thread.
     """
 
     def __init__(
@@ -135,12 +136,14 @@ class Archive:
         failed: Callable[[Failure], None],
         observe: Observer,
         on_failure: Callable[[str], None] = lambda _: None,
+        kept: Callable[[Raised, tuple[Kind, ...]], None] = lambda *_: None,
     ) -> None:
         self._shelf = shelf
         self._key = key
         self.settings = settings  # replaced whole by a reload
         self._ask = ask
         self._failed = failed
+        self._kept = kept
         self._observe = observe
         self._numbers = itertools.count(1)
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -284,6 +287,7 @@ class Archive:
         if Kind.FRAME in request.pieces:
             self._observe.evidence_ready(time.monotonic() - request.asked)
         self._settle(request.pieces.values())
+        self._kept(request.raised, tuple(request.pieces))
 
     def _give_up(self, now: float) -> None:
         for number, request in list(self._requests.items()):

@@ -87,7 +87,10 @@ def test_the_picture_is_there_within_a_second_and_shows_who_it_was(
             assert numbers[0] <= read_number(frame) - 10
             assert numbers[-1] >= read_number(frame) + 9
             assert daemon.metric("tocsin_evidence_total", stream="yard", kind="clip", outcome="kept") == 1
-            assert [message.type for message in receiver.accepted] == ["alarm.raised"]
+            receiver.wait_for("evidence.filmed")
+            told = ["alarm.raised", "evidence.made", "evidence.filmed"]
+            assert [message.type for message in receiver.accepted] == told
+            assert all(message.data["picture"] == links for message in receiver.accepted)
             assert daemon.terminate() == 0
             copied = _get(tmp_path, raised.data["alarm_id"])
             assert sorted(copied) == [

@@ -63,6 +63,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
                 "corrections",
                 "covered",
                 "degradations",
+                "exhibits",
                 "exports",
                 "frozen",
                 "desk",

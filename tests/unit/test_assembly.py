@@ -98,6 +98,11 @@ def test_a_watch_remembers_what_was_kept() -> None:
             ("alarm.*/info", "alarm.*/warning", "stream.down"),
             ("info", "warning"),
         ),
+        (
+            "    severities: [info]\n    events: [alarm.raised, evidence.made]\n",
+            ("alarm.raised/info", "evidence.made/info"),
+            ("info",),
+        ),
     ],
 )
 def test_a_webhook_gets_alarms_of_its_severities(
@@ -105,7 +110,8 @@ def test_a_webhook_gets_alarms_of_its_severities(
 ) -> None:
     """By its queue, and by what keeps an Alertmanager up to date; what is no alarm is not concerned."""
     signed = "    secret: {env: ROOM}\n"
-    config = read(SOUND.replace(signed, f"{signed}    events: [alarm.*, stream.down]\n{asked}"))
+    events = "" if "events" in asked else "    events: [alarm.*, stream.down]\n"
+    config = read(SOUND.replace(signed, f"{signed}{events}{asked}"))
     assert config.webhooks[0].patterns == patterns
     (receiver,) = webhooks(config, Secrets({}, {}, {}))
     assert receiver.severities == severities

@@ -19,6 +19,7 @@ from tocsin.deliver.event import (
     DetectorData,
     Event,
     EventType,
+    EvidenceData,
     OutboxData,
     StreamData,
     TrialData,
@@ -48,6 +49,11 @@ SEEN = replace(ALARM, picture=LINKS)
 EVERYTHING = [
     (EventType.ALARM_RAISED, ALARM),
     (EventType.ALARM_ENDED, replace(ALARM, zone=None, score=float("nan"))),
+    (EventType.EVIDENCE_MADE, EvidenceData(SEEN, ("frame", "crop"))),
+    (
+        EventType.EVIDENCE_FAILED,
+        EvidenceData(SEEN, ("clip",), "expected room on the disk, found it nearly full"),
+    ),
     (EventType.STREAM_DOWN, StreamData("entrance", "stall")),
     (EventType.DETECTOR_DEGRADED, DetectorData(Degradation.TOO_SLOW, "m", "CPU")),
     (EventType.DELIVERY_EXHAUSTED, DeliveryData("hook", "msg_0", "alarm.raised", "alarm_1", 9, "timeout")),

@@ -25,6 +25,8 @@ class EventType(StrEnum):
     ALARM_REPEATED = "alarm.repeated"
     ALARM_ENDED = "alarm.ended"
     ALARM_VERDICT = "alarm.verdict"
+    EVIDENCE_MADE = "evidence.made"
+    EVIDENCE_FILMED = "evidence.filmed"
     EVIDENCE_FAILED = "evidence.failed"
     STREAM_DOWN = "stream.down"
     STREAM_UP = "stream.up"
@@ -170,17 +172,54 @@ class AlarmData:
         )
 
 
+_OF_EVIDENCE = frozenset(
+    {
+        "alarm_id",
+        "stream",
+        "rule",
+        "severity",
+        "class",
+        "score",
+        "zone",
+        "test",
+        "silenced",
+        "picture",
+        "respond",
+    }
+)
+"""What an event about the evidence of an alarm tells of the alarm itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class EvidenceData:
-    """The data of `evidence.failed`: of which alarm there is no picture or clip, of what `kinds`, and why."""
+    """The data of `evidence.*`: of which `kinds` there are pictures or a clip of an alarm, or why there are none.
 
-    alarm_id: str
-    stream: str
+    `alarm` is as it was raised.
+    """
+
+    alarm: AlarmData
     kinds: tuple[str, ...]
-    why: str
+    why: str | None = None
+
+    @property
+    def stream(self) -> str:
+        return self.alarm.stream
+
+    @property
+    def alarm_id(self) -> str:
+        return self.alarm.alarm_id
+
+    @property
+    def severity(self) -> str:
+        return self.alarm.severity
+
+    @property
+    def silenced(self) -> bool:
+        return self.alarm.silenced
 
     def payload(self) -> Json:
-        return {"alarm_id": self.alarm_id, "stream": self.stream, "kinds": list(self.kinds), "why": self.why}
+        told = {key: value for key, value in self.alarm.payload().items() if key in _OF_EVIDENCE}
+        return {**told, "kinds": list(self.kinds), "why": self.why}
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +415,7 @@ class Event:
     def wanted(self, pattern: str) -> bool:
         """Say whether a pattern selects this event: by its type, and its severity where `/critical` follows."""
         kind, _, severity = pattern.partition("/")
-        told = self.data.severity if isinstance(self.data, AlarmData) else ""
+        told = self.data.severity if isinstance(self.data, AlarmData | EvidenceData) else ""
         return self.type.matches(kind) and severity in ("", told)
 
     def render(self, seq: int) -> bytes:

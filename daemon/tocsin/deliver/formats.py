@@ -139,11 +139,12 @@ def summary(told: Json) -> str:
     """Return an event, as its body tells it, in one line for people."""
     kind, data = str(told["type"]), told["data"]
     what = kind.replace(".", " ")
-    if kind.startswith("alarm."):
+    if kind.startswith(("alarm.", "evidence.")):
         where = "/".join(part for part in (data["stream"], data.get("zone")) if part)
         score = "" if data.get("score") is None else f" {data['score']:.2f}"
         verdict = f" {data['verdict']}" if kind == EventType.ALARM_VERDICT else ""
-        text = f"{what}{verdict}: {data['class']}{score} at {where} ({data['rule']}, {data['severity']})"
+        why = f": {data['why']}" if data.get("why") else ""
+        text = f"{what}{verdict}: {data['class']}{score} at {where} ({data['rule']}, {data['severity']}){why}"
     else:
         about = (data.get(key) for key in ("stream", "webhook", "event_type", "reason", "message"))
         text = ": ".join(part for part in (what, " ".join(str(one) for one in about if one)) if part)

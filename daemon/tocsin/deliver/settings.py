@@ -149,7 +149,8 @@ class WebhookSettings(Section):
     severities: tuple[Literal["critical", "warning", "info"], ...] = Field(
         default=SEVERITIES,
         min_length=1,
-        description="of alarms, those of rules with these severities alone; no other event is concerned",
+        description="of alarms and their evidence, those of rules with these severities alone; no other event is "
+        "concerned",
     )
     headers: Headers = Field(default={}, description="further headers, each a text or given like a password")
     username: str | None = Field(default=None, description="the user for HTTP Basic")
@@ -191,7 +192,7 @@ class WebhookSettings(Section):
         return tuple(
             f"{kind}{end}"
             for kind in kinds
-            for end in (self._severities if kind.startswith("alarm.") else ("",))
+            for end in (self._severities if kind.startswith(("alarm.", "evidence.")) else ("",))
         )
 
     @property

@@ -1,0 +1,169 @@
+"""The pictures of an alarm are told once they are there: together, after the alarm, and to whoever asks."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from support.events import ALARM, alarm_event
+from tocsin.archive import Failure, Raised
+from tocsin.deliver.event import Event, EventType
+from tocsin.deliver.store import Change
+from tocsin.evidence.shelf import Kind
+from tocsin.exhibits import Exhibits
+
+LINKS = {
+    "url": "https://frame",
+    "corrected": "https://corrected",
+    "crop": "https://crop",
+    "first": "https://first",
+}
+CLIP = {"clip": "https://clip", "expires": "2026-11-24T12:00:00Z"}
+RAISED = Raised("entrance", "alarm_1", 5.0, 4.0, (0.1, 0.1, 0.2, 0.2))
+PICTURES = (Kind.FRAME, Kind.CORRECTED, Kind.CROP)
+WHY = "expected the packets of the picture, found them gone"
+
+
+@dataclass
+class Desk:
+    """What was committed."""
+
+    patterns: tuple[str, ...] = ("evidence.*",)
+    picture: dict[str, str] = field(default_factory=lambda: {**LINKS, **CLIP})
+    silenced: bool = False
+    events: list[Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.exhibits = Exhibits(lambda change: self.events.extend(change.events), {"hook": self.patterns})
+        self.kept = lambda *kinds: self.exhibits.kept(RAISED, kinds)
+
+    def raised(self) -> None:
+        alarm = replace(ALARM, picture=self.picture, silenced=self.silenced)
+        self.exhibits.commit(Change(events=(replace(alarm_event(), data=alarm),)))
+
+    @property
+    def told(self) -> list[tuple[str, list[str]]]:
+        """The types and kinds of what was told of evidence."""
+        news = [event for event in self.events if event.type.startswith("evidence.")]
+        return [(event.type, event.data.payload()["kinds"]) for event in news]
+
+
+MADE = ("evidence.made", ["frame", "corrected", "crop", "first"])
+FILMED = ("evidence.filmed", ["clip"])
+
+
+def test_the_pictures_are_told_together_and_the_clip_when_it_is_there() -> None:
+    """Once all of them are made, with the links of the alarm; and then no more is known of it."""
+    desk = Desk()
+    desk.raised()
+    desk.kept(*PICTURES)
+    assert desk.told == []
+    desk.kept(Kind.FIRST)
+    assert desk.told == [MADE]
+    desk.kept(Kind.CLIP)
+    assert desk.told == [MADE, FILMED]
+    payload = desk.events[1].data.payload()
+    assert payload["picture"] == {**LINKS, **CLIP}
+    told = ("alarm_id", "stream", "rule", "severity", "class", "zone", "test", "why")
+    assert [payload[key] for key in told] == [
+        *("alarm_1", "entrance", "intruder", "critical", "person", "doorway", False, None)
+    ]
+    assert desk.exhibits._cases == {}
+
+
+def test_nothing_is_told_before_the_alarm() -> None:
+    """However fast the worker is, or the failure: the alarm comes first in its lane."""
+    desk = Desk()
+    desk.kept(*PICTURES)
+    desk.kept(Kind.FIRST)
+    desk.exhibits.failed(Failure(RAISED, (Kind.CLIP,), WHY))
+    assert desk.events == []
+    desk.raised()
+    assert [event.type for event in desk.events] == ["alarm.raised", "evidence.made", "evidence.failed"]
+    assert {event.alarm_id for event in desk.events} == {"alarm_1"}
+    assert desk.exhibits._cases == {}
+
+
+@pytest.mark.parametrize(
+    ("failing", "made"), [((Kind.FIRST,), ["frame", "corrected", "crop"]), (PICTURES, ["first"])]
+)
+def test_what_fails_is_told_at_once_and_holds_up_nothing(failing: tuple[Kind, ...], made: list[str]) -> None:
+    """The rest is told without it."""
+    desk = Desk()
+    desk.raised()
+    desk.exhibits.failed(Failure(RAISED, failing, WHY))
+    assert desk.told == [("evidence.failed", list(failing))]
+    assert desk.events[-1].data.payload()["why"] == WHY
+    desk.kept(*((Kind.FIRST,) if failing == PICTURES else PICTURES))
+    assert desk.told[1:] == [("evidence.made", made)]
+
+
+def test_where_all_pictures_fail_none_are_told() -> None:
+    """Only that they failed."""
+    desk = Desk()
+    desk.raised()
+    desk.exhibits.failed(Failure(RAISED, PICTURES, WHY))
+    desk.exhibits.failed(Failure(RAISED, (Kind.FIRST,), WHY))
+    assert [kind for kind, _ in desk.told] == ["evidence.failed"] * 2
+
+
+def test_a_stream_that_keeps_clips_alone_tells_of_those() -> None:
+    """Its `url` is the clip's."""
+    desk = Desk(picture={"url": "https://clip", "expires": "2026-11-24T12:00:00Z"})
+    desk.raised()
+    desk.kept(Kind.CLIP)
+    assert desk.told == [FILMED]
+    assert desk.exhibits._cases == {}
+
+
+@pytest.mark.parametrize(
+    ("patterns", "told"),
+    [
+        (("alarm.*",), []),
+        (("evidence.made",), [MADE]),
+        (("evidence.*/warning",), []),
+        (("evidence.*/critical",), [MADE, FILMED]),
+    ],
+)
+def test_what_nobody_asks_for_is_not_committed(patterns: tuple[str, ...], told: list[Any]) -> None:
+    """By type, and by the severity of the alarm; no write is spent on it."""
+    desk = Desk(patterns=patterns)
+    desk.raised()
+    desk.kept(*PICTURES)
+    desk.kept(Kind.FIRST)
+    desk.kept(Kind.CLIP)
+    assert desk.told == told
+    desk.exhibits.adopt({"hook": ("evidence.*",)})
+    desk.raised()
+    desk.kept(Kind.CLIP)
+    assert desk.told == [*told, FILMED], "a reload asks for it"
+
+
+def test_what_is_silenced_is_told_to_nobody() -> None:
+    """Neither the pictures nor that there are none."""
+    desk = Desk(silenced=True)
+    desk.raised()
+    desk.kept(*PICTURES)
+    desk.exhibits.failed(Failure(RAISED, (Kind.FIRST,), WHY))
+    assert desk.told == []
+
+
+def test_alarms_that_are_never_told_are_forgotten() -> None:
+    """Memory does not grow by them."""
+    desk = Desk()
+    for number in range(1_500):
+        desk.exhibits.kept(replace(RAISED, alarm_id=f"alarm_{number}"), PICTURES)
+    assert len(desk.exhibits._cases) == 1_000
+    assert "alarm_1499" in desk.exhibits._cases
+
+
+def test_severity_routes_evidence_as_alarms() -> None:
+    """Who takes warnings alone gets no picture of what is critical."""
+    desk = Desk()
+    desk.raised()
+    desk.kept(Kind.CLIP)
+    filmed = desk.events[-1]
+    assert filmed.type is EventType.EVIDENCE_FILMED
+    assert filmed.wanted("evidence.*/critical")
+    assert not filmed.wanted("evidence.*/warning")
+    assert filmed.stream == "entrance"
