@@ -44,7 +44,7 @@ from tocsin.detect.stamp import digest, stamp
 from tocsin.errors import ConfigError, Degradation, EvidenceError, StartError
 from tocsin.evidence.link import evidence_key
 from tocsin.evidence.shelf import Shelf
-from tocsin.exhibits import Exhibits
+from tocsin.exhibits import Exhibits, reading
 from tocsin.heartbeat import Heartbeat
 from tocsin.http import Endpoint, Health, PartHealth
 from tocsin.lifecycle import Lifecycle, Pulses
@@ -282,8 +282,9 @@ class App:
 
     def _start_road(self, receivers: Sequence[Webhook]) -> None:
         """From the receivers back to the cameras, so that nothing is seen that could not be told."""
+        read = reading(lambda: self._archive)
         self._dispatcher = Dispatcher(
-            self._outbox, receivers, self._metrics, paused=self._paused, on_failure=self._fail
+            self._outbox, receivers, self._metrics, paused=self._paused, read=read, on_failure=self._fail
         )
         self._dispatcher.start()
         self._lifecycle.add("dispatcher", lambda deadline: self._dispatcher.stop(deadline - _OUTBOX_RESERVE))

@@ -19,8 +19,19 @@ from tocsin.capture.order import Order, ReelOrder, SourceOrder, ViewOrder
 from tocsin.capture.regions import around, tiles
 from tocsin.config.load import Config, HttpSettings, Secrets, StreamSettings, messages, place
 from tocsin.deliver.access import Access, basic, tls_context
+from tocsin.deliver.attach import ORDER, Attach, Way
 from tocsin.deliver.event import AlarmRecord
-from tocsin.deliver.formats import Format, Render, as_alert, as_cloudevent, as_template, as_tocsin
+from tocsin.deliver.formats import (
+    Format,
+    Render,
+    as_alert,
+    as_cloudevent,
+    as_form,
+    as_template,
+    as_tocsin,
+    beside,
+    in_parts,
+)
 from tocsin.deliver.history import Keep
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.settings import WebhookSettings
@@ -250,10 +261,30 @@ def _webhook(settings: WebhookSettings, secrets: Secrets) -> Webhook:
         render=_render(settings),
         previous_secret=previous,
         severities=settings.severities,
+        attach=_attach(settings),
     )
 
 
+def _attach(settings: WebhookSettings) -> Attach | None:
+    way = Way(settings.attach)
+    if way is Way.NONE:
+        return None
+    return Attach(way, settings.attach_bytes, settings.pictures_named or ORDER)
+
+
 def _render(settings: WebhookSettings) -> Render:
+    match Format(settings.format), Way(settings.attach):
+        case Format.TEMPLATE, Way.MULTIPART if not isinstance(settings.template, str):
+            return as_form(settings.template)
+        case _, Way.NONE:
+            return _plain(settings)
+        case _, Way.BASE64:
+            return beside(_plain(settings))
+        case _:
+            return in_parts(_plain(settings))
+
+
+def _plain(settings: WebhookSettings) -> Render:
     match Format(settings.format):
         case Format.TOCSIN:
             return as_tocsin

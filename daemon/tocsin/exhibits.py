@@ -1,11 +1,13 @@
 """Tells that the pictures of an alarm are there, or why there are none: never before the alarm itself is told."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from tocsin.archive import Failure, Raised
+from tocsin.archive import Archive, Failure, Raised
+from tocsin.deliver.attach import Picture, Read
 from tocsin.deliver.event import AlarmData, Event, EventType, EvidenceData, new_id
 from tocsin.deliver.store import Change
 from tocsin.evidence.shelf import Kind
@@ -122,3 +124,24 @@ class Exhibits:
         event = Event(new_id(now), kind, now, data)
         if not data.silenced and any(event.wanted(pattern) for pattern in self._patterns):
             self._commit(Change(events=(event,)))
+
+
+def reading(archive: Callable[[], Archive | None]) -> Read:
+    """Return what reads the evidence of an alarm, for a sending, from the archive that there is by then."""
+
+    def read(alarm_id: str, kind: str, most: int) -> Picture | None:
+        kept = archive()
+        found = None if kept is None else kept.find(kept.piece(alarm_id, Kind(kind)))
+        if found is None:
+            return None
+        descriptor, there = found
+        try:
+            with os.fdopen(descriptor, "rb") as file:
+                content = file.read(most + 1)
+        except OSError:  # a disk that fails: it is as good as gone
+            return None
+        if not content or len(content) > most:
+            return None
+        return Picture(there, f"{there}{there.suffix}", there.media_type, content)
+
+    return read

@@ -13,7 +13,8 @@ from tocsin.alarm.memory import NOTHING
 from tocsin.alarm.moment import Moment
 from tocsin.alarms import monotonic_time
 from tocsin.assembly import score_floor, watched, webhooks
-from tocsin.config.load import Config, Secrets, loads
+from tocsin.config.load import Config, Secrets, loads, warnings
+from tocsin.deliver.attach import Attach, Way
 from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.verdict import Verdict
@@ -115,3 +116,42 @@ def test_a_webhook_gets_alarms_of_its_severities(
     assert config.webhooks[0].patterns == patterns
     (receiver,) = webhooks(config, Secrets({}, {}, {}))
     assert receiver.severities == severities
+
+
+@pytest.mark.parametrize(
+    ("asked", "attach"),
+    [
+        ("", None),
+        ("attach: base64", Attach(Way.BASE64, 1_000_000)),
+        ("attach: multipart\n    attach_bytes: 60000", Attach(Way.MULTIPART, 60_000)),
+        (
+            "attach: multipart\n    format: template\n    template: {a: '{crop}', b: '{picture}', c: '{clip}.'}",
+            Attach(Way.MULTIPART, 1_000_000, ("crop", "frame")),
+        ),
+    ],
+)
+def test_a_webhook_gets_the_pictures_that_it_asks_for(asked: str, attach: Attach | None) -> None:
+    """As it asks for them, as many bytes, and of a template those that are a field by themselves."""
+    signed = "    secret: {env: ROOM}\n"
+    (receiver,) = webhooks(read(SOUND.replace(signed, f"{signed}    {asked}\n")), Secrets({}, {}, {}))
+    assert receiver.attach == attach
+
+
+@pytest.mark.parametrize(
+    ("events", "kept", "said"),
+    [
+        ("alarm.*, evidence.*", "true", None),
+        (
+            "alarm.*",
+            "true",
+            "its events do not hold evidence.made, which brings the pictures, so it gets none",
+        ),
+        ("evidence.made", "false", "no stream keeps pictures, so there is nothing to attach"),
+    ],
+)
+def test_pictures_that_never_come_are_a_warning(events: str, kept: str, said: str | None) -> None:
+    """What is asked for and cannot come is told by the check."""
+    signed, stream = "    secret: {env: ROOM}\n", "    max_fps: 5\n"
+    text = SOUND.replace(signed, f"{signed}    attach: base64\n    events: [{events}]\n")
+    found = warnings(read(text.replace(stream, f"{stream}    evidence: {{pictures: {kept}}}\n")))
+    assert found == ([] if said is None else [f"f:19: webhooks[0].attach: {said}"])

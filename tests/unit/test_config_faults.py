@@ -499,6 +499,37 @@ FAULTS = [
         id="events that no Alertmanager takes",
     ),
     pytest.param(
+        "secret: {env: ROOM}",
+        "format: alertmanager\n    attach: base64",
+        "f:18: webhooks[0].attach: expected none with format: alertmanager, which takes links, found base64",
+        id="pictures that no Alertmanager takes",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        "format: cloudevents\n    attach: multipart",
+        "f:18: webhooks[0].attach: expected base64 with format: cloudevents, which is one JSON, found multipart",
+        id="a cloudevent in parts",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        "format: template\n    template: {text: '{summary}'}\n    attach: base64",
+        "f:19: webhooks[0].attach: expected multipart with format: template, found base64",
+        id="base64 in a chat",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        "format: template\n    template: {text: 'see {crop}'}\n    attach: multipart",
+        "f:18: webhooks[0].template: expected a field that is {picture}, {crop} or {clip} beside "
+        "attach: multipart, found none",
+        id="a form without a picture",
+    ),
+    pytest.param(
+        "secret: {env: ROOM}",
+        "secret: {env: ROOM}\n    attach_bytes: 60000",
+        "f:18: webhooks[0].attach_bytes: expected attach: base64 or multipart beside it, found none",
+        id="a size of nothing",
+    ),
+    pytest.param(
         "https://alarms.example/hook",
         "https://u:hunter2@alarms.example/hook",
         "f:16: webhooks[0].url: expected an address without user and password, found one with them",

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.events import ALARM, NOON
+from support.forms import fields
+from tocsin.deliver.attach import Attached, Picture
 from tocsin.deliver.event import (
     AlarmData,
     AlarmRecord,
@@ -29,9 +31,12 @@ from tocsin.deliver.formats import (
     Committed,
     as_alert,
     as_cloudevent,
+    as_form,
     as_open_alerts,
     as_template,
     as_tocsin,
+    beside,
+    in_parts,
     summary,
     template_fault,
 )
@@ -44,7 +49,10 @@ LINKS = {
     "clip": "https://tocsin.example:9464/evidence/2?expires=1&signature=4",
     "expires": "2026-11-24T12:00:00Z",
 }
-SEEN = replace(ALARM, picture=LINKS)
+RESPOND = {"url": "https://tocsin.example:9464/alarm/1?signature=5", "expires": "2026-11-24T12:00:00Z"}
+SEEN = replace(ALARM, picture=LINKS, respond=RESPOND)
+CROP = Picture("crop", "crop.jpg", "image/jpeg", b"\xff\xd8crop")
+FRAME = Picture("frame", "frame.jpg", "image/jpeg", b"\xff\xd8frame")
 
 EVERYTHING = [
     (EventType.ALARM_RAISED, ALARM),
@@ -213,9 +221,10 @@ def judged(verdict: Verdict) -> AlarmData:
 
 
 def test_an_alert_shows_the_picture_and_the_verdict() -> None:
-    """The frame's link, and who said what; the labels stay those of the raise."""
+    """The frame's link and where to answer, and who said what; the labels stay those of the raise."""
     raised = alert(committed(EventType.ALARM_RAISED, SEEN))
     assert raised["annotations"]["picture"] == LINKS["url"]
+    assert raised["annotations"]["respond"] == RESPOND["url"]
     assert "verdict" not in raised["annotations"]
     (open_,) = json.loads(as_open_alerts([AlarmRecord(judged(Verdict.CONFIRMED), NOON, NOON)], NOON).body)
     assert open_["annotations"]["verdict"] == "confirmed by anna"
@@ -243,7 +252,51 @@ def test_what_was_rejected_is_resolved_and_what_may_be_over_is_not_revived() -> 
 def test_a_template_has_the_links_whole() -> None:
     """They are longer than a word may be, and empty where there is nothing."""
     long = {**LINKS, "url": f"https://{'x' * 250}.example/evidence/0?expires=1&signature=2"}
-    render = as_template("{picture} {crop} {clip}")
-    told = render(committed(EventType.ALARM_RAISED, replace(ALARM, picture=long))).body.decode()
-    assert told.split(" ") == [long["url"], LINKS["crop"], LINKS["clip"]]
-    assert render(committed(EventType.STREAM_DOWN, StreamData("entrance", "stall"))).body == b"  "
+    render = as_template("{picture} {crop} {clip} {respond}")
+    told = render(committed(EventType.ALARM_RAISED, replace(SEEN, picture=long))).body.decode()
+    assert told.split(" ") == [long["url"], LINKS["crop"], LINKS["clip"], RESPOND["url"]]
+    assert render(committed(EventType.STREAM_DOWN, StreamData("entrance", "stall"))).body == b"   "
+
+
+def bringing(*pictures: Picture, left_out: tuple[str, ...] = ()) -> Committed:
+    event = committed(EventType.EVIDENCE_MADE, EvidenceData(SEEN, ("frame", "crop")))
+    return replace(event, attached=Attached(pictures, left_out))
+
+
+def test_base64_goes_into_a_cloudevent_s_data() -> None:
+    """And nothing at all into an event that brings nothing."""
+    told = json.loads(beside(as_cloudevent)(bringing(CROP, left_out=("frame",))).body)
+    assert told["data"]["attached"] == [{"kind": "crop", "type": "image/jpeg", "base64": "/9hjcm9w"}]
+    assert told["data"]["left_out"] == ["frame"]
+    raised = committed(EventType.ALARM_RAISED, SEEN)
+    assert beside(as_cloudevent)(raised) == as_cloudevent(raised)
+    assert in_parts(as_tocsin)(raised) == as_tocsin(raised)
+
+
+def test_a_form_has_the_event_and_each_picture() -> None:
+    """The JSON first; the same bytes each time."""
+    rendered = in_parts(as_tocsin)(bringing(CROP, FRAME, left_out=("first",)))
+    found = fields(rendered.body, rendered.content_type)
+    assert list(found) == ["event", "crop", "frame"]
+    assert (found["event"].media_type, found["event"].file) == ("application/json", None)
+    told = json.loads(found["event"].content)
+    assert (told["type"], told["data"]["left_out"]) == ("evidence.made", ["first"])
+    assert (found["frame"].content, found["frame"].file) == (FRAME.content, "frame.jpg")
+    assert in_parts(as_tocsin)(bringing(CROP, FRAME, left_out=("first",))) == rendered
+
+
+def test_a_template_becomes_the_fields_of_a_form() -> None:
+    """A field that is a picture's word alone is its file, else its link, and left out where there is neither."""
+    render = as_form({"chat_id": "-100", "caption": "{late}{summary}", "photo": "{crop}", "more": "{clip}"})
+    rendered = render(bringing(CROP))
+    found = fields(rendered.body, rendered.content_type)
+    assert {name: one.text for name, one in found.items() if one.file is None} == {
+        "chat_id": "-100",
+        "caption": "evidence made: person 0.81 at entrance/doorway (intruder, critical)",
+        "more": LINKS["clip"],
+    }
+    assert (found["photo"].content, found["photo"].file) == (CROP.content, "crop.jpg")
+    bare = render(bringing(left_out=("crop",)))
+    assert fields(bare.body, bare.content_type)["photo"].text == LINKS["crop"]
+    down = render(committed(EventType.STREAM_DOWN, StreamData("entrance", "stall")))
+    assert list(fields(down.body, down.content_type)) == ["chat_id", "caption"]

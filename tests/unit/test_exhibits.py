@@ -1,16 +1,19 @@
 """The pictures of an alarm are told once they are there: together, after the alarm, and to whoever asks."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.events import ALARM, alarm_event
-from tocsin.archive import Failure, Raised
+from tocsin.archive import Archive, Failure, Raised, Settings, Wanted
 from tocsin.deliver.event import Event, EventType
 from tocsin.deliver.store import Change
-from tocsin.evidence.shelf import Kind
-from tocsin.exhibits import Exhibits
+from tocsin.evidence.link import new_key
+from tocsin.evidence.shelf import FOLDER, Kind, Limits, Shelf
+from tocsin.exhibits import Exhibits, reading
 
 LINKS = {
     "url": "https://frame",
@@ -155,6 +158,24 @@ def test_alarms_that_are_never_told_are_forgotten() -> None:
         desk.exhibits.kept(replace(RAISED, alarm_id=f"alarm_{number}"), PICTURES)
     assert len(desk.exhibits._cases) == 1_000
     assert "alarm_1499" in desk.exhibits._cases
+
+
+def test_a_picture_is_read_from_the_shelf_as_far_as_it_may_be_sent(tmp_path: Path) -> None:
+    """With its name and media type; nothing of what is larger, gone, or of another alarm."""
+    deaf: Callable[..., Any] = lambda *_: None  # noqa: E731
+    settings = Settings({"entrance": Wanted()}, Limits(60.0, 1, 0), "http://127.0.0.1:9464")
+    archive = Archive(Shelf(tmp_path), new_key(), settings, deaf, deaf, deaf)
+    piece = archive.piece("alarm_1", Kind.CROP)
+    (tmp_path / FOLDER / f"{piece}.crop.jpg").write_bytes(b"x" * 100)
+    assert reading(lambda: None)("alarm_1", "crop", 100) is None
+    read = reading(lambda: archive)
+    picture = read("alarm_1", "crop", 100)
+    assert picture is not None
+    assert (picture.kind, picture.name, picture.media_type) == ("crop", "crop.jpg", "image/jpeg")
+    assert picture.content == b"x" * 100
+    assert read("alarm_1", "crop", 99) is None
+    assert read("alarm_1", "frame", 100) is None
+    assert read("alarm_2", "crop", 100) is None
 
 
 def test_severity_routes_evidence_as_alarms() -> None:

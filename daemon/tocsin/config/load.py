@@ -242,6 +242,20 @@ def _idle(config: Config) -> Iterator[Fault]:
     if not config.webhooks:
         yield Fault(("webhooks",), "no webhook is configured, so alarms reach nobody")
     yield from _idle_heartbeat(config)
+    yield from _idle_attach(config)
+
+
+def _idle_attach(config: Config) -> Iterator[Fault]:
+    made = EventType.EVIDENCE_MADE
+    has_pictures = any(stream.evidence.pictures for stream in config.streams)
+    for number, webhook in enumerate(config.webhooks):
+        path = ("webhooks", number, "attach")
+        if webhook.attach == "none":
+            continue
+        if not any(made.matches(pattern.partition("/")[0]) for pattern in webhook.patterns):
+            yield Fault(path, f"its events do not hold {made}, which brings the pictures, so it gets none")
+        elif not has_pictures:
+            yield Fault(path, "no stream keeps pictures, so there is nothing to attach")
 
 
 def _idle_heartbeat(config: Config) -> Iterator[Fault]:

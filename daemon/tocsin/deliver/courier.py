@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -12,9 +13,11 @@ from typing import Protocol
 import httpx2
 import structlog
 
+from tocsin.deliver.attach import BRINGING, CHOKED, Attached, Read, goes_bare, kinds_of, nothing
 from tocsin.deliver.circuit import Circuit
 from tocsin.deliver.event import DeliveryData, Event, EventType, PauseData, new_id
 from tocsin.deliver.lanes import Lanes, Waiting
+from tocsin.deliver.porter import Porter
 from tocsin.deliver.schedule import PATIENT, Outcome, Schedule, Scope, Settlement, remaining, scope
 from tocsin.deliver.store import Change, Delivery
 from tocsin.deliver.webhook import Attempt, Message, Webhook
@@ -61,12 +64,13 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What all couriers of a dispatcher share. `chance` draws from 0 to 1."""
+    """What all couriers of a dispatcher share. `chance` draws from 0 to 1; `read` finds what is kept of alarms."""
 
     outbox: Source
     observe: Observer
     schedule: Schedule
     chance: Callable[[], float]
+    read: Read | None = None
 
 
 class Courier:
@@ -90,6 +94,10 @@ class Courier:
         self._said: set[Outcome] = set()  # the kinds of failure that the log knows of; emptied by recovery
         self._is_paused = is_paused  # whether the others know that the receiver wants no more
         self._has_past = False  # whether deliveries had failed before there was this courier
+        # One delivery with pictures is under way at a time, so that they hold no other event up; these wait for it.
+        self._laden: Waiting | None = None
+        self._aside: deque[Waiting] = deque()
+        self._porter = Porter(route.read)
         # Wakes `run`: new deliveries, the end of an attempt, or `finish`.
         self._news = asyncio.Event()
 
@@ -183,9 +191,9 @@ class Courier:
         due = now + remaining(delivery.next_attempt, delivery.wait, wall)
         outcome = delivery.outcome
         is_outage = outcome is not None and scope(outcome) is Scope.WEBHOOK
-        self._lanes.add(
-            Waiting(delivery, now - delivery.age, due, delivery.attempts, outcome), 0 if is_outage else None
-        )
+        waiting = Waiting(delivery, now - delivery.age, due, delivery.attempts, outcome)
+        waiting.refused = outcome is Outcome.REFUSED
+        self._lanes.add(waiting, 0 if is_outage else None)
         self._read_to = delivery.number
         if is_outage and not self._has_past:
             self._has_past = True
@@ -199,11 +207,31 @@ class Courier:
         """Return the delivery to attempt now, if any."""
         if self._is_leaving:
             return None
+        if self._aside and self._laden is None:
+            self._lanes.defer(self._aside.popleft(), now)
+        waiting = self._pick(now)
+        if waiting is not None and self._is_laden(waiting):
+            self._laden = waiting
+        return waiting
+
+    def _pick(self, now: float) -> Waiting | None:
         if self._circuit.admits(self._running, CONCURRENCY, now):
-            return self._lanes.take(now) if self._circuit.closed else self._lanes.take_probe(now)
+            return self._take(now) if self._circuit.closed else self._lanes.take_probe(now)
         if self._circuit.suspect is not None and not self._running:
             return self._lanes.take_probe(now, but=self._circuit.suspect)
         return None
+
+    def _take(self, now: float) -> Waiting | None:
+        """Return a delivery that is due; those with pictures are put aside while one of them is under way."""
+        while (waiting := self._lanes.take(now)) and self._laden is not None and self._is_laden(waiting):
+            self._aside.append(waiting)
+        return waiting
+
+    def _is_laden(self, waiting: Waiting) -> bool:
+        """Say whether a delivery goes with pictures now."""
+        if self._webhook.attach is None or waiting.delivery.type not in BRINGING:
+            return False
+        return not goes_bare(waiting.attempts, refused=waiting.refused, choked=waiting.choked)
 
     async def _sleep(self, now: float) -> None:
         """Wait until something happens or is due."""
@@ -234,14 +262,19 @@ class Courier:
                 self._lanes.settle(waiting)
                 return
             is_durable = self._route.outbox.is_durable(delivery.number)
-            message = Message(delivery.event_id, body, delivery.at, waiting.attempts + 1, is_durable)
-            webhook = self._webhook
-            attempt = await webhook.send(self._client, message)
+            webhook, client = self._webhook, self._client
+            attached = await self._attached(waiting, webhook, body)
+            number = waiting.attempts + 1
+            message = Message(delivery.event_id, body, delivery.at, number, is_durable, attached)
+            attempt = await webhook.send(client, message)
         except OutboxError:
             await asyncio.sleep(PAUSE)
             self._lanes.defer(waiting, time.monotonic())
         else:
             waiting.attempts += 1
+            had_pictures = attached is not None and bool(attached.pictures)
+            waiting.refused |= attempt.outcome is Outcome.REFUSED
+            waiting.choked = had_pictures and attempt.got_through and attempt.outcome in CHOKED
             self._route.observe.attempted(self._webhook.name, attempt.outcome)
             if attempt.outcome is Outcome.DELIVERED:
                 # A crash makes again what was accepted and not noted: no more than are under way at a time. Whoever
@@ -254,7 +287,18 @@ class Courier:
                 self._fail(waiting, attempt, began, was_closed)
         finally:
             self._running -= 1
+            self._laden = None if self._laden is waiting else self._laden
             self._news.set()
+
+    async def _attached(self, waiting: Waiting, webhook: Webhook, body: bytes) -> Attached | None:
+        """Return what goes along with a delivery; None where nothing ever does."""
+        attach, alarm_id = webhook.attach, waiting.delivery.alarm_id
+        if attach is None or waiting.delivery.type not in BRINGING or alarm_id is None:
+            return None
+        kinds = kinds_of(body)
+        if not self._is_laden(waiting):
+            return nothing(attach, kinds)
+        return await self._porter.bring(attach, alarm_id, kinds)
 
     def _accept(self, waiting: Waiting, began: int) -> "Future[None]":
         """Conclude that a delivery was accepted; done when that is on the disk."""

@@ -13,6 +13,7 @@ from typing import Protocol
 import httpx2
 
 from tocsin.deliver import courier
+from tocsin.deliver.attach import Read
 from tocsin.deliver.courier import Courier, Observer, Route
 from tocsin.deliver.resolve import ResolvingLoop
 from tocsin.deliver.schedule import Schedule
@@ -44,7 +45,8 @@ class Dispatcher:
     Events about one alarm reach a webhook strictly in order, all others overtake; webhooks do not wait for each
     other. `start` resumes what is queued. The outbox is to be started before it and stopped after it.
 
-    `paused` are the webhooks of which an earlier life of the daemon told that they want no more.
+    `paused` are the webhooks of which an earlier life of the daemon told that they want no more. `read` is asked
+    for the pictures that go along, by threads of their own.
 
     `on_failure` is called once, from the dispatcher's thread, with a sentence, when that thread ends by an
     unexpected error; it must not call `stop`, which waits for the thread.
@@ -59,12 +61,13 @@ class Dispatcher:
         chance: Callable[[], float] = random.random,
         *,
         paused: Collection[str] = (),
+        read: Read | None = None,
         on_failure: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._outbox = outbox
         self._webhooks = tuple(webhooks)
         self._paused = frozenset(paused)
-        self._route = Route(outbox, observe, schedule or Schedule(), chance)
+        self._route = Route(outbox, observe, schedule or Schedule(), chance, read)
         self._thread = guarded("dispatcher", self._work, on_failure)
         self._ready = threading.Event()  # set when the loop can be called; only `start` waits for it
         # Both are set by the thread before `_ready`. The loop stays as it is, the couriers are replaced whole.

@@ -3,11 +3,12 @@
 import json
 import string
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from tocsin.deliver.attach import Attached, Part, Picture, composed, with_base64, with_left_out
 from tocsin.deliver.event import AlarmRecord, EventType, Json, stamp
 from tocsin.deliver.verdict import Verdict
 
@@ -30,12 +31,16 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """An event as it stands in the outbox, now that it is sent `late` seconds after it happened."""
+    """An event as it stands in the outbox, now that it is sent `late` seconds after it happened.
+
+    `attached` is what goes along, None where the receiver gets nothing along with such an event.
+    """
 
     id: str
     body: bytes
     now: datetime
     late: float
+    attached: Attached | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,30 @@ def as_cloudevent(event: Committed) -> Rendered:
         "data": data,
     }
     return Rendered("application/cloudevents+json; charset=utf-8", _compact(attributes))
+
+
+def beside(render: Render) -> Render:
+    """Return what `render` does, with the pictures as base64 in the event's data."""
+
+    def rendered(event: Committed) -> Rendered:
+        if event.attached is None:
+            return render(event)
+        return render(replace(event, body=with_base64(event.body, event.attached)))
+
+    return rendered
+
+
+def in_parts(render: Render) -> Render:
+    """Return what `render` does as the field `event` of a form, and each picture as a file named by its kind."""
+
+    def rendered(event: Committed) -> Rendered:
+        if event.attached is None:
+            return render(event)
+        told = render(replace(event, body=with_left_out(event.body, event.attached)))
+        files = [_file(one.kind, one) for one in event.attached.pictures]
+        return Rendered(*composed(event.id, [Part("event", told.body, None, told.content_type), *files]))
+
+    return rendered
 
 
 def as_alert(event: Committed) -> Rendered:
@@ -114,7 +143,41 @@ def as_template(template: str | Mapping[str, str]) -> Render:
     return render
 
 
-_LINKS = ("picture", "crop", "clip", "respond")
+def as_form(template: Mapping[str, str]) -> Render:
+    """Return what fills in the fields of a form; one that is a picture's word alone is that picture's file.
+
+    A picture that does not come along is told by its link, and where there is none the field is left out.
+    """
+
+    def render(event: Committed) -> Rendered:
+        words = _words(event)
+        pictures = {one.kind: one for one in event.attached.pictures} if event.attached else {}
+        parts = []
+        for field, text in template.items():
+            picture = pictures.get(picture_in(text) or "")
+            filled = _filled(text, words)
+            if picture is not None:
+                parts.append(_file(field, picture))
+            elif filled or picture_in(text) is None:
+                parts.append(Part(field, filled.encode()))
+        return Rendered(*composed(event.id, parts))
+
+    return render
+
+
+def picture_in(text: str) -> str | None:
+    """Return the kind of picture that a text of a template is, with nothing beside it, or None."""
+    return _PICTURES.get(text[1:-1]) if text[:1] == "{" and text[-1:] == "}" else None
+
+
+def _file(field: str, picture: Picture) -> Part:
+    return Part(field, picture.content, picture.name, picture.media_type)
+
+
+_PICTURES = {"picture": "frame", "crop": "crop", "clip": "clip"}
+"""The words for pictures, and their kinds."""
+
+_LINKS = (*_PICTURES, "respond")
 
 FIELDS = (
     *("summary", "late", "id", "type", "time", "stream", "rule", "severity", "class", "score", "zone"),

@@ -29,6 +29,8 @@ class Waiting:
     row: tuple[float, ...] = ()
     releasable: float = -math.inf
     running: bool = False
+    refused: bool = False  # whether the receiver ever refused it
+    choked: bool = False  # whether the receiver failed on its latest attempt, which had pictures
 
     def strike(self, row: tuple[float, ...]) -> None:
         """Count a failure as its own; failures of another kind start from the first wait of their row."""

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from tocsin.deliver.access import header_name_fault, header_value_fault
 from tocsin.deliver.address import Denial, Network, denial, is_denied_for_ever, is_loopback, literal
 from tocsin.deliver.event import EventType
-from tocsin.deliver.formats import template_fault
+from tocsin.deliver.formats import picture_in, template_fault
 from tocsin.fields import LocalPath, Name, Secret, Section, check_port, counted, expected, text_of
 from tocsin.yamlfile import Fault
 
@@ -152,6 +152,16 @@ class WebhookSettings(Section):
         description="of alarms and their evidence, those of rules with these severities alone; no other event is "
         "concerned",
     )
+    attach: Literal["none", "base64", "multipart"] = Field(
+        default="none",
+        description="how evidence.made and evidence.filmed bring the pictures and the clip along",
+    )
+    attach_bytes: int = Field(
+        default=1_000_000,
+        ge=1_000,
+        le=20_000_000,
+        description="what they may take of a body together, as sent",
+    )
     headers: Headers = Field(default={}, description="further headers, each a text or given like a password")
     username: str | None = Field(default=None, description="the user for HTTP Basic")
     password: Secret | None = Field(default=None, description="that user's password")
@@ -180,7 +190,7 @@ class WebhookSettings(Section):
             "password",
             "token",
         }
-        | {"ca_file", "cert_file", "key_file", "format", "template", "events"}
+        | {"ca_file", "cert_file", "key_file", "format", "template", "events", "attach", "attach_bytes"}
     )
 
     @property
@@ -194,6 +204,12 @@ class WebhookSettings(Section):
             for kind in kinds
             for end in (self._severities if kind.startswith(("alarm.", "evidence.")) else ("",))
         )
+
+    @property
+    def pictures_named(self) -> tuple[str, ...]:
+        """The kinds of pictures that are fields of the template by themselves."""
+        texts = () if isinstance(self.template, str) else self.template.values()
+        return tuple(kind for text in texts if (kind := picture_in(text)))
 
     @property
     def _severities(self) -> tuple[str, ...]:
@@ -241,6 +257,7 @@ class WebhookSettings(Section):
                 ("events",),
                 "expected none with format: alertmanager, which takes raises, verdicts and ends, found some",
             )
+        yield from self._attach_conflicts()
         for name, value in self.headers.items():
             if value.kind == "inline" and (fault := header_value_fault(value.reference)):
                 yield Fault(("headers", name), fault)
@@ -276,6 +293,27 @@ class WebhookSettings(Section):
         address = literal(host)
         if address is not None and (denied := denial(address, host, self.networks)):
             yield Fault(("url",), _DENIED[denied])
+
+    def _attach_conflicts(self) -> Iterator[Fault]:
+        way = self.attach
+        if way == "none":
+            if self.changed("attach_bytes"):
+                yield Fault(("attach_bytes",), "expected attach: base64 or multipart beside it, found none")
+        elif self.format == "alertmanager":
+            yield Fault(
+                ("attach",), f"expected none with format: alertmanager, which takes links, found {way}"
+            )
+        elif self.format == "cloudevents" and way == "multipart":
+            yield Fault(
+                ("attach",), "expected base64 with format: cloudevents, which is one JSON, found multipart"
+            )
+        elif self.format == "template" and way == "base64":
+            yield Fault(("attach",), "expected multipart with format: template, found base64")
+        elif self.format == "template" and not self.pictures_named:
+            yield Fault(
+                ("template",),
+                "expected a field that is {picture}, {crop} or {clip} beside attach: multipart, found none",
+            )
 
     def _access_conflicts(self) -> Iterator[Fault]:
         if self.password is not None and self.username is None:

@@ -1,8 +1,11 @@
 """One attempt at a delivery: sign, send, and say how it went."""
 
 import asyncio
+import hashlib
+import hmac
 import math
 import time
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,10 +13,10 @@ from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx2
-import standardwebhooks
 
 from tocsin import __version__
 from tocsin.deliver.access import Access
+from tocsin.deliver.attach import Attach, Attached
 from tocsin.deliver.event import Event
 from tocsin.deliver.formats import Committed, Render, Rendered, as_tocsin
 from tocsin.deliver.guard import GuardedTransport
@@ -32,7 +35,8 @@ ANSWER = 8 * 1024  # bytes of an answer that are read
 class Message:
     """What is sent: the same `id` and `body` at each attempt. `attempt` counts from 1; `at` is wall time.
 
-    What is not `durable` is in memory alone: a crash would lose it, or tell it anew by another id.
+    What is not `durable` is in memory alone: a crash would lose it, or tell it anew by another id. `attached` is
+    what goes along where the webhook gets anything along with such an event.
     """
 
     id: str
@@ -40,6 +44,7 @@ class Message:
     at: float
     attempt: int = 1
     durable: bool = True
+    attached: Attached | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class Attempt:
 
     `status` is None where there was no answer; `seconds` is its duration; `why` is the sentence for a person;
     `retry_after` what the receiver asked for, if it did; `answer` the beginning of the answer's body, which is
-    the receiver's text and not to be trusted.
+    the receiver's text and not to be trusted. `got_through` where there was a connection to send it by.
     """
 
     outcome: Outcome
@@ -57,6 +62,7 @@ class Attempt:
     why: Why
     retry_after: float | None = None
     answer: bytes = b""
+    got_through: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,7 @@ class Webhook:
     render: Render = as_tocsin
     previous_secret: str | None = field(default=None, repr=False)
     severities: tuple[str, ...] = ("critical", "warning", "info")
+    attach: Attach | None = None
 
     def __post_init__(self) -> None:
         for key, secret in (("secret", self.secret), ("previous_secret", self.previous_secret)):
@@ -85,7 +92,7 @@ class Webhook:
         """Make one attempt; it ends within the deadline whatever the receiver does, and raises nothing."""
         now = datetime.now(UTC)
         late = max(0.0, now.timestamp() - message.at)
-        rendered = self.render(Committed(message.id, message.body, now, late))
+        rendered = self.render(Committed(message.id, message.body, now, late, message.attached))
         return await self.post(client, rendered, self._headers(message, rendered, now, late))
 
     async def post(
@@ -106,7 +113,8 @@ class Webhook:
         if exchange.status is not None:
             outcome, why = judge(exchange.status), Why.ANSWERED
         seconds = time.monotonic() - began
-        return Attempt(outcome, exchange.status, seconds, why, exchange.retry_after, exchange.answer)
+        known = exchange.retry_after, exchange.answer, exchange.got_through
+        return Attempt(outcome, exchange.status, seconds, why, *known)
 
     def _headers(self, message: Message, rendered: Rendered, now: datetime, late: float) -> dict[str, str]:
         headers = {
@@ -115,13 +123,20 @@ class Webhook:
             "tocsin-attempt": str(message.attempt),
             "tocsin-late-seconds": str(math.floor(late)),
         }
-        signers = [standardwebhooks.Webhook(key) for key in (self.secret, self.previous_secret) if key]
-        if signers:
-            text = rendered.body.decode()
-            headers["webhook-signature"] = " ".join(one.sign(message.id, now, text) for one in signers)
+        keys = [key for key in (self.secret, self.previous_secret) if key]
+        if keys:
+            told = f"{message.id}.{headers['webhook-timestamp']}.".encode()
+            headers["webhook-signature"] = " ".join(_signature(key, told, rendered.body) for key in keys)
         if not message.durable:
             headers["tocsin-durable"] = "false"
         return headers
+
+
+def _signature(secret: str, told: bytes, body: bytes) -> str:
+    """Return the signature of Standard Webhooks, version 1; its library for Python signs texts, and no JPEG."""
+    made = hmac.new(b64decode(secret.removeprefix("whsec_")), told, hashlib.sha256)
+    made.update(body)
+    return f"v1,{b64encode(made.digest()).decode('ascii')}"
 
 
 @dataclass(slots=True)
@@ -131,9 +146,11 @@ class _Exchange:
     status: int | None = None
     retry_after: float | None = None
     answer: bytes = b""
+    got_through: bool = False
 
     async def run(self, client: httpx2.AsyncClient, url: str, headers: dict[str, str], body: bytes) -> None:
-        async with client.stream("POST", url, headers=headers, content=body) as response:
+        told = {"trace": self._hear}
+        async with client.stream("POST", url, headers=headers, content=body, extensions=told) as response:
             self.status = response.status_code
             if asked := response.headers.get("retry-after"):
                 self.retry_after = retry_after(asked, datetime.now(UTC))
@@ -143,6 +160,9 @@ class _Exchange:
                     self.answer = (self.answer + piece)[:ANSWER]
                     if len(self.answer) == ANSWER:
                         break
+
+    async def _hear(self, step: str, _: object) -> None:
+        self.got_through |= step.endswith("send_request_headers.started")
 
 
 @asynccontextmanager
