@@ -358,7 +358,7 @@ def try_webhook(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The webhook's name in the configuration.")],
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Send a signed test event now and print the answer.
+    """Send a signed test event now, with a picture where there are to be any, and print the answer.
 
     Example: tocsin webhook test control-room --config /etc/tocsin/tocsin.yaml
     """
@@ -370,12 +370,14 @@ def try_webhook(
     from tocsin.deliver.schedule import Outcome
     from tocsin.deliver.webhook import send_test
     from tocsin.logs import masked, spellings
+    from tocsin.resources import find
 
     settings = load(config)
     secrets = webhook_secrets(settings, name)
     (receiver,) = assembly.webhooks(settings, secrets, name)
     now = datetime.now(UTC)
-    attempt = send_test(receiver, Event(new_id(now), EventType.TOCSIN_TEST, now, TrialData()))
+    event = Event(new_id(now), EventType.TOCSIN_TEST, now, TrialData())
+    attempt = send_test(receiver, event, find("models/reference.jpg").read_bytes())
     code = f"no answer: {attempt.why}" if attempt.status is None else f"HTTP {attempt.status}"
     print(f"{name}: {attempt.outcome} ({code}, after {attempt.seconds * 1000:.0f} ms)")
     if attempt.answer:

@@ -21,12 +21,12 @@ from tocsin.archive import Archive, Settings
 from tocsin.deliver import porter
 from tocsin.deliver.attach import Attach, Picture, Read, Way
 from tocsin.deliver.dispatch import Dispatcher
-from tocsin.deliver.event import Event, EventType, EvidenceData, new_id
+from tocsin.deliver.event import Event, EventType, EvidenceData, TrialData, new_id
 from tocsin.deliver.formats import as_form, as_tocsin, beside, in_parts
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.schedule import Outcome, Schedule
 from tocsin.deliver.store import Change
-from tocsin.deliver.webhook import Webhook
+from tocsin.deliver.webhook import Webhook, send_test
 from tocsin.evidence.link import new_key
 from tocsin.evidence.shelf import FOLDER, Kind, Limits, Shelf
 from tocsin.exhibits import reading
@@ -309,3 +309,19 @@ def test_a_chat_gets_the_picture_as_its_service_takes_one(
     assert found["caption"].text.startswith("evidence made: person 0.81 at entrance/doorway")
     assert (found["photo"].content, found["photo"].file) == (kept.contents[Kind.CROP], "crop.jpg")
     assert message.body == {}
+
+
+@pytest.mark.parametrize("way", RENDERS)
+def test_a_trial_brings_a_picture_where_alarms_will(receiver: Receiver, way: Way) -> None:
+    """So that whoever sets a receiver up sees whether it takes one."""
+    now = datetime.now(UTC)
+    event = Event(new_id(now), EventType.TOCSIN_TEST, now, TrialData())
+    assert send_test(to(receiver, way, 5000), event, b"\xff\xd8" * 1000).outcome is Outcome.DELIVERED
+    (message,) = receiver.accepted
+    assert message.type == "tocsin.test"
+    assert (decoded if way is Way.BASE64 else attached)(message) == {"crop": b"\xff\xd8" * 1000} | (
+        {} if way is Way.BASE64 else {"frame": b"\xff\xd8" * 1000}
+    )
+    plain = replace(to(receiver, way), attach=None, render=as_tocsin)
+    assert send_test(plain, event, b"\xff\xd8").outcome is Outcome.DELIVERED
+    assert receiver.accepted[1].raw == event.render(0)

@@ -97,6 +97,15 @@ def choose(read: Read, attach: Attach, alarm_id: str, kinds: Sequence[str]) -> A
     return Attached(tuple(pictures), tuple(kind for kind in _wanted(attach, kinds) if kind not in there))
 
 
+def specimen(attach: Attach, content: bytes) -> Attached:
+    """Return a JPEG as it would go along, as the crop and as the frame of an alarm: to try a receiver with."""
+
+    def read(_: str, kind: str, most: int) -> Picture | None:
+        return Picture(kind, f"{kind}.jpg", "image/jpeg", content) if len(content) <= most else None
+
+    return choose(read, attach, "", ("crop", "frame"))
+
+
 def _wanted(attach: Attach, kinds: Sequence[str]) -> tuple[str, ...]:
     return tuple(kind for kind in ORDER if kind in kinds and kind in attach.kinds)
 

@@ -16,7 +16,7 @@ import httpx2
 
 from tocsin import __version__
 from tocsin.deliver.access import Access
-from tocsin.deliver.attach import Attach, Attached
+from tocsin.deliver.attach import Attach, Attached, specimen
 from tocsin.deliver.event import Event
 from tocsin.deliver.formats import Committed, Render, Rendered, as_tocsin
 from tocsin.deliver.guard import GuardedTransport
@@ -192,12 +192,15 @@ def new_client(webhook: Webhook) -> httpx2.AsyncClient:
     )
 
 
-def send_test(webhook: Webhook, event: Event) -> Attempt:
-    """Send an event now, past the outbox, and return how it went."""
+def send_test(webhook: Webhook, event: Event, picture: bytes | None = None) -> Attempt:
+    """Send an event now, past the outbox, with a JPEG where the webhook gets pictures; return how it went."""
+    attach = webhook.attach
+    attached = None if attach is None or picture is None else specimen(attach, picture)
+    message = Message(event.id, event.render(seq=0), event.at.timestamp(), attached=attached)
 
     async def send() -> Attempt:
         async with open_client(webhook) as client:
-            return await webhook.send(client, Message(event.id, event.render(seq=0), event.at.timestamp()))
+            return await webhook.send(client, message)
 
     with asyncio.Runner(loop_factory=ResolvingLoop) as runner:
         return runner.run(send())
