@@ -38,10 +38,17 @@ FRAMES = {"x": [ENOUGH], "-": [LESS], ".": []}
 
 
 def show(
-    judge: Judge, frame: str, at: float, period: float, silence: float, *, unsettled: bool = False
+    judge: Judge,
+    frame: str,
+    at: float,
+    period: float,
+    silence: float,
+    *,
+    unsettled: bool = False,
+    muted: bool = False,
 ) -> Judgement:
     """Show one frame: `x` is a sighting, `-` scores enough to keep an alarm."""
-    return judge.update(Moment(at, period, silence, unsettled=unsettled), FRAMES[frame])
+    return judge.update(Moment(at, period, silence, unsettled=unsettled, muted=muted), FRAMES[frame])
 
 
 class Stream:
@@ -52,10 +59,10 @@ class Stream:
         self.at = at
         self.silence = math.inf
 
-    def play(self, frames: str) -> str:
+    def play(self, frames: str, *, muted: bool = False) -> str:
         told = ""
         for frame in frames:
-            told += LETTERS[show(self.judge, frame, self.at, PERIOD, self.silence).decision]
+            told += LETTERS[show(self.judge, frame, self.at, PERIOD, self.silence, muted=muted).decision]
             self.at += PERIOD
             self.silence = PERIOD
         return told
@@ -374,6 +381,55 @@ def test_what_is_outranked_meanwhile_is_not_raised() -> None:
     assert judge.update(Moment(1.5, 0.5, 0.5), []).decision is Decision.QUIET
 
 
+@pytest.mark.parametrize(
+    ("rule", "before", "after"),
+    [
+        pytest.param(RULE, "xx", "xx", id="what is still there is raised anew by as many sightings"),
+        pytest.param(replace(RULE, cooldown=60.0), "xx", "xx", id="without a cooldown"),
+        pytest.param(replace(RULE, latch=True), "xx", "xx", id="though it is latched"),
+        pytest.param(RULE, "xx", "--x...", id="what keeps an alarm alive raises none"),
+        pytest.param(RULE, "x", "x", id="a confirmation that is under way goes on"),
+    ],
+)
+def test_an_alarm_that_is_abandoned(rule: Rule, before: str, after: str) -> None:
+    """It ends at once and counts for nothing: neither its sightings nor its end."""
+    judge = Judge(rule)
+    stream = Stream(judge)
+    stream.play(before)
+    judge.abandon()
+    assert judge.state is State.QUIET
+    assert judge.memory.ended == -math.inf
+    assert stream.play(after) == ("R" if before == "x" else ".R" if after == "xx" else "......")
+
+
+def test_what_was_resumed_can_be_abandoned() -> None:
+    """An alarm of an earlier life, too; a cooldown from before it still counts."""
+    resumed = Judge(replace(RULE, cooldown=5.0), Resumed(-9.0, -9.0), Memory(ended=-2.0))
+    resumed.abandon()
+    assert Stream(resumed).play("xxxxxxxx") == ".wwwwwRh", "three seconds of the cooldown are left"
+
+
+def test_what_is_pending_is_not_abandoned() -> None:
+    """Nobody was told of it: it is raised when the light has settled."""
+    judge = Judge(RULE)
+    assert hold(judge, "xx", ".!") == ".w"
+    judge.abandon()
+    assert judge.state is State.PENDING
+    assert judge.update(Moment(1.0, 0.5, 0.5), []).decision is Decision.RAISED
+
+
+def test_no_cooldown_follows_what_was_muted() -> None:
+    """Whoever comes back is raised at once; the next end counts again, and so does one from before."""
+    judge = Judge(replace(RULE, cooldown=4.0))
+    stream = Stream(judge)
+    assert stream.play("xx...", muted=True) == ".RhhE"
+    assert stream.play("xx...xx") == ".RhhE.w"
+    kept = judge.memory.ended
+    stream.at += 10
+    assert stream.play("xx...", muted=True) == ".RhhE"
+    assert judge.memory.ended == kept
+
+
 class Life(RuleBasedStateMachine):
     """Any stream of frames, silences, broken times and restarts, beside a plain account of what was shown."""
 
@@ -458,6 +514,13 @@ class Life(RuleBasedStateMachine):
     def verdict(self) -> None:
         self.judge.judged()
         self.judged = True
+
+    @rule()
+    def abandon(self) -> None:
+        self.judge.abandon()
+        if self.open:
+            self.open, self.withheld = False, False
+            self.shown.clear()
 
     @rule()
     def restart(self) -> None:

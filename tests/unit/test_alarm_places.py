@@ -34,12 +34,12 @@ class Yard:
         self.at = 0.0
         self.told: list[tuple[str, float]] = []
 
-    def show(self, seconds: float, *there: Candidate) -> "Yard":
-        return self.film([there] * round(seconds / PERIOD))
+    def show(self, seconds: float, *there: Candidate, muted: bool = False) -> "Yard":
+        return self.film([there] * round(seconds / PERIOD), muted=muted)
 
-    def film(self, frames: Iterable[Sequence[Candidate]]) -> "Yard":
+    def film(self, frames: Iterable[Sequence[Candidate]], *, muted: bool = False) -> "Yard":
         for frame in frames:
-            judged = self.judge.update(Moment(self.at, PERIOD, PERIOD, 1.5), frame)
+            judged = self.judge.update(Moment(self.at, PERIOD, PERIOD, 1.5, muted=muted), frame)
             if judged.decision in (Decision.RAISED, Decision.ENDED, Decision.REPEATED):
                 self.told.append((judged.decision.value, self.at))
             self.at += PERIOD
@@ -90,6 +90,15 @@ def test_nothing_keeps_still_that_was_not_reported(rule: Rule) -> None:
     yard = Yard(rule).show(600, car(score=0.4))
     assert yard.told == []
     assert yard.show(30, car()).told[0] == ("raised", 601.0)
+
+
+@BOTH
+def test_nothing_keeps_still_of_which_nobody_heard(rule: Rule) -> None:
+    """A car that parks while alarms are muted is reported afterwards, once, and keeps still from then on."""
+    yard = Yard(rule).show(600, car(), muted=True)
+    assert yard.told == [("raised", 1.0)]
+    yard.judge.abandon()
+    assert [word for word, _ in yard.show(600, car()).told[1:]] == ["raised", "ended"]
 
 
 @BOTH

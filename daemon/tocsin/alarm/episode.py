@@ -36,6 +36,7 @@ class Signal(StrEnum):
     UNSETTLED = "unsettled"  # confirmed, while the light of the scene changes
     EXPIRED = "expired"  # looked for `end_after` without seeing it
     DUE = "due"  # last told `repeat_every` ago
+    ABANDONED = "abandoned"  # what is open shall end, seen or not
     NOTHING = "nothing"
 
 
@@ -47,6 +48,7 @@ TRANSITIONS: dict[tuple[State, Signal], tuple[State, Decision]] = {
     (State.QUIET, Signal.EXPIRED): (State.QUIET, Decision.QUIET),
     (State.QUIET, Signal.DUE): (State.QUIET, Decision.QUIET),
     (State.QUIET, Signal.NOTHING): (State.QUIET, Decision.QUIET),
+    (State.QUIET, Signal.ABANDONED): (State.QUIET, Decision.QUIET),
     # what is pending is never discarded: whatever the next frame brings, it is raised
     (State.PENDING, Signal.CONFIRMED): (State.ACTIVE, Decision.RAISED),
     (State.PENDING, Signal.EARLY): (State.ACTIVE, Decision.RAISED),
@@ -55,6 +57,7 @@ TRANSITIONS: dict[tuple[State, Signal], tuple[State, Decision]] = {
     (State.PENDING, Signal.EXPIRED): (State.ACTIVE, Decision.RAISED),
     (State.PENDING, Signal.DUE): (State.ACTIVE, Decision.RAISED),
     (State.PENDING, Signal.NOTHING): (State.ACTIVE, Decision.RAISED),
+    (State.PENDING, Signal.ABANDONED): (State.PENDING, Decision.QUIET),
     (State.ACTIVE, Signal.CONFIRMED): (State.ACTIVE, Decision.HELD),
     (State.ACTIVE, Signal.EARLY): (State.ACTIVE, Decision.HELD),
     (State.ACTIVE, Signal.OUTRANKED): (State.ACTIVE, Decision.HELD),
@@ -62,6 +65,7 @@ TRANSITIONS: dict[tuple[State, Signal], tuple[State, Decision]] = {
     (State.ACTIVE, Signal.EXPIRED): (State.QUIET, Decision.ENDED),
     (State.ACTIVE, Signal.DUE): (State.ACTIVE, Decision.REPEATED),
     (State.ACTIVE, Signal.NOTHING): (State.ACTIVE, Decision.HELD),
+    (State.ACTIVE, Signal.ABANDONED): (State.QUIET, Decision.ENDED),
 }
 
 
@@ -142,18 +146,24 @@ class Episode:
         """Hear that a person has given a verdict on the open alarm: it may end, and needs no more repeats."""
         self._judged = True
 
+    def abandon(self) -> Decision:
+        """End what is open, latched or not, between two frames: what is still there may be raised anew at once."""
+        return self._enter(Signal.ABANDONED, None, math.nan, muted=True)
+
     def update(self, moment: Moment, seen: bool, since: float | None) -> Decision:
         """Count one analysed frame and return what it means.
 
         `seen` says whether it holds what keeps an alarm alive, and `since`, where the frame confirms an alarm, the
         time of the first sighting that did. A frame without a finite time changes nothing. Where time jumps back
-        the age of the alarm, or of its end, stands still; where it jumps forward at most one repeat is due.
+        the age of the alarm, or of its end, stands still; where it jumps forward at most one repeat is due. No
+        cooldown follows an alarm that was muted: what nobody heard of keeps back nothing.
         """
         if not math.isfinite(moment.at):
             waits = self._state is State.PENDING
             return self._enter(Signal.UNSETTLED if waits else Signal.NOTHING, None, moment.at)
         self._look(moment, seen)
-        return self._enter(self._signal(moment, seen, since is not None), since, moment.at)
+        signal = self._signal(moment, seen, since is not None)
+        return self._enter(signal, since, moment.at, muted=moment.muted)
 
     def _look(self, moment: Moment, seen: bool) -> None:
         """Add the time observed since the last frame: none over a silence, never more than the patience."""
@@ -192,7 +202,7 @@ class Episode:
             return Signal.OUTRANKED
         return Signal.UNSETTLED if moment.unsettled else None
 
-    def _enter(self, signal: Signal, since: float | None, at: float) -> Decision:
+    def _enter(self, signal: Signal, since: float | None, at: float, *, muted: bool = False) -> Decision:
         """The one place where the state changes."""
         before = self._state
         self._state, decision = TRANSITIONS[before, signal]
@@ -207,7 +217,7 @@ class Episode:
             case Decision.REPEATED:
                 self._told = at
             case Decision.ENDED:
-                self._ended = at
+                self._ended = self._ended if muted else at
             case Decision.QUIET | Decision.WITHHELD:
                 self._first_seen = None
             case Decision.HELD:

@@ -99,6 +99,11 @@ class Judge:
         """Hear that a person has given a verdict on the open alarm: it may end, and needs no more repeats."""
         self._episode.judged()
 
+    def abandon(self) -> None:
+        """End what is open between two frames, with no cooldown: what is still there is raised anew by its hits."""
+        if self._episode.abandon() is Decision.ENDED:
+            self._forget()
+
     def update(self, moment: Moment, candidates: Sequence[Candidate]) -> Judgement:
         """Count one analysed frame; the candidates are those that score enough to keep an alarm, best first."""
         if math.isfinite(moment.at) and (self._places is not None or self._per is Per.OBJECT):
@@ -130,13 +135,14 @@ class Judge:
     ) -> tuple[Sequence[Candidate], Sequence[Candidate]]:
         """Return the candidates that are of nothing that stands still, and the others.
 
-        What stands still is learned only while an alarm is open: nothing keeps still that was not reported.
+        What stands still is learned only while an alarm is open, and not muted: nothing keeps still that was not
+        reported.
         """
         if self._places is None:
             return candidates, ()
         if math.isfinite(moment.at):
             self._places.follow(self._things.known, moment.at)
-            if self.state is State.ACTIVE:
+            if self.state is State.ACTIVE and not moment.muted:
                 self._places.learn(self._things.known, moment.at)
         held = [self._places.holds(one.box, moment.at) for one in candidates]
         return (

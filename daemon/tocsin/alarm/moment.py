@@ -10,7 +10,7 @@ class Moment:
 
     `shape` is the frame's width as a multiple of its height, `wall` its time on the wall clock, None where nobody
     knows it. `outranked` says that an alarm is open that tells of the same more gravely, `unsettled` that the light
-    of the whole scene has just changed.
+    of the whole scene has just changed, `muted` that the alarm that is open is told to nobody, or as a test.
     """
 
     at: float
@@ -20,3 +20,4 @@ class Moment:
     wall: datetime | None = None
     outranked: bool = False
     unsettled: bool = False
+    muted: bool = False

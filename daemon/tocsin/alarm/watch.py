@@ -95,6 +95,10 @@ class Watch:
         """Hear that a person has given a verdict on the open alarm: it may end, and needs no more repeats."""
         self._judge.judged()
 
+    def abandon(self) -> None:
+        """End what is open without a cooldown: what is still there is raised anew by the next hits."""
+        self._judge.abandon()
+
     def update(self, moment: Moment, detections: Detections) -> Finding:
         """Count one analysed frame."""
         judged = self._judge.update(moment, self.sieve.pick(detections, moment.shape))
