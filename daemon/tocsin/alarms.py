@@ -27,6 +27,7 @@ from tocsin.deliver.judging import Statement, Taken, take
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.store import Change
 from tocsin.frame import Detections, Frame, View
+from tocsin.overrides import PLAIN, Treatment
 
 KEEP_EVERY = 600.0
 """Seconds after which the places of what stands still are kept again: when something was seen there last is part of
@@ -40,6 +41,8 @@ class Observer(Protocol):
 
     def sighted(self, stream: str, rule: str) -> None: ...
     def alarm_raised(self, stream: str, rule: str, label: str, delay_seconds: float) -> None: ...
+    def alarm_silenced(self, stream: str, rule: str) -> None: ...
+    def alarm_tested(self, stream: str, rule: str) -> None: ...
     def alarms_active(self, stream: str, rule: str, n: int) -> None: ...
     def alarm_withheld(self, stream: str, rule: str, reason: Withheld) -> None: ...
 
@@ -73,12 +76,17 @@ Keep = Callable[[Raised], Mapping[str, str] | None]
 Respond = Callable[[str], Mapping[str, str]]
 """Returns what an event tells of the way to answer the alarm of this identity."""
 
+Treat = Callable[[str, str], Treatment]
+"""Says of a stream and a rule what becomes of an alarm that is raised now."""
+
 
 class Alarms:
-    """The engine's sink; used by the engine's thread alone, but for `open`, `withheld`, `adopt`, `judge`, `origin`.
+    """The engine's sink: `analysed` is for the engine's thread alone, all else for any.
 
     `commit` hands a change to the outbox and returns at once. `origin` is what alarms tell that are raised from now
-    on; it may be replaced, whole, at any time. `keep` is asked once for each alarm.
+    on; it may be replaced, whole, at any time. `keep` and `treat` are asked once for each alarm. What is muted,
+    silenced or of a walk test, is a matter of its own: it outranks nothing when it is silenced, withholds nothing
+    once it is over, and ends with what muted it, for `heed`, so that what is still there is raised anew.
     """
 
     def __init__(
@@ -90,8 +98,11 @@ class Alarms:
         origin: Origin,
         keep: Keep | None = None,
         respond: Respond | None = None,
+        *,
+        treat: Treat = lambda *_: PLAIN,
     ) -> None:
         self._watched = watched
+        self._treat = treat
         self._keep = keep
         self._respond = respond
         self._settling: dict[str, Settling] = {}
@@ -103,18 +114,27 @@ class Alarms:
         self._turn = threading.Lock()
         self._open = {(alarm.alarm.stream, alarm.alarm.rule): alarm for alarm in resumed}
         self._withheld: Counter[tuple[str, str, Withheld]] = Counter()
+        self._sighted: Counter[tuple[str, str]] = Counter()
         # how many changes of a watch's places are kept, and when that was, on the clock of the frames
         self._kept: dict[tuple[str, str], tuple[int, float]] = {}
-        for stream, rule in self._open:
-            observe.alarms_active(stream, rule, 1)
+        for (stream, rule), known in self._open.items():
+            observe.alarms_active(stream, rule, not self._is_muted(known.alarm))
 
     def open(self) -> list[AlarmRecord]:
         """Return the alarms that were raised and have not ended; from any thread."""
         return list(self._open.values())
 
+    def told(self) -> list[AlarmRecord]:
+        """Return those of the open alarms that are not silenced; from any thread."""
+        return [one for one in self.open() if not one.alarm.silenced]
+
     def withheld(self) -> dict[tuple[str, str, Withheld], int]:
         """Return how many alarms were not raised by stream, rule and reason; from any thread."""
         return dict(self._withheld)
+
+    def sighted(self) -> dict[tuple[str, str], int]:
+        """Return how many sightings there were by stream and rule; from any thread."""
+        return dict(self._sighted)
 
     def adopt(
         self, watched: Mapping[str, Sequence[Watched]], anew: Collection[str] = ()
@@ -138,6 +158,7 @@ class Alarms:
             self._settling = {stream: light for stream, light in self._settling.items() if stream in same}
             self._forget([key for key in before if key not in now and before[key].memory != NOTHING])
             self._withheld = Counter({key: n for key, n in self._withheld.items() if key[:2] in now})
+            self._sighted = Counter({key: n for key, n in self._sighted.items() if key in now})
             self._kept = {key: kept for key, kept in self._kept.items() if key in now}
             ended = [self._open.pop(key) for key in list(self._open) if key not in now]
             for known in ended:
@@ -165,6 +186,20 @@ class Alarms:
                         watched.watch.judged()
             return taken
 
+    def heed(self) -> None:
+        """End what was raised silenced, or as a test, where that is over: what is still there is raised anew."""
+        with self._turn:
+            for (stream, rule), known in list(self._open.items()):
+                treatment, alarm = self._treat(stream, rule), known.alarm
+                is_tested = alarm.test and not (self.origin.test or treatment.test)
+                if not is_tested and (treatment.silenced or not alarm.silenced):
+                    continue
+                for watched in self._watched.get(stream, ()):
+                    if watched.rule == rule:
+                        watched.watch.abandon()
+                del self._open[stream, rule]
+                self._close(known, datetime.now(UTC), "an alarm ends with what muted it")
+
     def analysed(self, frame: Frame, detections: Detections) -> None:
         """Show one analysed frame to every rule of its stream."""
         with self._turn:
@@ -181,9 +216,12 @@ class Alarms:
             unsettled=light.update(frame.views[0].light, frame.at, frame.period, frame.silence),
         )
         for watched in self._watched.get(frame.stream, ()):
-            outranked = any((frame.stream, name) in self._open for name in watched.graver)
-            finding = watched.watch.update(replace(moment, outranked=outranked), detections)
+            known = self._open.get((frame.stream, watched.rule))
+            is_muted = known is not None and self._is_muted(known.alarm)
+            shown = replace(moment, outranked=self._is_outranked(frame.stream, watched), muted=is_muted)
+            finding = watched.watch.update(shown, detections)
             if finding.sighting:
+                self._sighted[frame.stream, watched.rule] += 1
                 self._observe.sighted(frame.stream, watched.rule)
             if finding.best is not None:
                 self._remember(frame, finding, finding.best)
@@ -193,6 +231,14 @@ class Alarms:
             self._tell(frame, detections, finding, watched)
             if self._has_learned(frame, watched):
                 self._commit(Change(recalled=(self._recall(frame, watched),)))
+
+    def _is_outranked(self, stream: str, watched: Watched) -> bool:
+        graver = (self._open.get((stream, name)) for name in watched.graver)
+        return any(one is not None and not one.alarm.silenced for one in graver)
+
+    def _is_muted(self, alarm: AlarmData) -> bool:
+        """Whether nobody heard of an alarm as of one that is meant; where all are tests, each is as good."""
+        return alarm.silenced or (alarm.test and not self.origin.test)
 
     def _forget(self, gone: Sequence[tuple[str, str]]) -> None:
         """Have a restart know nothing of what these remembered, by stream and rule."""
@@ -224,6 +270,7 @@ class Alarms:
         at = wall_time(frame.at)
         view = _view(frame, best)
         alarm_id = new_id(at, "alarm")
+        treatment = self._treat(finding.stream, finding.rule)
         raised = Raised(
             *(finding.stream, alarm_id, frame.at, first_seen, best.box, best.class_name, best.score),
             shown=bool((detections.boxes == np.asarray(best.box, np.float32)).all(axis=1).any()),
@@ -247,7 +294,8 @@ class Alarms:
             correction=view.correction,
             model=self.origin.model,
             config=self.origin.config,
-            test=self.origin.test,
+            test=self.origin.test or treatment.test,
+            silenced=treatment.silenced,
             clock_synchronized=synchronized(),
             picture=self._pictures(raised),
             respond=None if self._respond is None else self._respond(alarm_id),
@@ -255,14 +303,26 @@ class Alarms:
         opened = AlarmRecord(alarm, opened=at, reported=at)
         self._open[finding.stream, finding.rule] = opened
         self._commit(Change(events=(_event(EventType.ALARM_RAISED, at, alarm),), alarms=(opened,)))
-        self._observe.alarm_raised(finding.stream, finding.rule, best.class_name, frame.at - first_seen)
-        self._observe.alarms_active(finding.stream, finding.rule, 1)
+        self._count(alarm, frame.at - first_seen)
         _log("alarm raised", alarm)
+
+    def _count(self, alarm: AlarmData, delay: float) -> None:
+        """Count an alarm that was raised so many seconds after its first sighting."""
+        if alarm.silenced:
+            self._observe.alarm_silenced(alarm.stream, alarm.rule)
+        elif self._is_muted(alarm):
+            self._observe.alarm_tested(alarm.stream, alarm.rule)
+        else:
+            self._observe.alarm_raised(alarm.stream, alarm.rule, alarm.class_name, delay)
+            self._observe.alarms_active(alarm.stream, alarm.rule, 1)
 
     def _pictures(self, raised: Raised) -> Mapping[str, str] | None:
         return None if self._keep is None else self._keep(raised)
 
     def _repeat(self, frame: Frame, finding: Finding) -> None:
+        """Tell an alarm again; not while it would be silenced, though what was told of it goes on."""
+        if self._treat(finding.stream, finding.rule).silenced:
+            return
         at = wall_time(frame.at)
         known = replace(self._open[finding.stream, finding.rule], reported=at)
         self._open[finding.stream, finding.rule] = known
@@ -272,7 +332,8 @@ class Alarms:
 
     def _end(self, frame: Frame, finding: Finding, watched: Watched) -> None:
         known = self._open.pop((finding.stream, finding.rule))
-        learned = watched.watch.cools_down or self._has_learned(frame, watched)
+        cools_down = watched.watch.cools_down and not self._is_muted(known.alarm)
+        learned = cools_down or self._has_learned(frame, watched)
         recalled = (self._recall(frame, watched),) if learned else ()
         self._close(known, wall_time(frame.at), "alarm ended", recalled)
 
@@ -354,4 +415,5 @@ def _log(sentence: str, alarm: AlarmData) -> None:
         zone=alarm.zone,
         alarm_id=alarm.alarm_id,
         verdict=None if alarm.judged is None else alarm.judged.verdict,
+        **{word: True for word, holds in (("test", alarm.test), ("silenced", alarm.silenced)) if holds},
     )

@@ -51,6 +51,7 @@ from tocsin.lifecycle import Lifecycle, Pulses
 from tocsin.lights import Lights
 from tocsin.lookout import Lookout
 from tocsin.metrics import Metrics
+from tocsin.overrides import Now, Overrides
 from tocsin.plan import Draft, Plan
 from tocsin.reads import Reads
 from tocsin.reload import Reloader
@@ -58,6 +59,7 @@ from tocsin.report import Report
 from tocsin.respond import Invitations
 from tocsin.scenes import Scenes
 from tocsin.sdnotify import Notifier, watchdog_seconds
+from tocsin.switchboard import Switchboard
 from tocsin.verdicts import Verdicts
 from tocsin.vigil import Deafness, RateVigil, StreamVigil, bringing
 from tocsin.warming import warm_detector
@@ -201,6 +203,8 @@ class App:
                 self._outbox.counts(),
                 self._endpoint.port,
                 self._lookout.alarms.withheld(),
+                self._lookout.alarms.sighted(),
+                self._overrides.standing(),
             )
 
     def _statuses(self) -> tuple[StreamStatus, ...]:
@@ -241,6 +245,7 @@ class App:
         handlers = {**status, **verdicts.handlers(), **self._desk.handlers()}
         handlers |= chronicle.handlers(self._outbox) | self._auditor.handlers()
         handlers |= exports.handlers(self._outbox)
+        handlers |= Switchboard(self._overrides, self._outbox, self.report).handlers()
         self._lifecycle.start("control", ControlServer(socket, handlers))
         for name, moved in (
             ("outbox", self._outbox.pulse),
@@ -289,7 +294,7 @@ class App:
         self._dispatcher.start()
         self._lifecycle.add("dispatcher", lambda deadline: self._dispatcher.stop(deadline - _OUTBOX_RESERVE))
         alertmanagers = assembly.alertmanagers(receivers)
-        self._keepalive = KeepAlive(alertmanagers, self._lookout.alarms.open, self._metrics, self._fail)
+        self._keepalive = KeepAlive(alertmanagers, self._lookout.alarms.told, self._metrics, self._fail)
         self._lifecycle.start("keepalive", self._keepalive)
         orders = assembly.orders(self._config, self._secrets, self._detector)
         self._supervisor = Supervisor(orders, self._metrics, self._fail, self._made)
@@ -315,6 +320,7 @@ class App:
             self._metrics.adopt(assembly.names(config))
             detector.floor = assembly.score_floor(config)
             self._lookout.adopt(rules, plan.anew, watched, origin)
+            self._overrides.adopt(rules, Now.read())
             analysed = self._lookout.analysed
             self._stream_vigil.forget(plan.streams.removed)
             self._rate_vigil.adopt(assembly.rules_by_stream(config))
@@ -391,8 +397,15 @@ class App:
         origin = Origin(self._detector.model_name, self._config.digest, self._test)
         carried = [alarm for alarm in known if alarm not in orphans]
         keep = None if self._archive is None else self._archive.links
-        respond = None if self._invitations is None else self._invitations.offer
-        return Alarms(watched, carried, self._exhibits.commit, self._metrics, origin, keep, respond)
+        self._overrides = Overrides(self._outbox.commit, self._metrics)
+        rules = {stream.name: stream.rules for stream in self._config.streams}
+        self._overrides.resume(self._outbox.overrides().result(), rules, Now.read())
+        respond, treat = None if self._invitations is None else self._invitations.offer, self._overrides.of
+        commit = self._exhibits.commit
+        alarms = Alarms(watched, carried, commit, self._metrics, origin, keep, respond, treat=treat)
+        self._overrides.changed = alarms.heed
+        alarms.heed()  # what muted one may have ended while nobody looked
+        return alarms
 
     @property
     def _address(self) -> str:
@@ -440,6 +453,7 @@ class App:
 
     def _look(self, now: float) -> None:
         self._look_at_clock(now)
+        self._overrides.turn(Now(now, datetime.now(UTC)))
         if self._unclear:
             self._unclear = False
             # Nobody knows now what was told of another camera's pictures, and what since: a restart clears that.

@@ -146,7 +146,9 @@ GAUGES: tuple[tuple[str, Axis, str], ...] = (
     ("light_contrast", STREAM, "Contrast of the last frame before correction, from 0 to 255."),
     ("light_infrared", STREAM, "1 while the picture is grey, as by infrared light."),
     ("rule_deaf", STREAM_RULE, "1 while too few frames are analysed for the rule's hits to fit into its time."),
-    ("alarms_active", STREAM_RULE, "Alarms that were raised and have not ended."),
+    ("alarms_active", STREAM_RULE, "Alarms that are open; without silenced ones, and those of a walk test."),
+    ("silenced", STREAM_RULE, "1 while alarms of the rule on the stream are silenced: kept, and told to nobody."),
+    ("walk_test", STREAM, "1 while alarms of the stream are told as a test."),
     ("outbox_depth", WEBHOOK, "Deliveries that wait."),
     ("outbox_oldest_age_seconds", WEBHOOK, "Age of the oldest delivery that waits; 0 when none does."),
     ("webhook_paused", WEBHOOK, "1 while the webhook answered 410 and is tried hourly alone."),
@@ -174,7 +176,9 @@ COUNTERS: tuple[tuple[str, Axis, str], ...] = (
     ("light_corrections_total", STREAM.by("correction", Correction), "Frames by the correction of their light."),
     ("detections_total", STREAM_CLASS, "Objects of the classes that the stream's rules name."),
     ("sightings_total", STREAM_RULE, "Analysed frames that hold a detection which qualifies for the rule."),
-    ("alarms_total", ALARM, "Alarms that were raised."),
+    ("alarms_total", ALARM, "Alarms that were raised; without silenced ones, and those of a walk test."),
+    ("alarms_silenced_total", STREAM_RULE, "Alarms that were raised while silenced: kept, and told to nobody."),
+    ("test_alarms_total", STREAM_RULE, "Alarms of walk tests that were told as such."),
     ("evidence_total", STREAM.by("kind", Kind).by("outcome", Came), "Pictures and clips of alarms."),
     ("evidence_removed_total", DAEMON.by("reason", Removal), "Pictures and clips that were removed again."),
     ("alarms_withheld_total", STREAM_RULE.by("reason", Withheld), "Alarms that were not raised, or not at once."),
@@ -394,6 +398,18 @@ class Metrics:
         """Count an alarm of the class `label`, raised so long after its first sighting."""
         self._counters["alarms_total"].labels(stream, rule, label).inc()
         self._histograms["alarm_delay_seconds"].labels(rule).observe(delay_seconds)
+
+    def alarm_silenced(self, stream: str, rule: str) -> None:
+        self._counters["alarms_silenced_total"].labels(stream, rule).inc()
+
+    def alarm_tested(self, stream: str, rule: str) -> None:
+        self._counters["test_alarms_total"].labels(stream, rule).inc()
+
+    def silenced(self, stream: str, rule: str, is_silenced: bool) -> None:
+        self._gauges["silenced"].labels(stream, rule).set(is_silenced)
+
+    def walk_test(self, stream: str, is_open: bool) -> None:
+        self._gauges["walk_test"].labels(stream).set(is_open)
 
     def alarms_active(self, stream: str, rule: str, n: int) -> None:
         self._gauges["alarms_active"].labels(stream, rule).set(n)

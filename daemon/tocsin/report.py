@@ -12,6 +12,7 @@ from tocsin.deliver.event import AlarmRecord, stamp
 from tocsin.deliver.queues import QueueCount
 from tocsin.detect.detector import Detector
 from tocsin.lights import LightStatus
+from tocsin.overrides import InForce, Now
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,8 @@ class Report:
 
     `analysed` counts the frames of each stream since it came; `lights` are of the streams that have had any;
     `scenes` says why a stream does not show what it should, of those that do not. `withheld` counts the alarms that
-    were not raised since their rule came, by stream, rule and reason.
+    were not raised since their rule came, by stream, rule and reason; `sighted` the sightings, by stream and rule.
+    `overrides` are the silences and walk tests that are in force.
     """
 
     ready: bool
@@ -34,6 +36,8 @@ class Report:
     queues: tuple[QueueCount, ...]
     port: int
     withheld: Mapping[tuple[str, str, Withheld], int] = field(default_factory=dict)
+    sighted: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    overrides: tuple[InForce, ...] = ()
 
     def line(self) -> str:
         """Return one line."""
@@ -44,7 +48,9 @@ class Report:
         streams = (
             f"streams live: {live} of {len(self.streams)}{f', impaired: {impaired}' if impaired else ''}"
         )
-        return f"{streams}, alarms active: {len(self.alarms)}, deliveries waiting: {queued}"
+        told = sum(not alarm.alarm.silenced for alarm in self.alarms)
+        muted = f", silences and tests: {len(self.overrides)}" if self.overrides else ""
+        return f"{streams}, alarms active: {told}{muted}, deliveries waiting: {queued}"
 
     def as_json(self) -> dict[str, Any]:
         """Return everything, for the control socket; holds no secret and no address."""
@@ -72,6 +78,7 @@ class Report:
                 {"stream": stream, "rule": rule, "reason": reason.value, "count": count}
                 for (stream, rule, reason), count in sorted(self.withheld.items())
             ],
+            "overrides": [one.as_json(Now.read()) for one in self.overrides],
             "queues": [_queue(queue) for queue in self.queues],
         }
 

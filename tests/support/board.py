@@ -183,6 +183,34 @@ CAMERAS = Row(
             words=STATE_WORDS,
             hidden=("Time",),
         ),
+        Panel(
+            "Silences and walk tests",
+            Kind.STATES,
+            "When alarms were told to nobody, and when as a test, because somebody wanted it so: `tocsin audit`"
+            " says who.",
+            (
+                Query(f"max by (stream, rule) (tocsin_silenced{{{S}}})", "{{stream}}: {{rule}}"),
+                Query(f"2 * max by (stream) (tocsin_walk_test{{{S}}})", "{{stream}}: walk test"),
+            ),
+            12,
+            words=(
+                Word(0, 0, "told", Colour.FINE),
+                Word(1, 1, "silenced", Colour.LOOK),
+                Word(2, 2, "test", Colour.PLAIN),
+            ),
+        ),
+        Panel(
+            "Alarms of which nobody heard",
+            Kind.CURVES,
+            "Alarms that were raised while they were silenced, and those of walk tests, which were told as such.",
+            (
+                Query(increase("tocsin_alarms_silenced_total", "stream, rule", S), "{{stream}}: {{rule}}"),
+                Query(increase("tocsin_test_alarms_total", "stream, rule", S), "{{stream}}: {{rule}} (test)"),
+            ),
+            12,
+            bars=True,
+            stacked=True,
+        ),
     ),
 )
 

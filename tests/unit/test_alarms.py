@@ -50,6 +50,12 @@ class Ledger:
         self.counts[f"raised {label}"] += 1
         self.delay = delay_seconds
 
+    def alarm_silenced(self, stream: str, rule: str) -> None:
+        self.counts["silenced"] += 1
+
+    def alarm_tested(self, stream: str, rule: str) -> None:
+        self.counts["tested"] += 1
+
     def alarm_withheld(self, stream: str, rule: str, reason: Withheld) -> None:
         self.counts[f"withheld {reason}"] += 1
 

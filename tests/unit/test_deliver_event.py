@@ -15,6 +15,7 @@ from tocsin.deliver.event import (
     DetectorData,
     Event,
     EventType,
+    EvidenceData,
     ImpairmentData,
     StreamData,
     TrialData,
@@ -174,6 +175,16 @@ def test_patterns_select_alarms_by_severity(pattern: str, severity: str, wanted:
     down = Event("m", EventType.STREAM_DOWN, NOON, StreamData("yard", "stall"))
     assert down.wanted("stream.*")
     assert not down.wanted("stream.*/critical")
+
+
+@pytest.mark.parametrize("pattern", ["alarm.raised", "alarm.*", "alarm.*/critical", "evidence.*"])
+def test_nobody_wants_to_hear_of_a_silenced_alarm(pattern: str):
+    """Whatever is told of it: its raise and end, a verdict, a picture that cannot be made."""
+    for silenced in (False, True):
+        alarm = Event("m", EventType.ALARM_RAISED, NOON, replace(ALARM, silenced=silenced))
+        data = EvidenceData("alarm_1", "entrance", ("frame",), "the disk is full", silenced)
+        failure = Event("m", EventType.EVIDENCE_FAILED, NOON, data)
+        assert (alarm.wanted(pattern) or failure.wanted(pattern)) is not silenced
 
 
 def test_events_tell_what_they_are_about():

@@ -23,6 +23,7 @@ from tocsin.deliver.event import (
     EventType,
     EvidenceData,
     OutboxData,
+    OverrideData,
     StreamData,
     TrialData,
 )
@@ -40,6 +41,7 @@ from tocsin.deliver.formats import (
     summary,
     template_fault,
 )
+from tocsin.deliver.override import Override, OverrideKind
 from tocsin.deliver.verdict import Judgement, Verdict
 from tocsin.errors import Degradation
 
@@ -54,6 +56,10 @@ SEEN = replace(ALARM, picture=LINKS, respond=RESPOND)
 CROP = Picture("crop", "crop.jpg", "image/jpeg", b"\xff\xd8crop")
 FRAME = Picture("frame", "frame.jpg", "image/jpeg", b"\xff\xd8frame")
 
+SILENCE = Override(
+    *("silence_1", OverrideKind.SILENCE, "entrance", "intruder"),
+    *(NOON, NOON + timedelta(minutes=30), "anna", "the lock is being repaired"),
+)
 EVERYTHING = [
     (EventType.ALARM_RAISED, ALARM),
     (EventType.ALARM_ENDED, replace(ALARM, zone=None, score=float("nan"))),
@@ -67,6 +73,8 @@ EVERYTHING = [
     (EventType.DELIVERY_EXHAUSTED, DeliveryData("hook", "msg_0", "alarm.raised", "alarm_1", 9, "timeout")),
     (EventType.OUTBOX_RESET, OutboxData("damaged", "outbox.corrupt")),
     (EventType.TOCSIN_TEST, TrialData()),
+    (EventType.SILENCE_BEGUN, OverrideData(SILENCE)),
+    (EventType.TEST_ENDED, OverrideData(replace(SILENCE, rule=None), "expired")),
 ]
 
 
@@ -135,6 +143,37 @@ def test_an_alarm_is_one_alert_from_its_raise_to_its_end() -> None:
     )
     assert "late" not in raised["annotations"]
     assert ended["annotations"]["late"] == "sent 3 h after it happened"
+
+
+def test_a_test_can_be_routed_by_its_label() -> None:
+    """It is there from the raise to the end, and in no alarm that is meant."""
+    test = replace(ALARM, test=True)
+    sent = [alert(committed(kind, test)) for kind in (EventType.ALARM_RAISED, EventType.ALARM_ENDED)]
+    (open_,) = json.loads(as_open_alerts([AlarmRecord(test, NOON, NOON)], NOON).body)
+    assert [one["labels"]["test"] for one in (*sent, open_)] == ["true"] * 3
+    assert sent[0]["annotations"]["summary"].startswith("TEST: alarm raised: ")
+    assert "test" not in alert(committed(EventType.ALARM_RAISED, ALARM))["labels"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "line"),
+    [
+        (
+            EventType.SILENCE_BEGUN,
+            OverrideData(SILENCE),
+            "silence begun: entrance/intruder until 2026-11-21T12:30:00.418Z by anna: the lock is being repaired",
+        ),
+        (
+            EventType.SILENCE_ENDED,
+            OverrideData(SILENCE, "lifted", "bob"),
+            "silence ended: entrance/intruder, lifted by bob",
+        ),
+        (EventType.TEST_ENDED, OverrideData(SILENCE, "expired"), "test ended: entrance/intruder, expired"),
+    ],
+)
+def test_people_read_who_made_a_camera_mute(kind: EventType, data: OverrideData, line: str) -> None:
+    """Whose alarms, until when and why; and why it is over."""
+    assert summary(json.loads(committed(kind, data).body)) == line
 
 
 def test_a_late_raise_is_active_all_the_same() -> None:

@@ -22,7 +22,7 @@ LINKS = {
     "first": "https://first",
 }
 CLIP = {"clip": "https://clip", "expires": "2026-11-24T12:00:00Z"}
-RAISED = Raised("entrance", "alarm_1", 5.0, 4.0, (0.1, 0.1, 0.2, 0.2))
+RAISED = Raised("entrance", "alarm_1", 5.0, 4.0, (0.1, 0.1, 0.2, 0.2), "person", 0.81)
 PICTURES = (Kind.FRAME, Kind.CORRECTED, Kind.CROP)
 WHY = "expected the packets of the picture, found them gone"
 

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from support.pictures import light
-from tocsin import __version__, alarms, degradations, http, lights, metrics, scenes
+from tocsin import __version__, alarms, degradations, http, lights, metrics, overrides, scenes
 from tocsin.alarm.withheld import Withheld
 from tocsin.capture import bulletin, wire
 from tocsin.capture.decoder import Decoder
@@ -189,6 +189,10 @@ CALLS: list[tuple[str, tuple[Any, ...], str, tuple[str, ...], float]] = [
     ("alarm_raised", ("yard", "armed", "knife", 0.4), "alarms_total", ("yard", "armed", "knife"), 1),
     ("alarm_raised", ("yard", "armed", "knife", 0.4), "alarm_delay_seconds_count", ("armed",), 1),
     ("alarms_active", ("yard", "armed", 1), "alarms_active", ("yard", "armed"), 1),
+    ("alarm_silenced", ("gate", "anyone"), "alarms_silenced_total", ("gate", "anyone"), 1),
+    ("alarm_tested", ("gate", "anyone"), "test_alarms_total", ("gate", "anyone"), 1),
+    ("silenced", ("gate", "anyone", True), "silenced", ("gate", "anyone"), 1),
+    ("walk_test", ("gate", True), "walk_test", ("gate",), 1),
     ("evidence_made", ("yard", Kind.CROP, Came.KEPT), "evidence_total", ("yard", "crop", "kept"), 1),
     ("evidence_ready", (0.2,), "evidence_seconds_count", (), 1),
     ("evidence_removed", (Removal.AGE, 3), "evidence_removed_total", ("age",), 3),
@@ -323,6 +327,7 @@ def test_the_process_reports_itself(observed: Metrics, registry: CollectorRegist
     "protocol",
     [
         alarms.Observer,
+        overrides.Observer,
         degradations.Observer,
         lights.Observer,
         scenes.Observer,

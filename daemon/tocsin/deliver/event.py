@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol, Self
 
+from tocsin.deliver.override import Override
 from tocsin.deliver.verdict import Judgement, Verdict
 from tocsin.errors import Degradation
 from tocsin.frame import Box, Correction
@@ -41,6 +42,10 @@ class EventType(StrEnum):
     DELIVERY_RESUMED = "delivery.resumed"
     OUTBOX_OVERFLOW = "outbox.overflow"
     OUTBOX_RESET = "outbox.reset"
+    SILENCE_BEGUN = "silence.begun"
+    SILENCE_ENDED = "silence.ended"
+    TEST_BEGUN = "test.begun"
+    TEST_ENDED = "test.ended"
     TOCSIN_HEARTBEAT = "tocsin.heartbeat"
     TOCSIN_TEST = "tocsin.test"
 
@@ -368,6 +373,35 @@ class OutboxData:
 
 
 @dataclass(frozen=True, slots=True)
+class OverrideData:
+    """The data of `silence.*` and `test.*`: which it is and, where it is over, why and by whom, if by anybody."""
+
+    override: Override
+    reason: str | None = None
+    ended_by: str | None = None
+
+    alarm_id: ClassVar[None] = None
+
+    @property
+    def stream(self) -> str | None:
+        return self.override.stream
+
+    def payload(self) -> Json:
+        one = self.override
+        return {
+            "id": one.id,
+            "stream": one.stream,
+            "rule": one.rule,
+            "since": stamp(one.since),
+            "until": stamp(one.until),
+            "by": one.by,
+            "why": one.why,
+            "reason": self.reason,
+            "ended_by": self.ended_by,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class HeartbeatData:
     """The data of `tocsin.heartbeat`: after how many seconds the next one comes, and how many streams are up."""
 
@@ -413,7 +447,12 @@ class Event:
         return self.data.alarm_id
 
     def wanted(self, pattern: str) -> bool:
-        """Say whether a pattern selects this event: by its type, and its severity where `/critical` follows."""
+        """Say whether a pattern selects this event: by its type, and its severity where `/critical` follows.
+
+        None selects what is about an alarm that is silenced.
+        """
+        if isinstance(self.data, AlarmData | EvidenceData) and self.data.silenced:
+            return False
         kind, _, severity = pattern.partition("/")
         told = self.data.severity if isinstance(self.data, AlarmData | EvidenceData) else ""
         return self.type.matches(kind) and severity in ("", told)

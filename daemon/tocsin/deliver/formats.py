@@ -208,21 +208,31 @@ def summary(told: Json) -> str:
         verdict = f" {data['verdict']}" if kind == EventType.ALARM_VERDICT else ""
         why = f": {data['why']}" if data.get("why") else ""
         text = f"{what}{verdict}: {data['class']}{score} at {where} ({data['rule']}, {data['severity']}){why}"
+    elif kind.startswith(("silence.", "test.")):
+        text = f"{what}: {_override(data)}"
     else:
         about = (data.get(key) for key in ("stream", "webhook", "event_type", "reason", "message"))
         text = ": ".join(part for part in (what, " ".join(str(one) for one in about if one)) if part)
     return f"TEST: {text}" if data.get("test") else text
 
 
+def _override(data: Json) -> str:
+    """Return whose alarms an override concerns, and until when and who wants it so, or why it is over."""
+    where = "/".join(part for part in (data["stream"], data["rule"]) if part)
+    if data["reason"]:
+        return f"{where}, {data['reason']}" + (f" by {data['ended_by']}" if data["ended_by"] else "")
+    return f"{where} until {data['until']} by {data['by']}" + (f": {data['why']}" if data["why"] else "")
+
+
 def _alarm(data: Json, line: str, ends: str, more: Mapping[str, str]) -> dict[str, Any]:
     # The alarm's id sets its episodes apart: the end of one that comes late would resolve the next one.
     labels = {"alertname": data["rule"], "alarm_id": data["alarm_id"]}
     labels |= {key: data[key] for key in ("stream", "rule", "severity")}
+    if data["test"]:  # for its whole life, so that a route can divert it
+        labels["test"] = "true"
     light = data["light"]["correction"]
     told = {"class": data["class"], "score": data["score"], "zone": data["zone"], "correction": light}
     notes = {key: str(value) for key, value in told.items() if value is not None}
-    if data["test"]:
-        notes["test"] = "true"
     if judged := data.get("judged"):
         notes["verdict"] = _tame("", f"{data['verdict']} by {judged['by']}")
     found = {word: url for word, url in links(data).items() if word in ("picture", "respond")}

@@ -15,10 +15,14 @@ from tocsin.deliver.schedule import State
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which deliveries are meant: those of a webhook (None: of any) that have these numbers (none: any)."""
+    """Which deliveries are meant: those of a webhook (None: of any) that have these numbers (none: any).
+
+    With `alarms` those that are about one of these.
+    """
 
     webhook: str | None = None
     numbers: tuple[int, ...] = ()
+    alarms: tuple[str, ...] = ()
 
     def condition(self, state: State) -> tuple[str, tuple[object, ...]]:
         """Return the words of SQL that choose among deliveries, and what stands in their places."""
@@ -29,6 +33,9 @@ class Choice:
         if self.numbers:
             words.append("number IN (SELECT value FROM json_each(?))")
             values.append(json.dumps(self.numbers))
+        if self.alarms:  # each is a lane of its own
+            words.append("lane IN (SELECT value FROM json_each(?))")
+            values.append(json.dumps(self.alarms))
         return " AND ".join(words), tuple(values)
 
 

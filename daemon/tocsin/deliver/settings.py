@@ -141,7 +141,7 @@ class WebhookSettings(Section):
         description="format template: the texts of a JSON object, or one plain text; with {summary} and others",
     )
     events: tuple[Pattern, ...] = Field(
-        default=("alarm.*", "stream.*", "detector.*", "delivery.*", "outbox.*"),
+        default=("alarm.*", "stream.*", "detector.*", "delivery.*", "outbox.*", "silence.*", "test.*"),
         min_length=1,
         description="types of event to send: a whole type, or all of a kind such as alarm.*; format alertmanager "
         "sends alarm.raised, alarm.verdict and alarm.ended",
