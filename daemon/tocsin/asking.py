@@ -17,6 +17,14 @@ from tocsin.footage.shown import harmless, shown
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+ByOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        envvar="SUDO_USER",
+        help="Who says so, told beside the user who asks; who has called sudo by default.",
+    ),
+]
 
 DEFAULT_CONFIG = Path("/etc/tocsin/tocsin.yaml")
 
@@ -102,6 +110,20 @@ def moment(option: str, text: str | None, now: datetime) -> str | None:
     except (ValueError, OverflowError):
         raise InputError(
             f"{option}: expected a time such as 24h (ago), 2026-11-20 or 2026-11-20T18:30, found {text[:40]!r}"
+        ) from None
+
+
+def seconds_of(option: str, text: str) -> float:
+    """Return the seconds of a time as the configuration has them, such as 30m or 1h30m. Raises InputError."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from tocsin.fields import Duration
+
+    try:
+        return float(TypeAdapter(Duration).validate_python(text))
+    except ValidationError:
+        raise InputError(
+            f"{option}: expected a time with its unit, such as 30m, found {text[:40]!r}"
         ) from None
 
 

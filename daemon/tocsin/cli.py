@@ -35,6 +35,8 @@ from tocsin.logbook import audit, list_alarms, show_alarm
 from tocsin.postbox import outbox
 from tocsin.probe.command import probe
 from tocsin.scarcity import scarcity
+from tocsin.silencing import silence
+from tocsin.walktest import walk_test
 
 if TYPE_CHECKING:  # the configuration's libraries load when a command needs them
     from tocsin.config.load import Config
@@ -392,6 +394,8 @@ def try_webhook(
         _leave(TEMPORARY_FAILURE)
 
 
+commands.command("silence")(silence)
+commands.command("test")(walk_test)
 commands.command("evaluate", cls=Explained)(evaluate)
 commands.command("light")(light)
 commands.command("augment")(augment)
@@ -490,7 +494,8 @@ def _show_status(console: Console, answer: dict[str, Any]) -> None:
     console.print(f"metrics   port {answer['port']}\n")
     answer = answer | {
         "streams": [one | _in_words(one) for one in answer["streams"]],
-        "alarms": [one | {"opened": local(one["opened"])} for one in answer["alarms"]],
+        "alarms": [one | {"opened": local(one["opened"]), "muted": _muted(one)} for one in answer["alarms"]],
+        "overrides": [one | {"until": local(one["until"])} for one in answer.get("overrides", [])],
         "queues": [one | {"configured": "yes" if one["configured"] else "no"} for one in answer["queues"]],
     }
     for title, columns in _STATUS_TABLES.items():
@@ -498,6 +503,10 @@ def _show_status(console: Console, answer: dict[str, Any]) -> None:
             console.print(table_of(answer[title], columns, _LINE_SHOWN, title))
         elif title in _ALWAYS:
             console.print(f"no {title}")
+
+
+def _muted(alarm: dict[str, Any]) -> str:
+    return "silenced" if alarm.get("silenced") else "test" if alarm.get("test") else ""
 
 
 def _in_words(stream: dict[str, Any]) -> dict[str, str]:
@@ -529,7 +538,17 @@ _STATUS_TABLES = {
         "zone": "zone",
         "opened": "since",
         "verdict": "verdict",
+        "muted": "muted",
         "alarm_id": "id",
+    },
+    "overrides": {
+        "kind": "kind",
+        "stream": "stream",
+        "rule": "rule",
+        "until": "until",
+        "by": "by",
+        "why": "why",
+        "id": "id",
     },
     "withheld": {
         "stream": "stream",

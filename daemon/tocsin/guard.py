@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tocsin.asking import DEFAULT_CONFIG, ConfigOption, JsonOption, ask, local
+from tocsin.asking import DEFAULT_CONFIG, ByOption, ConfigOption, JsonOption, ask, local
 from tocsin.deliver.verdict import MOST_BY, MOST_WHY, Judgement, Verdict, words_of
 from tocsin.footage.shown import harmless
 
@@ -16,14 +16,6 @@ AlarmArgument = Annotated[
     str, typer.Argument(metavar="ALARM", help="The alarm's id, or its last six characters or more.")
 ]
 WhyOption = Annotated[str, typer.Option(metavar="TEXT", help=f"The reason, {MOST_WHY} characters at most.")]
-ByOption = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        envvar="SUDO_USER",
-        help="Who says so, told beside the user who asks; who has called sudo by default.",
-    ),
-]
 
 
 def ack(

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from dataclasses import replace
+from datetime import timedelta
 from io import StringIO
 from types import SimpleNamespace
 from typing import Any
@@ -11,16 +12,20 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from support.events import ALARM, NOON
 from tocsin.alarm.withheld import Withheld
 from tocsin.capture.decoder import Decoder
 from tocsin.capture.status import StreamState, StreamStatus
 from tocsin.cli import _show_status
 from tocsin.degradations import Standing
+from tocsin.deliver.event import AlarmRecord
+from tocsin.deliver.override import Override, OverrideKind
 from tocsin.detect.session import Placement
 from tocsin.errors import Degradation, SourceFault
 from tocsin.frame import Correction
 from tocsin.impairment import Impairment
 from tocsin.lights import LightStatus
+from tocsin.overrides import InForce, Now
 from tocsin.report import Report
 
 DETECTOR: Any = SimpleNamespace(
@@ -180,3 +185,21 @@ def test_all_that_the_detector_lacks_is_shown() -> None:
     assert "degraded (lost): CUDA was left for the CPU" in out.getvalue()
     assert r"\x1b[2J\ud800 said the model" in out.getvalue(), "which does nothing to a terminal"
     assert "degraded (too_slow, entrance, intruder): too few frames" in out.getvalue()
+
+
+def test_what_is_silenced_or_tested_is_shown() -> None:
+    """With who and why; the service manager's line counts the alarms of which somebody hears."""
+    now = Now.read()
+    silence = Override(
+        *("silence_1", OverrideKind.SILENCE, "entrance", None),
+        *(now.wall, now.wall + timedelta(minutes=30), "anna", "the lock is repaired"),
+    )
+    alarms = tuple(AlarmRecord(replace(ALARM, silenced=one), NOON, NOON) for one in (True, False))
+    muted = replace(report(None), overrides=(InForce(silence, now.at + 60.0),), alarms=alarms)
+    assert "alarms active: 1, silences and tests: 1, deliveries" in muted.line()
+    answer = muted.as_json()
+    assert answer["overrides"][0]["left_seconds"] == pytest.approx(60.0, abs=1.0)
+    out = StringIO()
+    _show_status(Console(file=out, width=200, highlight=False), answer)
+    assert re.search(r"silence\W+entrance\W.+anna\W+the lock is repaired\W+silence_1\b", out.getvalue())
+    assert len(re.findall(r"\bsilenced\b", out.getvalue())) == 1
