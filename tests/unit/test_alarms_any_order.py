@@ -1,4 +1,4 @@
-"""Frames, damage, failures, holds, verdicts and new rules in any order: alarms are raised when they should be."""
+"""Frames, damage, holds, verdicts, silences and new rules in any order: alarms are raised when they should be."""
 
 import math
 import time
@@ -24,6 +24,7 @@ from tocsin.deliver.event import EventType
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import Verdict
 from tocsin.frame import Detections, Frame
+from tocsin.overrides import PLAIN, Treatment
 
 PERIOD = 0.1
 HERE, THERE = (0.1, 0.2, 0.15, 0.3), (0.7, 0.2, 0.75, 0.3)
@@ -43,6 +44,9 @@ RULES = st.builds(
     per=st.sampled_from(Per),
     latch=st.sampled_from([False, False, True]),
 )
+
+
+TREATMENTS = [PLAIN, PLAIN, *(Treatment(*each) for each in ((True, False), (False, True), (True, True)))]
 
 
 class Deaf:
@@ -71,6 +75,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.open = self.pending = self.judged = False
         self.people = 0
         self.ended = -math.inf
+        self.treatment = self.raised_as = PLAIN
         self.observe = Deaf()
         self.changes: list[Change] = []
         self.take(asked, NOTHING)
@@ -84,8 +89,9 @@ class AnyOrder(RuleBasedStateMachine):
             resumed = Resumed(monotonic_time(one.alarm.first_seen), monotonic_time(one.reported), judged)
         self.asked = asked
         self.watch = Watch("yard", asked, Zones({}), ("person",), resumed, memory)
-        origin, watched = Origin("m", "c", test=True), {"yard": [Watched(self.watch, "visit", "critical")]}
-        self.alarms = Alarms(watched, known, self.changes.append, self.observe, origin)
+        origin, watched = Origin("m", "c", test=False), {"yard": [Watched(self.watch, "visit", "critical")]}
+        treat = lambda *_: self.treatment  # noqa: E731 - it changes
+        self.alarms = Alarms(watched, known, self.changes.append, self.observe, origin, treat=treat)
         self.light = Settling()
         self.shown: list[tuple[float, str]] = []
         self.pending = False
@@ -142,8 +148,22 @@ class AnyOrder(RuleBasedStateMachine):
         self.people += 1
         said = stated(verdict, by=f"person {self.people}")
         assert self.alarms.judge(one.alarm.alarm_id, said, lambda _, change: self.changes.append(change))
-        assert [event.type for event in self.changes.pop().events] == [EventType.ALARM_VERDICT]
+        told = [] if self.raised_as.silenced else [EventType.ALARM_VERDICT]
+        assert [event.type for event in self.changes.pop().events] == told
         self.judged = True
+
+    @rule(treatment=st.sampled_from(TREATMENTS))
+    def silence_or_test_begins_or_ends(self, treatment: Treatment) -> None:
+        """What was raised under one that is over ends with it, and is as if it had never been."""
+        self.treatment, was = treatment, self.raised_as
+        self.alarms.heed()
+        told = [event.type for change in self.changes for event in change.events]
+        self.changes.clear()
+        over = (was.silenced and not treatment.silenced) or (was.test and not treatment.test)
+        assert told == ([EventType.ALARM_ENDED] if self.open and over else [])
+        if told:
+            self.open = False
+            self.shown.clear()
 
     @rule(asked=RULES)
     def rule_is_another(self, asked: Rule) -> None:
@@ -180,13 +200,18 @@ class AnyOrder(RuleBasedStateMachine):
         if confirmed and not expected:
             assert self.observe.withheld, "nothing says why no alarm was raised"
         self.open, self.judged = bool(expected), False
+        if self.open:
+            self.raised_as = self.treatment
+            (alarm,) = (one.alarm for one in self.alarms.open())
+            assert Treatment(alarm.silenced, alarm.test) == self.treatment
 
     def account_open(self, told: list[EventType]) -> None:
         assert told in ([], [EventType.ALARM_REPEATED], [EventType.ALARM_ENDED])
         if told == [EventType.ALARM_ENDED]:
             assert self.shown[-1][1] == "nobody", "ended while it was seen"
             assert self.judged or not self.asked.latch, "a latched alarm ended without a verdict"
-            self.open, self.ended = False, self.at
+            self.open = False
+            self.ended = self.at if self.raised_as == PLAIN else self.ended
             self.shown.clear()
 
     def hits(self) -> int:
