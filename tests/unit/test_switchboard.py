@@ -166,7 +166,7 @@ def test_what_hinders_a_walk_test_is_said_to_who_opens_it() -> None:
 
 
 def test_what_became_of_each_alarm_is_shown() -> None:
-    """Which webhook has accepted its raise, which is being tried, and which was given up; and what the stream saw."""
+    """Which webhook has accepted its raise, at which it waits or was given up; and what the stream saw."""
     house = House()
     for number in (1, 2):
         alarm = replace(ALARM, alarm_id=f"alarm_{number}", test=True)
