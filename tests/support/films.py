@@ -18,11 +18,11 @@ COUNT = 300
 
 
 @cache
-def film(codec: str = "libx264", b_frames: int = 0) -> bytes:
+def film(codec: str = "libx264", b_frames: int = 0, more: tuple[tuple[str, str], ...] = ()) -> bytes:
     """A film of 12 s in which each picture's brightness tells its number, with a keyframe every two seconds."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="matroska") as target:
-        options = {"g": str(GROUP), "bf": str(b_frames), "sc_threshold": "0"}
+        options = {"g": str(GROUP), "bf": str(b_frames), "sc_threshold": "0", **dict(more)}
         stream = target.add_stream(codec, rate=RATE, options=options)
         stream.width, stream.height = 320, 240
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"

@@ -102,6 +102,19 @@ def test_a_frame_that_is_gone_is_told_and_nothing_else_shown(tmp_path: Path, at:
     assert (tmp_path / "frame.jpg").read_bytes() == b""
 
 
+def test_a_frame_of_an_earlier_opening_is_gone(tmp_path: Path) -> None:
+    """Another frame has its number now, and is not shown for it."""
+    answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
+    reel = filled(film())
+    room = darkroom(reel, answers.put)
+    for number, (packet, video) in enumerate(packets(film())):
+        if number == 0:
+            reel.opened(Leader(video))
+        reel.keep(packet, number, 100.0 + number / RATE)
+    room.ask(Develop(1, (COUNT - 1) / RATE, BOX, ("frame",)), [file(tmp_path / "frame.jpg")])
+    assert made(answers) == Made(1, "expected the packets of the picture, found them gone")
+
+
 def test_a_clip_goes_on_while_the_stream_does_and_pictures_are_made_meanwhile(tmp_path: Path) -> None:
     """From a keyframe before its time to its end, as the packets come."""
     answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
@@ -113,6 +126,7 @@ def test_a_clip_goes_on_while_the_stream_does_and_pictures_are_made_meanwhile(tm
         if number == 0:
             reel.opened(Leader(video))
         reel.keep(packet, number, began + number / RATE)
+        room.handed_over(began + number / RATE, number)
         if number == 150:
             room.ask(Film(1, began + 4.5, began + 8.0), [file(tmp_path / "clip.mp4")])
             until(lambda: (tmp_path / "clip.mp4").stat().st_size > 0, 10, "the clip to begin")

@@ -5,13 +5,14 @@ import io
 import av
 import numpy as np
 import pytest
+from av.packet import Packet
 
 from support.films import COUNT, GROUP, RATE, filled, film, kept, packets
 from tocsin.capture.darkroom import whole
 from tocsin.errors import EvidenceError
 from tocsin.evidence.clip import Copied, Recoded, begin
 from tocsin.evidence.develop import developed
-from tocsin.evidence.reel import Leader, Reel, up_to
+from tocsin.evidence.reel import Leader, Reel, ways
 
 
 def test_the_last_seconds_are_kept_from_a_keyframe_on() -> None:
@@ -40,6 +41,20 @@ def test_a_reel_takes_no_more_memory_than_it_may() -> None:
     assert filled(content, most=100, until=COUNT - 1).strip(0.0) is None
 
 
+def test_packets_of_next_to_nothing_take_their_room_too() -> None:
+    """A camera that sends a million of ten bytes fills no memory beside that of the reel."""
+    reel = Reel(5.0, 1_000_000)
+    for number, (packet, video) in enumerate(packets(film())):
+        if number == 0:
+            reel.opened(Leader(video))
+            reel.keep(packet, 0, 0.0)
+        reel.keep(Packet(b"0123456789"), number + 1, 0.0)
+    assert reel.bytes > COUNT * 1_000
+    for number in range(COUNT, 1000):
+        reel.keep(Packet(b"0123456789"), number + 1, 0.0)
+    assert reel.strip(0.0) is None, "no room for so many"
+
+
 def test_nothing_is_kept_before_the_first_keyframe() -> None:
     """It could not be decoded."""
     reel = Reel(5.0, 1 << 30)
@@ -61,11 +76,8 @@ def test_nothing_is_kept_of_a_stream_that_no_file_can_hold() -> None:
     assert reel.strip(0.0) is None
 
 
-@pytest.mark.parametrize("b_frames", [0, 2])
-@pytest.mark.parametrize("number", [200, 201, 249, COUNT - 1])
-def test_the_picture_of_a_packet_is_found_again(b_frames: int, number: int) -> None:
-    """The very one, also where pictures are not shown in the order in which they are decoded."""
-    content = film(b_frames=b_frames)
+def decoded(content: bytes) -> dict[int, np.ndarray]:
+    """The pictures of a film that is decoded from its beginning, by the numbers of their packets."""
     with av.open(io.BytesIO(content)) as source:
         video = source.streams.video[0]
         video.codec_context.flags |= av.codec.context.Flags.copy_opaque
@@ -74,17 +86,46 @@ def test_the_picture_of_a_packet_is_found_again(b_frames: int, number: int) -> N
             packet.opaque = (place, None)
             for frame in packet.decode():
                 wanted[frame.opaque[0]] = frame.to_ndarray()
+    return wanted
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+@pytest.mark.parametrize("number", [200, 201, 249, COUNT - 1])
+def test_the_picture_of_a_packet_is_found_again(b_frames: int, number: int) -> None:
+    """The very one, also where pictures are not shown in the order in which they are decoded."""
+    content = film(b_frames=b_frames)
+    wanted = decoded(content)
     leader, strip = kept(filled(content, seconds=10.0))
-    found = developed(leader, up_to(strip, number))
+    found = developed(leader, strip, number)
     np.testing.assert_array_equal(found.to_ndarray(), wanted[number])
+
+
+OPEN = {
+    "open groups of H.264": film("libx264", 3, (("x264-params", "open-gop=1:b-adapt=0"),)),
+    "open groups of H.265": film("libx265", 3, (("x265-params", "open-gop=1:keyint=50:log-level=none"),)),
+    "a refresh slice by slice": film("libx264", 0, (("intra-refresh", "1"),)),
+}
+
+
+@pytest.mark.parametrize("kind", OPEN)
+def test_a_picture_that_rests_on_what_was_before_its_keyframe_is_found(kind: str) -> None:
+    """The very one, where the nearest keyframe alone does not lead to it."""
+    wanted = decoded(OPEN[kind])
+    leader, strip = kept(filled(OPEN[kind], seconds=10.0))
+    begin = [one.number for one in strip if one.starts][2]
+    alone = strip[[one.number for one in strip].index(begin) :]
+    with pytest.raises(EvidenceError):
+        developed(leader, alone, begin + 1)
+    for number in range(begin, begin + 6):
+        np.testing.assert_array_equal(developed(leader, strip, number).to_ndarray(), wanted[number])
 
 
 def test_a_picture_whose_packets_are_gone_is_an_error() -> None:
     """Nobody gets another picture for it."""
     leader, strip = kept(filled(film()))
-    assert up_to(strip, 3) == []
+    assert list(ways(strip, 3)) == []
     with pytest.raises(EvidenceError, match="found them gone"):
-        developed(leader, up_to(strip, 3))
+        developed(leader, strip, 3)
 
 
 @pytest.mark.parametrize("b_frames", [0, 2])

@@ -17,12 +17,12 @@ from av.video.frame import VideoFrame
 from tocsin.capture.order import ViewOrder
 from tocsin.capture.shrink import Shrinker
 from tocsin.capture.wire import Develop, Film, Made
-from tocsin.errors import EvidenceError, reason
+from tocsin.errors import EvidenceError
 from tocsin.evidence.clip import Clip, begin
 from tocsin.evidence.develop import developed
 from tocsin.evidence.note import noted
 from tocsin.evidence.picture import FAITHFUL, Pixels, Polygon, around, boxed, cover, jpeg
-from tocsin.evidence.reel import Kept, Leader, Reel, up_to
+from tocsin.evidence.reel import Kept, Leader, Reel
 from tocsin.evidence.shelf import Kind
 from tocsin.frame import fit
 from tocsin.image import to_i420
@@ -54,6 +54,15 @@ class _Job:
     descriptors: Sequence[int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A frame that was handed over: its time, its packet, and the opening of the stream that this was of."""
+
+    at: float
+    number: int
+    leader: Leader | None
+
+
 class Darkroom:
     """One thread that serves what is asked for, one thing after another.
 
@@ -75,8 +84,8 @@ class Darkroom:
         self._post = post
         # Filled by the thread that hears the daemon.
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
-        # Filled by the thread that hands frames over, read by this one, both whole entries at a time.
-        self._known: deque[tuple[float, int]] = deque(maxlen=_KNOWN)
+        # Filled by the thread that hands frames over; this one copies it whole, which no other interrupts.
+        self._known: deque[_Known] = deque(maxlen=_KNOWN)
         self._thread = threading.Thread(target=self._run, name="darkroom", daemon=True)
 
     def start(self) -> None:
@@ -84,8 +93,8 @@ class Darkroom:
         self._thread.start()
 
     def handed_over(self, at: float, number: int) -> None:
-        """Remember which packet the frame of that time was made of."""
-        self._known.append((at, number))
+        """Remember which packet the frame of that time was made of; for the thread that reads the stream."""
+        self._known.append(_Known(at, number, self._reel.leader))
 
     def ask(self, task: Task, descriptors: Sequence[int]) -> None:
         """Serve this when all before it is done; the files are closed afterwards."""
@@ -101,9 +110,7 @@ class Darkroom:
             except queue.Empty:
                 pass
             else:
-                if not job.descriptors:  # this process had none left
-                    self._post(Made(job.task.request, "expected open files, found none"))
-                elif isinstance(job.task, Film):
+                if isinstance(job.task, Film):
                     films.append(_Filming(job.task, job.descriptors[0], self._reel, self._masks))
                 else:
                     self._post(Made(job.task.request, self._develop(job.task, job.descriptors)))
@@ -124,7 +131,7 @@ class Darkroom:
         except EvidenceError as error:
             return str(error)
         except OSError as error:
-            return f"expected to write a picture, found {reason(error)}"
+            return f"expected to write a picture, found {_why(error)}"
         except _UNFIT as error:
             return f"expected a picture that can be made, found {type(error).__name__}"
         return ""
@@ -148,13 +155,14 @@ class Darkroom:
                     yield noted(jpeg(pixels, FAITHFUL), task.note)
 
     def _frame(self, at: float) -> VideoFrame:
-        # copied in one step, for frames are handed over meanwhile
-        number = next((number for known, number in tuple(self._known) if known == at), None)
         strip = self._reel.strip(-math.inf)
-        if number is None or strip is None:
+        leader, kept = strip or (None, [])
+        # After the stream was opened again another packet has the same number.
+        known = (one for one in self._known.copy() if one.at == at and one.leader is leader)
+        number = next((one.number for one in known), None)
+        if leader is None or number is None:
             raise EvidenceError("expected the packets of the picture, found them gone")
-        leader, kept = strip
-        return developed(leader, up_to(kept, number))
+        return developed(leader, kept, number)
 
     def _corrected(self, frame: VideoFrame, pixels: Pixels) -> Pixels:
         """Return the picture in the light that the detector gets it in, at its own size."""
@@ -205,7 +213,7 @@ class _Filming:
         except EvidenceError as error:
             self._fail(str(error))
         except OSError as error:
-            self._fail(f"expected to write a clip, found {reason(error)}")
+            self._fail(f"expected to write a clip, found {_why(error)}")
         except _UNFIT as error:
             self._fail(f"expected a clip that can be made, found {type(error).__name__}")
 
@@ -236,3 +244,7 @@ class _Filming:
         self.over, self.fault = True, why
         with contextlib.suppress(OSError):
             self._file.close()
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or "an error").lower()

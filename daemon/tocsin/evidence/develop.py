@@ -1,32 +1,43 @@
 """From packets back to the one picture that is wanted."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 import av
 from av.video.frame import VideoFrame
 
 from tocsin.errors import EvidenceError
-from tocsin.evidence.reel import Kept, Leader
+from tocsin.evidence.reel import Kept, Leader, ways
+
+_WAYS = 3
+"""Keyframes from which a picture is tried: who needs more of them has damage in the packets."""
 
 
-def developed(leader: Leader, kept: Sequence[Kept]) -> VideoFrame:
-    """Return the picture of the last of these packets, of which the first is a keyframe.
+def developed(leader: Leader, kept: Sequence[Kept], number: int) -> VideoFrame:
+    """Return the picture of packet `number` of a strip.
 
-    Raises EvidenceError where they give none, or a damaged one.
+    Raises EvidenceError where it is there no longer, or where its packets give no picture or a damaged one.
     """
-    if not kept:
-        raise EvidenceError("expected the packets of the picture, found them gone")
-    decoder = leader.decoder()
-    wanted = kept[-1].number
-    found: VideoFrame | None = None
-    try:
-        for one in [*(one.packet for one in kept), None]:
-            for frame in decoder.decode(one):
-                if isinstance(frame.opaque, tuple) and frame.opaque[0] == wanted:
-                    found = frame
-    except (av.error.FFmpegError, OSError) as error:
-        raise EvidenceError("expected packets that can be decoded, found damage in them") from error
-    if found is None or found.is_corrupt:
+    why = "expected the packets of the picture, found them gone"
+    for way in islice(ways(kept, number), _WAYS):
+        try:
+            found = _last(leader, way)
+        except (av.error.FFmpegError, OSError):
+            why = "expected packets that can be decoded, found damage in them"
+            continue
+        if found is not None and not found.is_corrupt:
+            return found
         what = "none" if found is None else "a damaged one"
-        raise EvidenceError(f"expected a picture of {len(kept)} packets, found {what}")
+        why = f"expected a picture of {len(way)} packets, found {what}"
+    raise EvidenceError(why)
+
+
+def _last(leader: Leader, way: Sequence[Kept]) -> VideoFrame | None:
+    """Return the picture of the last of these packets, of which the first is a keyframe."""
+    decoder = leader.decoder()
+    found: VideoFrame | None = None
+    for one in [*(one.packet for one in way), None]:
+        for frame in decoder.decode(one):
+            if isinstance(frame.opaque, tuple) and frame.opaque[0] == way[-1].number:
+                found = frame
     return found

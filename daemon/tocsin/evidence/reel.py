@@ -6,13 +6,16 @@ One thread fills a reel, another may read it. It begins with a keyframe, so that
 import io
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import av
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
+
+_COST = 1_240
+"""Bytes that a packet takes beside what is in it, measured on 100,000 of ten bytes: a camera may send such, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +103,8 @@ class Reel:
             if not self._groups:
                 return
             self._groups[-1].kept.append(Kept(packet, number, at))
-            self._groups[-1].bytes += packet.size
-            self._bytes += packet.size
+            self._groups[-1].bytes += packet.size + _COST
+            self._bytes += packet.size + _COST
             while len(self._groups) > 1 and self._groups[1].kept[0].at <= at - self._seconds:
                 self._drop()
             while self._bytes > self._most_bytes:
@@ -118,24 +121,26 @@ class Reel:
             return self._leader, kept
 
     @property
+    def leader(self) -> Leader | None:
+        """That of the opening that is kept now."""
+        return self._leader
+
+    @property
     def bytes(self) -> int:
-        """The bytes of all packets in it."""
+        """The bytes that all packets in it take."""
         return self._bytes
 
     def _drop(self) -> None:
         self._bytes -= self._groups.popleft().bytes
 
 
-def up_to(kept: Iterable[Kept], number: int) -> list[Kept]:
-    """Return the packets from the keyframe that the picture of packet `number` rests on, to that packet.
+def ways(kept: Sequence[Kept], number: int) -> Iterator[Sequence[Kept]]:
+    """Yield the packets from each keyframe to packet `number`, the nearest keyframe first.
 
-    Empty where they are no longer there.
+    Mostly the first way leads to its picture. Where a picture rests on what came before the keyframe too (open
+    groups, and a refresh in which the picture is built up slice by slice) only a later one does. None where the
+    packet is no longer there.
     """
-    found: list[Kept] = []
-    for one in kept:
-        if one.number > number:
-            break
-        if one.starts:
-            found = []
-        found.append(one)
-    return found if found and found[-1].number == number else []
+    end = next((place for place, one in enumerate(kept) if one.number == number), None)
+    if end is not None:
+        yield from (kept[begin : end + 1] for begin in range(end, -1, -1) if kept[begin].starts)
