@@ -119,6 +119,29 @@ def test_a_worker_that_dies_leaves_a_clip_that_can_be_played(tmp_path: Path) -> 
         assert sum(1 for _ in played.decode(video=0)) >= 10
 
 
+def test_a_stream_that_gets_another_worker_leaves_a_whole_clip(tmp_path: Path) -> None:
+    """A reload while it is filmed: the old worker ends its film before it ends itself."""
+    with FakeCamera(Scene(fps=10)) as camera, filming(camera.url) as capture:
+        for _ in range(15):
+            frame, _ = capture.frame()
+        clip = tmp_path / "clip.mp4"
+        capture.ask(Film(1, frame.at - 1.0, frame.at + 60.0), clip)
+        until(lambda: clip.stat().st_size > 0, 10.0, "the clip to begin")
+        capture.supervisor.adopt([replace(order(camera.url), reel=replace(REEL, seconds=4.0))])
+        until(lambda: _is_whole(clip), 10.0, "the clip to be whole")
+        capture.frame()  # of the next worker
+    with av.open(str(clip)) as played:
+        assert sum(1 for _ in played.decode(video=0)) >= 10
+
+
+def _is_whole(clip: Path) -> bool:
+    """Whether a player knows how long it is before it plays it."""
+    content, place, found = clip.read_bytes(), 0, b""
+    while (size := int.from_bytes(content[place : place + 4], "big")) >= 8:
+        found, place = content[place + 4 : place + 8], place + size
+    return found == b"moov" and b"moof" not in content[:512]
+
+
 @pytest.mark.parametrize("reel", [None, REEL])
 def test_what_cannot_be_made_is_told(tmp_path: Path, reel: ReelOrder | None) -> None:
     """A stream that keeps no evidence says so, and one that keeps it does not know a frame that never was."""

@@ -18,17 +18,22 @@ COUNT = 300
 
 
 @cache
-def film(codec: str = "libx264", b_frames: int = 0, more: tuple[tuple[str, str], ...] = ()) -> bytes:
+def film(
+    codec: str = "libx264",
+    b_frames: int = 0,
+    more: tuple[tuple[str, str], ...] = (),
+    size: tuple[int, int] = (320, 240),
+) -> bytes:
     """A film of 12 s in which each picture's brightness tells its number, with a keyframe every two seconds."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="matroska") as target:
         options = {"g": str(GROUP), "bf": str(b_frames), "sc_threshold": "0", **dict(more)}
         stream = target.add_stream(codec, rate=RATE, options=options)
-        stream.width, stream.height = 320, 240
+        stream.width, stream.height = size
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         for number in range(COUNT):
-            planes = np.full((360, 320), 128, np.uint8)
-            planes[:240] = 16 + number % 200
+            planes = np.full((size[1] * 3 // 2, size[0]), 128, np.uint8)
+            planes[: size[1]] = 16 + number % 200
             frame = VideoFrame.from_ndarray(planes, format=stream.pix_fmt)
             frame.pts, frame.time_base = number, Fraction(1, RATE)
             target.mux(stream.encode(frame))

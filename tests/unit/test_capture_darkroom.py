@@ -14,11 +14,13 @@ import pytest
 
 from support.films import COUNT, GROUP, RATE, filled, film, packets
 from support.wait import until
+from tocsin.capture import darkroom as darkrooms
 from tocsin.capture.darkroom import Darkroom
 from tocsin.capture.order import ViewOrder
 from tocsin.capture.wire import Develop, Film, Made
+from tocsin.evidence.clip import Copied
 from tocsin.evidence.note import Note, text_in
-from tocsin.evidence.reel import Leader, Reel
+from tocsin.evidence.reel import Kept, Leader, Reel
 from tocsin.light.plan import Mode, Policy
 
 VIEW = ViewOrder(160, 160, keep_aspect=True)
@@ -146,6 +148,91 @@ def test_a_stream_that_dies_leaves_a_shorter_clip(tmp_path: Path) -> None:
     assert made(answers) == Made(1, "")
     with av.open(str(tmp_path / "clip.mp4")) as played:
         assert sum(1 for _ in played.decode(video=0)) == 2 * RATE
+
+
+def test_pictures_do_not_wait_for_a_clip_that_is_encoded_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is alarmed next sees who it was before the film of the last alarm is done."""
+    monkeypatch.setattr(darkrooms, "_TURN", 0.0)  # as where one picture takes that long
+    answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
+    room = darkroom(filled(film()), answers.put, [((0.0, 0.0), (0.5, 0.0), (0.5, 0.5))])
+    room.ask(Film(1, 0.0, 11.9), [file(tmp_path / "clip.mp4")])
+    for request in (2, 3):
+        room.ask(Develop(request, (COUNT - 1) / RATE, BOX, ("frame",)), [file(tmp_path / "frame.jpg")])
+    assert [made(answers) for _ in range(3)] == [Made(2, ""), Made(3, ""), Made(1, "")]
+
+
+def test_alarms_of_one_frame_have_it_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty rules that see the same thing ask for twenty pictures of it."""
+    answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
+    room = Darkroom(filled(film()), VIEW, Policy(mode=Mode.OFF), (), answers.put)
+    room.handed_over(11.0, COUNT - 1)
+    calls = []
+    developed = darkrooms.developed
+    monkeypatch.setattr(darkrooms, "developed", lambda *given: calls.append(given) or developed(*given))
+    for request in range(20):
+        room.ask(Develop(request, 11.0, BOX, ("frame",)), [file(tmp_path / "frame.jpg")])
+    room.start()
+    assert [made(answers) for _ in range(20)] == [Made(request, "") for request in range(20)]
+    assert len(calls) == 1
+
+
+def test_a_clip_ends_with_what_no_film_can_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was before it is kept."""
+    add = Copied.add
+
+    def refuse(clip: Copied, kept: Kept) -> None:
+        if kept.number == COUNT - 20:
+            raise ValueError
+        add(clip, kept)
+
+    monkeypatch.setattr(Copied, "add", refuse)
+    answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
+    room = darkroom(filled(film()), answers.put)
+    room.ask(Film(1, 10.0, time.monotonic() + 60.0), [file(tmp_path / "clip.mp4")])
+    assert made(answers) == Made(1, "")
+    with av.open(str(tmp_path / "clip.mp4")) as played:
+        assert sum(1 for _ in played.decode(video=0)) == 2 * RATE - 20
+    room.ask(Film(2, (COUNT - 20) / RATE, 0.0), [file(tmp_path / "clip.mp4")])
+    monkeypatch.setattr(Copied, "add", lambda _clip, _kept: int("none"))
+    room.ask(Film(3, 10.0, time.monotonic() + 60.0), [file(tmp_path / "none.mp4")])
+    assert made(answers).request == 2
+    assert made(answers) == Made(3, "expected a clip that can be made, found ValueError")
+
+
+def test_a_worker_that_ends_leaves_a_whole_clip_of_what_there_is(tmp_path: Path) -> None:
+    """A stream that gets another worker, and a daemon that stops, cut no film in two."""
+    answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
+    room = darkroom(filled(film()), answers.put)
+    room.ask(Film(1, 10.0, time.monotonic() + 60.0), [file(tmp_path / "clip.mp4")])
+    room.finish(10.0)
+    assert made(answers) == Made(1, "")
+    with av.open(str(tmp_path / "clip.mp4")) as played:
+        assert played.duration == 2_000_000
+        assert sum(1 for _ in played.decode(video=0)) == 2 * RATE
+
+
+def test_files_that_did_not_come_are_told(tmp_path: Path) -> None:
+    """A process that has too many open gets none of them; the next request finds it at work."""
+    answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
+    room = darkroom(filled(film()), answers.put)
+    room.ask(Film(1, 10.0, 11.0), [])
+    room.ask(Develop(2, (COUNT - 1) / RATE, BOX, ("frame", "crop")), [file(tmp_path / "frame.jpg")])
+    room.ask(Develop(3, (COUNT - 1) / RATE, BOX, ("frame",)), [file(tmp_path / "frame.jpg")])
+    assert made(answers) == Made(1, "expected 1 files to write into, found 0")
+    assert made(answers) == Made(2, "expected 2 files to write into, found 1")
+    assert made(answers) == Made(3, "")
+
+
+def test_an_error_that_nobody_expected_is_not_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has the darkroom hears of it, for there are no pictures from here on."""
+    broken: queue.SimpleQueue[Exception] = queue.SimpleQueue()
+    room = Darkroom(filled(film()), VIEW, Policy(mode=Mode.OFF), (), lambda _: None, broken.put)
+    monkeypatch.setattr(Darkroom, "_frame", lambda _room, _at: {}[0])
+    room.start()
+    room.ask(Develop(1, 1.0, BOX, ("frame",)), [file(tmp_path / "frame.jpg")])
+    assert isinstance(broken.get(timeout=20), KeyError)
 
 
 def test_a_camera_that_is_opened_again_ends_the_clip(tmp_path: Path) -> None:

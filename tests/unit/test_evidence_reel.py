@@ -1,6 +1,8 @@
 """Packets are kept for as long as is asked for, from a keyframe on, and become pictures and clips again."""
 
 import io
+from collections.abc import Sequence
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -12,7 +14,8 @@ from tocsin.capture.darkroom import whole
 from tocsin.errors import EvidenceError
 from tocsin.evidence.clip import Copied, Recoded, begin
 from tocsin.evidence.develop import developed
-from tocsin.evidence.reel import Leader, Reel, ways
+from tocsin.evidence.picture import Curtain
+from tocsin.evidence.reel import Kept, Leader, Reel, ways
 
 
 def test_the_last_seconds_are_kept_from_a_keyframe_on() -> None:
@@ -145,30 +148,135 @@ def test_a_clip_holds_the_pictures_unchanged_and_at_their_pace(b_frames: int) ->
 
 
 def test_a_clip_that_breaks_off_can_be_played() -> None:
-    """The daemon may die while it is written: what was written until then is shown."""
-    leader, strip = kept(filled(film()))
+    """Whoever writes it may die: all but its last second is shown, however rare keyframes are."""
+    content = film("libx264", 0, (("g", "300"),))
+    leader, strip = kept(filled(content))
     target = io.BytesIO()
     clip = Copied(target, leader)
-    for one in strip[: 2 * GROUP + 10]:
+    for one in strip[: 4 * RATE]:
         clip.add(one)
     broken = target.getvalue()
     clip.close()
     with av.open(io.BytesIO(broken)) as played:
-        assert sum(1 for _ in played.decode(video=0)) >= GROUP
+        assert sum(1 for _ in played.decode(video=0)) >= 3 * RATE - 1
 
 
-def test_the_times_of_a_clip_never_fall() -> None:
-    """A camera whose clock jumps by an hour gives a clip that goes on."""
-    leader, strip = kept(filled(film()))
-    for one in strip[60:]:
-        one.packet.pts += 3600 * 1000
-        one.packet.dts += 3600 * 1000
+def test_a_clip_that_is_whole_tells_how_long_it_is() -> None:
+    """Before anything of it is played, so that a player can go to any place in it; by the name that all know."""
+    hevc = (("x265-params", "keyint=50:log-level=none"),)
+    for content, tag in ((film(), "avc1"), (film("libx265", 0, hevc), "hvc1")):
+        leader, strip = kept(filled(content))
+        target = io.BytesIO()
+        clip = Copied(target, leader)
+        for one in strip:
+            clip.add(one)
+        clip.close()
+        assert boxes(target.getvalue()) == ["ftyp", "free", "mdat", "moov"]
+        with av.open(io.BytesIO(target.getvalue())) as played:
+            assert played.streams.video[0].codec_tag == tag
+            assert played.duration == len(strip) * 1_000_000 // RATE
+
+
+def boxes(content: bytes) -> list[str]:
+    """The boxes that a film consists of."""
+    found, place = [], 0
+    while place < len(content):
+        found.append(content[place + 4 : place + 8].decode())
+        place += int.from_bytes(content[place : place + 4], "big")
+    return found
+
+
+def times_of(strip: Sequence[Kept], leader: Leader) -> list[float]:
+    """When each picture of a clip of these is shown."""
     target = io.BytesIO()
     clip = Copied(target, leader)
     for one in strip:
         clip.add(one)
     clip.close()
-    assert clip.seconds == pytest.approx(strip[-1].at - strip[0].at, abs=0.1)
+    with av.open(io.BytesIO(target.getvalue())) as played:
+        return [float(frame.time) for frame in played.decode(video=0)]
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600, -2])
+def test_the_times_of_a_clip_never_fall(seconds: int) -> None:
+    """A camera that sets its clock gives a clip that goes on at its pace."""
+    leader, strip = kept(filled(film()))
+    for one in strip[60:]:
+        one.packet.pts += seconds * 1000
+        one.packet.dts += seconds * 1000
+    gaps = np.diff(times_of(strip, leader))
+    np.testing.assert_allclose(gaps, 1 / RATE, atol=2e-3)
+
+
+def test_what_a_network_held_back_is_shown_at_its_pace() -> None:
+    """Three seconds that came at once are three seconds again."""
+    leader, strip = kept(filled(film()))
+    late = strip[110].at
+    held = [replace(one, at=late) if 35 <= place < 110 else one for place, one in enumerate(strip)]
+    gaps = np.diff(times_of(held, leader))
+    np.testing.assert_allclose(gaps, 1 / RATE, atol=2e-3)
+
+
+@pytest.mark.parametrize("told", ["nothing", "nonsense"])
+def test_a_clip_goes_by_the_arrival_where_a_camera_tells_no_times(told: str) -> None:
+    """Or times that lie an age after those at which it wants them decoded."""
+    leader, strip = kept(filled(film()))
+    for one in strip:
+        if told == "nothing":
+            one.packet.pts = one.packet.dts = None
+        else:
+            one.packet.pts = 1 << 60
+    gaps = np.diff(times_of(strip, leader))
+    np.testing.assert_allclose(gaps, 1 / RATE, atol=2e-3)
+
+
+def test_the_colours_of_what_is_private_are_hidden_to_the_last_pixel() -> None:
+    """Of a pixel that is half within a polygon, and of those that share its colour."""
+    planes = np.full((36, 32), 200, np.uint8)
+    Curtain([((0.26, 0.3), (0.7, 0.3), (0.7, 0.7), (0.26, 0.7))], 32, 24).draw(planes)
+    luma, blue, red = planes[:24], planes[24:30].reshape(12, 16), planes[30:].reshape(12, 16)
+    assert (luma[8:17, 9:22] == 16).all()
+    assert (luma[:6] == 200).all()
+    assert (luma[:, :7] == 200).all()
+    for plane in (blue, red):
+        hidden = np.repeat(np.repeat(plane == 128, 2, axis=0), 2, axis=1)
+        assert hidden[luma == 16].all()
+        assert (plane[:3] == 200).all()
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)),
+        ((0.5, 0.5), (0.5, 0.5001), (0.5001, 0.5)),
+        ((-0.5, 0.9), (1.5, 0.9), (1.5, 1.5), (-0.5, 1.5)),
+    ],
+)
+def test_a_polygon_of_any_size_hides_what_it_touches(mask: Sequence[tuple[float, float]]) -> None:
+    """The whole picture, next to nothing, and more than there is."""
+    planes = np.full((36, 32), 200, np.uint8)
+    Curtain([mask], 32, 24).draw(planes)
+    assert (planes[:24] == 16).any()
+    assert set(np.unique(planes)) <= {16, 128, 200}
+
+
+def test_a_camera_that_changes_the_size_of_its_pictures_is_hidden_as_before() -> None:
+    """In one film, of the size that it began with."""
+    masks = [((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))]
+    leader, strip = kept(filled(film("mjpeg")))
+    _, larger = kept(filled(film("mjpeg", size=(640, 480))))
+    target = io.BytesIO()
+    clip = begin(target, leader, masks, whole)
+    shown = [*strip[:40], *larger[40:80]]
+    for one in shown:
+        clip.add(one)
+    clip.close()
+    with av.open(io.BytesIO(target.getvalue())) as played:
+        frames = [frame.to_ndarray(format="gray") for frame in played.decode(video=0)]
+    assert [frame.shape for frame in frames] == [(240, 320)] * 80
+    for one, frame in zip(shown, frames, strict=True):
+        assert frame[:, 20:140].max() <= 22
+        assert abs(float(frame[:, 180:300].mean()) - _gray(16 + one.number % 200, "mjpeg")) < 8
 
 
 @pytest.mark.parametrize("codec", ["mjpeg", "libx264"])

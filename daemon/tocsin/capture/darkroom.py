@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ from tocsin.errors import EvidenceError
 from tocsin.evidence.clip import Clip, begin
 from tocsin.evidence.develop import developed
 from tocsin.evidence.note import noted
-from tocsin.evidence.picture import FAITHFUL, Pixels, Polygon, around, boxed, cover, jpeg
+from tocsin.evidence.picture import FAITHFUL, Curtain, Pixels, Polygon, around, boxed, jpeg
 from tocsin.evidence.reel import Kept, Leader, Reel
 from tocsin.evidence.shelf import Kind
 from tocsin.frame import fit
@@ -42,8 +43,11 @@ _LOOK = 0.25
 _GRACE = 2.0
 """Seconds after which the end of a clip is waited for no longer: nothing comes."""
 
+_TURN = 0.05
+"""Seconds for which a clip is written before pictures have their turn: one that is encoded anew takes seconds."""
+
 _UNFIT = (cv2.error, ValueError, MemoryError)
-"""What comes of pictures of sizes that no file holds, and of the worker's bound on memory."""
+"""What comes of damage, of pictures of sizes that no file holds, and of the worker's bound on memory."""
 
 Task = Develop | Film
 
@@ -64,9 +68,10 @@ class _Known:
 
 
 class Darkroom:
-    """One thread that serves what is asked for, one thing after another.
+    """One thread that serves what is asked for: pictures one after another, and clips between them.
 
-    `post` tells the daemon what came of it; from that thread.
+    `post` tells the daemon what came of it, and `broke` hears of an error that nobody expected and that ended the
+    thread; both from that thread.
     """
 
     def __init__(
@@ -76,17 +81,22 @@ class Darkroom:
         policy: Policy,
         masks: Sequence[Polygon],
         post: Callable[[Made], None],
+        broke: Callable[[Exception], None] = lambda _: None,
     ) -> None:
         self._reel = reel
         self._view = view
         self._policy = policy
         self._masks = masks
         self._post = post
-        # Filled by the thread that hears the daemon.
-        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self._broke = broke
+        # Filled by the thread that hears the daemon, None by the one that ends; this one waits for it.
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         # Filled by the thread that hands frames over; this one copies it whole, which no other interrupts.
         self._known: deque[_Known] = deque(maxlen=_KNOWN)
-        self._thread = threading.Thread(target=self._run, name="darkroom", daemon=True)
+        # What was decoded last, for as long as somebody waits: alarms that come together are of the same frames.
+        self._fresh: deque[tuple[_Known, VideoFrame]] = deque(maxlen=2)
+        self._films: list[_Filming] = []
+        self._thread = threading.Thread(target=self._work, name="darkroom", daemon=True)
 
     def start(self) -> None:
         """Begin to serve."""
@@ -100,26 +110,60 @@ class Darkroom:
         """Serve this when all before it is done; the files are closed afterwards."""
         self._jobs.put(_Job(task, descriptors))
 
-    def _run(self) -> None:
+    def finish(self, seconds: float) -> None:
+        """Make clips of what there is, and end; waits for it no longer than that."""
+        self._jobs.put(None)
+        self._thread.join(seconds)
+
+    def _work(self) -> None:
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-        films: list[_Filming] = []
-        while True:
-            try:
-                job = self._jobs.get(timeout=_LOOK if films else None)
-            except queue.Empty:
-                pass
-            else:
-                if isinstance(job.task, Film):
-                    films.append(_Filming(job.task, job.descriptors[0], self._reel, self._masks))
-                else:
-                    self._post(Made(job.task.request, self._develop(job.task, job.descriptors)))
+        try:
+            self._run()
+        except Exception as error:  # noqa: BLE001 - the last line of the thread: evidence that ends unseen is none
+            self._broke(error)
+
+    def _run(self) -> None:
+        while (job := self._next()) is not None:
+            if isinstance(job, _Job):
+                self._serve(job)
+            if self._jobs.empty():
+                self._fresh.clear()
             now = time.monotonic()
-            for film in films:
+            for film in self._films:
                 film.go_on(now)
-            for film in [one for one in films if one.over]:
-                films.remove(film)
-                self._post(Made(film.request, film.fault))
+            self._tell_films()
+        for film in self._films:
+            film.end()
+        self._tell_films()
+
+    def _next(self) -> "_Job | Literal[False] | None":
+        """Return what is to be done next; False: the films go on."""
+        patience = None
+        if self._films:
+            patience = 0.0 if any(film.behind for film in self._films) else _LOOK
+        try:
+            return self._jobs.get(timeout=patience)
+        except queue.Empty:
+            return False
+
+    def _tell_films(self) -> None:
+        for film in [one for one in self._films if one.over]:
+            self._films.remove(film)
+            self._post(Made(film.request, film.fault))
+
+    def _serve(self, job: _Job) -> None:
+        task = job.task
+        expected = 1 if isinstance(task, Film) else len(task.kinds)
+        if len(job.descriptors) != expected:  # so much for a process that has too many files open already
+            for one in job.descriptors:
+                os.close(one)
+            fault = f"expected {expected} files to write into, found {len(job.descriptors)}"
+            self._post(Made(task.request, fault))
+        elif isinstance(task, Film):
+            self._films.append(_Filming(task, job.descriptors[0], self._reel, self._masks))
+        else:
+            self._post(Made(task.request, self._develop(task, job.descriptors)))
 
     def _develop(self, task: Develop, descriptors: Sequence[int]) -> str:
         """Write the pictures that are asked for; return why that failed, or nothing."""
@@ -128,18 +172,16 @@ class Darkroom:
                 targets = [files.enter_context(os.fdopen(one, "wb")) for one in descriptors]
                 for target, content in zip(targets, self._pictures(task), strict=True):
                     target.write(content)
-        except EvidenceError as error:
-            return str(error)
-        except OSError as error:
-            return f"expected to write a picture, found {_why(error)}"
-        except _UNFIT as error:
-            return f"expected a picture that can be made, found {type(error).__name__}"
+        except (EvidenceError, OSError, *_UNFIT) as error:
+            return _why("a picture", error)
         return ""
 
     def _pictures(self, task: Develop) -> Iterator[bytes]:
         frame = self._frame(task.at)
-        pixels = np.asarray(cv2.cvtColor(whole(frame), cv2.COLOR_YUV2BGR_I420), np.uint8)
-        cover(pixels, self._masks)
+        planes = whole(frame)
+        if self._masks:
+            Curtain(self._masks, planes.shape[1], planes.shape[0] * 2 // 3).draw(planes)
+        pixels = np.asarray(cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420), np.uint8)
         part = around(task.box, frame.width, frame.height)
         for kind in task.kinds:
             match kind:
@@ -158,11 +200,15 @@ class Darkroom:
         strip = self._reel.strip(-math.inf)
         leader, kept = strip or (None, [])
         # After the stream was opened again another packet has the same number.
-        known = (one for one in self._known.copy() if one.at == at and one.leader is leader)
-        number = next((one.number for one in known), None)
-        if leader is None or number is None:
+        known = next((one for one in self._known.copy() if one.at == at and one.leader is leader), None)
+        if leader is None or known is None:
             raise EvidenceError("expected the packets of the picture, found them gone")
-        return developed(leader, kept, number)
+        for one, frame in self._fresh:
+            if one is known:
+                return frame
+        frame = developed(leader, kept, known.number)
+        self._fresh.append((known, frame))
+        return frame
 
     def _corrected(self, frame: VideoFrame, pixels: Pixels) -> Pixels:
         """Return the picture in the light that the detector gets it in, at its own size."""
@@ -191,6 +237,7 @@ class _Filming:
     def __init__(self, task: Film, descriptor: int, reel: Reel, masks: Sequence[Polygon]) -> None:
         self.request = task.request
         self.over = False
+        self.behind = False  # whether there is more to write already
         self.fault = ""
         self._task = task
         self._file = os.fdopen(descriptor, "wb", buffering=0)  # what is written is there if this process dies
@@ -201,50 +248,62 @@ class _Filming:
         self._last = -1
 
     def go_on(self, now: float) -> None:
-        """Write what there is; the clip is over when it is long enough or the stream has broken off."""
+        """Write what there is, for a short time; the clip ends when it is long enough or the stream broke off."""
         try:
             strip = self._reel.strip(self._task.since)
             if strip is not None and self._leader in (None, strip[0]):
-                self._write(*strip)
+                self._write(*strip, now + _TURN)
             elif self._leader is not None and strip is not None:
-                self._end()  # the camera was opened again: what comes cannot follow
-            if not self.over and now > self._task.until + _GRACE:
-                self._end()
-        except EvidenceError as error:
-            self._fail(str(error))
-        except OSError as error:
-            self._fail(f"expected to write a clip, found {_why(error)}")
+                self.end()  # the camera was opened again: what comes cannot follow
+            if not (self.over or self.behind) and now > self._task.until + _GRACE:
+                self.end()
+        except (EvidenceError, OSError) as error:
+            self._fail(error)
         except _UNFIT as error:
-            self._fail(f"expected a clip that can be made, found {type(error).__name__}")
+            self.end(_why("a clip", error))
 
-    def _write(self, leader: Leader, kept: list[Kept]) -> None:
+    def _write(self, leader: Leader, kept: list[Kept], until: float) -> None:
         if self._clip is None:
             self._leader, self._clip = leader, begin(self._file, leader, self._masks, whole)
+        self.behind = False
         for one in kept:
             if one.number <= self._last:
                 continue
             if one.at > self._task.until:
-                self._end()
+                self.end()
                 return
-            if (
-                one.number == self._last + 1 or one.starts
-            ):  # what the reel had to drop leaves a gap to a keyframe
+            # What the reel had to drop leaves a gap to a keyframe.
+            if one.number == self._last + 1 or one.starts:
                 self._clip.add(one)
                 self._last = one.number
+            self.behind = time.monotonic() > until
+            if self.behind:
+                return
 
-    def _end(self) -> None:
+    def end(self, why: str = "") -> None:
+        """Make a clip of what there is; where that is nothing the fault is `why`."""
         self.over = True
-        if self._clip is None:
-            self._fail("expected pictures of the alarm, found none that a clip can begin with")
-            return
-        self._clip.close()
-        self._file.close()
+        try:
+            if self._clip is not None:
+                self._clip.close()
+            self._file.close()
+        except (EvidenceError, OSError, *_UNFIT) as error:
+            self._fail(error)
+        else:
+            if self._clip is None or self._clip.seconds < 0:
+                self.fault = why or "expected pictures of the alarm, found none that a clip can begin with"
 
-    def _fail(self, why: str) -> None:
-        self.over, self.fault = True, why
+    def _fail(self, error: Exception) -> None:
+        self.over, self.fault = True, _why("a clip", error)
         with contextlib.suppress(OSError):
             self._file.close()
 
 
-def _why(error: OSError) -> str:
-    return (error.strerror or "an error").lower()
+def _why(what: str, error: Exception) -> str:
+    match error:
+        case EvidenceError():
+            return str(error)
+        case OSError():
+            return f"expected to write {what}, found {(error.strerror or 'an error').lower()}"
+        case _:
+            return f"expected {what} that can be made, found {type(error).__name__}"

@@ -4,6 +4,7 @@ Three threads. The main thread alone touches the source. `listen` waits for the 
 process when the daemon is gone, whatever the main thread is stuck in. `count` reports once a second.
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -61,6 +62,9 @@ killed within ten seconds."""
 _SLICE = 1.0
 """The longest wait under one promise, so that a worker that hangs while it waits is noticed soon, too."""
 
+_FINISH = 0.3
+"""Seconds in which clips are ended before the process is: the daemon kills it half a second after it was told."""
+
 _KEPT = frozenset({"PATH", "HOME", "LANG", "TZ", "RES_OPTIONS"})
 _KEPT_TOO = ("LC_", "OMP_", "OPENBLAS_", "MKL_")
 
@@ -82,10 +86,14 @@ def main(order: Order, channel: socket.socket, outage: Outage | None = None) -> 
     except BrokenPipeError:  # the daemon is gone, and `listen` is about to see it too
         return
     except Exception as error:  # noqa: BLE001 - the last line of the process
-        # Reported by type and place only: the text of a foreign error may hold a URL with a password.
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        worker.post(Crashed(type(error).__name__, f"{place.filename}:{place.lineno}"))
+        worker.post(_crashed(error))
         sys.exit(1)
+
+
+def _crashed(error: Exception) -> Crashed:
+    """Return an error by type and place only: the text of a foreign one may hold a URL with a password."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return Crashed(type(error).__name__, f"{place.filename}:{place.lineno}")
 
 
 def forget_environment() -> None:
@@ -120,7 +128,7 @@ class Worker:
         self._darkroom: Darkroom | None = None
         if order.reel and self._reel:
             masks = order.reel.masks
-            self._darkroom = Darkroom(self._reel, order.views[0], order.light, masks, self.post)
+            self._darkroom = Darkroom(self._reel, order.views[0], order.light, masks, self.post, self._broke)
         # Replaced whole by `listen`; taken by the main thread between two frames.
         self._ordered = order.views
         self._ahead: float | None = None  # written by the main thread, read by `count`
@@ -141,8 +149,10 @@ class Worker:
             except SourceError as error:
                 if error.fault is SourceFault.ENDED:
                     self._idle()
-                    return
-                self._wait(error)
+                else:
+                    self._wait(error)
+        if self._darkroom is not None:
+            self._darkroom.finish(_FINISH)
         self._report_counts()
 
     def post(self, report: Report) -> None:
@@ -282,6 +292,12 @@ class Worker:
         for descriptor in descriptors:
             os.close(descriptor)
         self.post(Made(command.request, "expected a stream that keeps evidence, found one that does not"))
+
+    def _broke(self, error: Exception) -> None:
+        """End the process after an error in the darkroom, as after one elsewhere: the next makes pictures again."""
+        with contextlib.suppress(OSError):
+            self.post(_crashed(error))
+        os._exit(1)
 
     def _count(self) -> None:
         while not self._stop.wait(_COUNT_EVERY):

@@ -1,11 +1,11 @@
-"""A clip of an alarm, as an MP4 that can be played while it is written, and if it breaks off."""
+"""A clip of an alarm, as an MP4 that can be played if it breaks off, and is a plain one when it is whole."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import BinaryIO, Protocol
 
 import av
-import cv2
 import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
@@ -14,21 +14,28 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from tocsin.errors import EvidenceError
-from tocsin.evidence.picture import Polygon, corners
+from tocsin.evidence.picture import Curtain, Polygon
 from tocsin.evidence.reel import Kept, Leader
 
 HELD = frozenset({"h264", "hevc", "av1"})
 """What an MP4 holds so that a browser plays it; the last two where the browser and the machine can."""
 
-_MOVFLAGS = "frag_keyframe+empty_moov+default_base_moof"
+_WRITING = {"movflags": "hybrid_fragmented+frag_keyframe+default_base_moof", "frag_duration": "1000000"}
+"""Every second (microseconds) what there is becomes playable. The end makes one plain film of it: then players know
+how long it is, and find every place in it."""
+
+_TAGS = {"hevc": "hvc1"}
+"""What the film calls its codec, where Apple's players do not know FFmpeg's own word."""
+
 _TICKS = 90_000
 """Of a second: the clock of RTP's video, so that what a camera counts comes out even."""
 
 _RATE = 25
 _ENCODING = {"preset": "veryfast", "crf": "26", "tune": "zerolatency"}
 
-_ASTRAY = 1.0
-"""Seconds by which a timestamp may differ from the packet's arrival: the camera's clock has jumped otherwise."""
+_ASTRAY = 5.0
+"""Seconds by which a timestamp may differ from the packet's arrival, as in `capture.timestamps`: a network may hold
+packets back for three, and what is further off is a clock that was set."""
 
 
 class Clip(Protocol):
@@ -36,10 +43,13 @@ class Clip(Protocol):
 
     @property
     def seconds(self) -> float:
-        """What is written so far."""
+        """What is written so far; less than 0 where that is nothing."""
 
     def add(self, kept: Kept) -> None:
-        """Write one packet; the first is a keyframe, and none is left out. Raises EvidenceError."""
+        """Write one packet; the first is a keyframe, and none is left out.
+
+        Raises EvidenceError, after which there is no clip, and ValueError, after which it may be closed as it is.
+        """
 
     def close(self) -> None:
         """Finish the file. Raises EvidenceError."""
@@ -69,8 +79,9 @@ class Copied:
     """
 
     def __init__(self, target: BinaryIO, leader: Leader) -> None:
-        self._container = av.open(target, "w", format="mp4", options={"movflags": _MOVFLAGS})
+        self._container = av.open(target, "w", format="mp4", options=_WRITING)
         self._stream = self._container.add_stream_from_template(leader.stream)
+        self._stream.codec_context.codec_tag = _TAGS.get(leader.codec, "\0\0\0\0")
         self._clock = _Clock()
 
     @property
@@ -79,24 +90,20 @@ class Copied:
         return self._clock.last / _TICKS
 
     def add(self, kept: Kept) -> None:
-        """Write one packet; the first is a keyframe, and none is left out. Raises EvidenceError."""
+        """Write one packet; the first is a keyframe, and none is left out."""
         source = kept.packet
         packet = Packet(bytes(source))
         packet.time_base = Fraction(1, _TICKS)
         packet.dts, packet.pts = self._clock.times(kept)
         packet.is_keyframe = source.is_keyframe
         packet.stream = self._stream
-        try:
+        with _translated("write"):
             self._container.mux_one(packet)
-        except (av.error.FFmpegError, OSError) as error:
-            raise EvidenceError(f"expected to write the clip, found {_why(error)}") from error
 
     def close(self) -> None:
         """Finish the file."""
-        try:
+        with _translated("finish"):
             self._container.close()
-        except (av.error.FFmpegError, OSError) as error:
-            raise EvidenceError(f"expected to finish the clip, found {_why(error)}") from error
 
 
 class Recoded:
@@ -106,14 +113,18 @@ class Recoded:
         self._masks = masks
         self._planes = planes
         self._decoder = leader.decoder()
-        self._container = av.open(target, "w", format="mp4", options={"movflags": _MOVFLAGS})
+        self._shape = leader.stream.sample_aspect_ratio
+        self._container = av.open(target, "w", format="mp4", options=_WRITING)
         self._stream: VideoStream | None = None
+        self._curtain: Curtain | None = None
+        self._size = (0, 0)
         self._clock = _Clock()
         self._times: dict[int, int] = {}
+        self._last = -1
 
     @property
     def seconds(self) -> float:
-        return self._clock.last / _TICKS
+        return self._last / _TICKS
 
     def add(self, kept: Kept) -> None:
         self._times[kept.number] = self._clock.times(kept)[1]
@@ -121,49 +132,47 @@ class Recoded:
 
     def close(self) -> None:
         self._decode(None)
-        try:
+        with _translated("finish"):
             if self._stream is not None:
                 self._container.mux(self._stream.encode())
             self._container.close()
-        except (av.error.FFmpegError, OSError) as error:
-            raise EvidenceError(f"expected to finish the clip, found {_why(error)}") from error
 
     def _decode(self, packet: "Packet[VideoStream] | None") -> None:
         try:
-            for frame in self._decoder.decode(packet):
-                number = frame.opaque[0] if isinstance(frame.opaque, tuple) else None
-                at = self._times.pop(number, None) if number is not None else None
-                if at is not None:
+            frames = self._decoder.decode(packet)
+        except (av.error.FFmpegError, OSError):  # of damage there is no picture
+            return
+        for frame in frames:
+            number = frame.opaque[0] if isinstance(frame.opaque, tuple) else None
+            at = self._times.pop(number, None) if number is not None else None
+            if at is not None:
+                with _translated("write"):
                     self._encode(frame, at)
-        except (av.error.FFmpegError, OSError) as error:
-            raise EvidenceError(f"expected to encode the clip anew, found {_why(error)}") from error
 
     def _encode(self, frame: VideoFrame, at: int) -> None:
         planes = self._planes(frame)
+        size = planes.shape[1], planes.shape[0] * 2 // 3
         if self._stream is None:
-            self._stream = self._container.add_stream("libx264", rate=_RATE, options=_ENCODING)
-            self._stream.width, self._stream.height = planes.shape[1], planes.shape[0] * 2 // 3
-            self._stream.pix_fmt = "yuv420p"
-            self._stream.codec_context.time_base = Fraction(1, _TICKS)
-            self._stream.codec_context.colorspace = Colorspace.SMPTE170M
-        black_out(planes, self._masks)
+            self._stream = self._begin(*size)
+        if self._masks:
+            if self._curtain is None or size != self._size:  # the camera may change the size of its pictures
+                self._curtain, self._size = Curtain(self._masks, *size), size
+            self._curtain.draw(planes)
         covered = VideoFrame.from_ndarray(planes, format="yuv420p")
-        covered.pts, covered.time_base = at, Fraction(1, _TICKS)
+        self._last = max(self._last + 1, at)
+        covered.pts, covered.time_base = self._last, Fraction(1, _TICKS)
         self._container.mux(self._stream.encode(covered))
 
-
-def black_out(planes: NDArray[np.uint8], masks: Sequence[Polygon]) -> None:
-    """Black out polygons in I420, uint8 [height * 3 / 2, width], in place."""
-    height, width = planes.shape[0] * 2 // 3, planes.shape[1]
-    flat, luma = planes.reshape(-1), height * width
-    parts = (
-        (planes[:height], 16),
-        (flat[luma : luma * 5 // 4].reshape(height // 2, width // 2), 128),
-        (flat[luma * 5 // 4 :].reshape(height // 2, width // 2), 128),
-    )
-    for plane, value in parts:
-        for mask in masks:
-            cv2.fillPoly(plane, [corners(mask, plane.shape[1], plane.shape[0])], (value,))
+    def _begin(self, width: int, height: int) -> VideoStream:
+        stream = self._container.add_stream("libx264", rate=_RATE, options=_ENCODING)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        context = stream.codec_context
+        context.time_base = Fraction(1, _TICKS)
+        context.colorspace = Colorspace.SMPTE170M
+        context.thread_count = 1  # cores are for the cameras
+        if self._shape:
+            context.sample_aspect_ratio = self._shape
+        return stream
 
 
 class _Clock:
@@ -173,23 +182,36 @@ class _Clock:
         self.last = -1
         self._shift: float | None = None  # from the camera's seconds to the clip's
         self._began: float | None = None
+        self._before: float | None = None
 
     def times(self, kept: Kept) -> tuple[int, int]:
         """Return when a packet is decoded and shown."""
         packet = kept.packet
         base = float(packet.time_base) if packet.time_base else 0.0
         began = self._began = kept.at if self._began is None else self._began
-        arrived = kept.at - began
-        told = packet.dts if packet.dts is not None else packet.pts
-        decoded = arrived
-        if told is not None and base:
-            if self._shift is None or abs(told * base + self._shift - arrived) > _ASTRAY:
-                self._shift = arrived - told * base
-            decoded = told * base + self._shift
-        held = 0.0 if packet.pts is None or packet.dts is None else max(0, packet.pts - packet.dts) * base
+        arrived = decoded = kept.at - began
+        if base and (packet.dts is not None or packet.pts is not None):
+            decoded = self._told(packet, base, arrived)
+        held = 0 if packet.pts is None or packet.dts is None else (packet.pts - packet.dts) * base
         self.last = max(self.last + 1, round(decoded * _TICKS))
-        return self.last, self.last + round(held * _TICKS)
+        return self.last, self.last + round(held * _TICKS if 0 <= held < _ASTRAY else 0)
+
+    def _told(self, packet: "Packet[VideoStream]", base: float, arrived: float) -> float:
+        """Return when the camera says that a packet is decoded; when it arrived where its clock was set."""
+        told = float((packet.pts if packet.dts is None else packet.dts) or 0) * base
+        back = packet.dts is not None and self._before is not None and told < self._before
+        self._before = None if packet.dts is None else told
+        if self._shift is None or back or abs(told + self._shift - arrived) > _ASTRAY:
+            self._shift = arrived - told
+        return told + self._shift
 
 
-def _why(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or type(error).__name__).lower()
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        found = (error.strerror or type(error).__name__).lower()
+        raise EvidenceError(f"expected to {doing} the clip, found {found}") from error
+    except av.error.FFmpegError as error:
+        raise ValueError(f"expected what a film can hold, found {type(error).__name__}") from error

@@ -42,16 +42,22 @@ class Crop:
         return pixels[self.top : self.bottom, self.left : self.right]
 
 
-def cover(pixels: Pixels, masks: Sequence[Polygon]) -> None:
-    """Black out polygons in a picture, in place."""
-    height, width = pixels.shape[:2]
-    for mask in masks:
-        cv2.fillPoly(pixels, [corners(mask, width, height)], (0, 0, 0))
+class Curtain:
+    """Blacks out polygons in pictures of one size, even, and the colour of each pixel that shares one with them."""
 
+    def __init__(self, masks: Sequence[Polygon], width: int, height: int) -> None:
+        hidden = np.zeros((height, width), np.uint8)
+        for mask in masks:  # with its edge, so that no pixel that it touches is left
+            corners = np.asarray(np.rint([(x * width, y * height) for x, y in mask]), np.int32)
+            cv2.fillPoly(hidden, [corners], (255,))
+        colours = hidden.reshape(height // 2, 2, width // 2, 2).max(axis=(1, 3)).reshape(-1)
+        self._hidden = np.concatenate([hidden.reshape(-1), colours, colours]).reshape(-1, width)
+        self._black = np.full_like(self._hidden, 128)
+        self._black[:height] = 16
 
-def corners(mask: Polygon, width: int, height: int) -> NDArray[np.int32]:
-    """Return the corners of a polygon in a picture of that size, as int32 [K, 2]."""
-    return np.asarray(np.rint([(x * width, y * height) for x, y in mask]), np.int32)
+    def draw(self, planes: Pixels) -> None:
+        """Black out what is hidden in I420, uint8 [height * 3 / 2, width], in place."""
+        cv2.copyTo(self._black, self._hidden, planes)
 
 
 def boxed(pixels: Pixels, box: Box) -> Pixels:
