@@ -2,10 +2,12 @@
 
 import contextlib
 import itertools
+import math
 import os
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,6 +36,11 @@ _ANSWER = 10.0
 
 _TURN = 0.5
 _SWEEP_EVERY = 60.0
+_SWEEP_AGAIN = 5.0
+"""Seconds between two sweeps for a new picture: it is worth more than the oldest, but a sweep takes its time."""
+
+_LONGEST_WHY = 200
+"""Characters that are believed of a worker's reason, which becomes part of an event."""
 
 _MOST_WAITING = 200
 """Alarms whose evidence is made at the same time: each holds open files, and what is over waits for none."""
@@ -149,7 +156,8 @@ class Archive:
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         # Of the archive's thread alone.
         self._requests: dict[int, _Request] = {}
-        self._swept = -_SWEEP_EVERY
+        self._swept = -math.inf
+        self._trouble = ""  # with the last sweep
         # The pieces that are being made; replaced whole, read from any thread.
         self._expected: frozenset[str] = frozenset()
         # Guards `_expected` against two that replace it: the engine's thread adds, the archive's takes away.
@@ -163,7 +171,7 @@ class Archive:
         self._thread.start()
 
     def stop(self, deadline: float) -> None:
-        """Stop by that monotonic time; what is being made is given up, and swept away by the next start."""
+        """Stop by that monotonic time; of what is being made a clip is kept as far as it goes."""
         self._stopping.set()
         self._inbox.put(lambda: None)  # wakes it
         self._thread.join(max(0.0, deadline - time.monotonic()))
@@ -181,6 +189,7 @@ class Archive:
         if wanted.kinds:
             with self._expecting:
                 self._expected |= {self.piece(raised.alarm_id, kind) for kind in wanted.kinds}
+            # with what is wanted now: a reload does not change what its event tells
             self._inbox.put(partial(self._begin, raised, wanted))
         return wanted.kinds
 
@@ -231,10 +240,9 @@ class Archive:
             now = self._pulse = time.monotonic()
             with contextlib.suppress(queue.Empty):
                 self._inbox.get(timeout=_TURN)()
-            self._give_up(now)
-            if now - self._swept >= _SWEEP_EVERY:
-                self._swept = now
-                self._sweep()
+            self._give_up(now, "expected the stream's worker to answer, found it silent")
+            self._sweep(_SWEEP_EVERY)
+        self._give_up(math.inf, "expected the time to make it, found the daemon stopping")
 
     def _begin(self, raised: Raised, wanted: Wanted) -> None:
         now = time.monotonic()
@@ -252,8 +260,7 @@ class Archive:
         request = _Request(raised, pieces, time.monotonic(), deadline)
         descriptors: list[int] = []
         try:
-            if self._shelf.free() < self.settings.limits.least_free:
-                raise EvidenceError("expected room on the disk, found it nearly full")
+            self._make_room()
             if len(self._requests) >= _MOST_WAITING:
                 raise EvidenceError(f"expected fewer than {_MOST_WAITING} tasks at a time, found more")
             for kind, piece in pieces.items():  # one by one: those before one that fails are closed, too
@@ -274,7 +281,7 @@ class Archive:
             return  # given up, or another stream's worker: one that was taken over could say anything
         del self._requests[made.request]
         if made.fault:
-            self._fail(request, made.fault)
+            self._fail(request, made.fault[:_LONGEST_WHY])
             return
         try:
             for kind, piece in request.pieces.items():
@@ -289,16 +296,16 @@ class Archive:
         self._settle(request.pieces.values())
         self._kept(request.raised, tuple(request.pieces))
 
-    def _give_up(self, now: float) -> None:
+    def _give_up(self, now: float, why: str) -> None:
+        """Wait no longer for what should be there; a clip that its worker left can be played."""
         for number, request in list(self._requests.items()):
             if now <= request.deadline:
                 continue
-            if Kind.CLIP in request.pieces and self._shelf.begun(request.pieces[Kind.CLIP], Kind.CLIP):
-                # the worker died: what it wrote by then can be played
+            if Kind.CLIP in request.pieces and self._shelf.playable(request.pieces[Kind.CLIP], Kind.CLIP):
                 self._finish(request.raised.stream, Made(number, ""))
-                continue
-            del self._requests[number]
-            self._fail(request, "expected the stream's worker to answer, found it silent")
+            else:
+                del self._requests[number]
+                self._fail(request, why)
 
     def _fail(self, request: _Request, why: str) -> None:
         for kind, piece in request.pieces.items():
@@ -314,9 +321,31 @@ class Archive:
         with self._expecting:
             self._expected -= set(pieces)
 
-    def _sweep(self) -> None:
-        removed = self._shelf.sweep(time.time(), self.settings.limits, self._expected)
+    def _make_room(self) -> None:
+        """Remove the oldest where there is no room for more. Raises EvidenceError where that is not enough."""
+        least = self.settings.limits.least_free
+        if self._shelf.free() < least:
+            self._sweep(_SWEEP_AGAIN)
+            if self._shelf.free() < least:
+                raise EvidenceError("expected room on the disk, found it nearly full")
+
+    def _sweep(self, every: float) -> None:
+        """Remove what may not stay, unless that was done lately."""
+        if time.monotonic() - self._swept < every:
+            return
+        self._swept = time.monotonic()
+        limits, trouble = self.settings.limits, ""
+        try:
+            removed = self._shelf.sweep(time.time(), limits, self._expected, self._beat)
+        except EvidenceError as error:
+            trouble, removed = str(error), Counter()
+        if trouble and trouble != self._trouble:
+            log.warning("evidence cannot be removed", why=trouble)
+        self._trouble = trouble
         for reason, count in removed.items():
             self._observe.evidence_removed(reason, count)
         if removed.total():
             log.info("evidence was removed", **{reason.value: count for reason, count in removed.items()})
+
+    def _beat(self) -> None:
+        self._pulse = time.monotonic()

@@ -179,10 +179,12 @@ def test_an_alarm_without_a_picture_is_an_alarm(
         with Daemon(site(block_model, receiver, yard, events=("alarm.*", "evidence.*")), tmp_path) as daemon:
             daemon.wait_metric("tocsin_frames_analysed_total", at_least=3, stream="yard")
             shutil.rmtree(tmp_path / "state" / "evidence")
+            (tmp_path / "state" / "evidence").touch()  # so that nobody makes it again
             camera.show(Scene(fps=10, blocks=visits((0, 600))))
             raised = receiver.wait_for("alarm.raised")
             failed = receiver.wait_for("evidence.failed")
             assert failed.data["alarm_id"] == raised.data["alarm_id"]
-            assert failed.data["why"] == "expected room for a frame, found no such file or directory"
+            found = "expected a folder of this user's, found not a directory"
+            assert failed.data["why"] == f"{tmp_path / 'state' / 'evidence'}: {found}"
             assert status(raised.data["picture"]["url"]) == 404
             assert daemon.metric("tocsin_evidence_total", stream="yard", kind="frame", outcome="failed") == 1

@@ -1,7 +1,10 @@
 """Evidence is asked for without waiting, kept when it is whole, and told when there is none."""
 
+import errno
 import os
 import queue
+import shutil
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +23,9 @@ from tocsin.evidence.shelf import FOLDER, Came, Kind, Limits, Removal, Shelf
 AT = time.monotonic() + 86_400.0  # later than any test: no deadline has passed
 RAISED = Raised("yard", "alarm_1", AT, AT - 2.0, (0.1, 0.1, 0.2, 0.2), "person", 0.81)
 LIMITS = Limits(3600.0, 1 << 30, 0)
+
+
+FILM = b"....ftyp....free....moov...."
 
 
 @dataclass
@@ -165,10 +171,105 @@ def test_no_worker_speaks_for_another_stream(site: Site) -> None:
 def test_a_worker_that_is_silent_is_waited_for_no_longer(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its pictures are given up; a clip that it had begun is kept, for it can be played."""
     monkeypatch.setattr(archives, "_ANSWER", -2 * 86_400.0)
+    site.content = FILM
     expect(site)
     told = {site.failures.get(timeout=5).kinds for _ in range(2)}
     assert told == {archives.PICTURES, (Kind.FIRST,)}
     until(lambda: site.read(Kind.CLIP), 5.0, "the clip")
+
+
+def test_a_film_that_shows_nothing_yet_is_none(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker died before there was a second of it."""
+    monkeypatch.setattr(archives, "_ANSWER", -2 * 86_400.0)
+    site.content = b"....ftyp....free"
+    expect(site)
+    told = {site.failures.get(timeout=5).kinds for _ in range(3)}
+    assert told == {archives.PICTURES, (Kind.FIRST,), (Kind.CLIP,)}
+
+
+def test_a_daemon_that_stops_keeps_the_film_that_is_being_made(site: Site) -> None:
+    """And tells of what there will never be."""
+    site.content = FILM
+    expect(site)
+    site.archive.stop(time.monotonic() + 5.0)
+    assert site.read(Kind.CLIP) == FILM
+    told = [site.failures.get(timeout=5) for _ in range(2)]
+    assert {one.why for one in told} == {"expected the time to make it, found the daemon stopping"}
+    assert [name.partition(".")[2] for name in site.files()] == ["clip.mp4"]
+
+
+def test_a_reload_between_the_alarm_and_its_pictures_changes_nothing(tmp_path: Path) -> None:
+    """Its event told the links already, and nobody waits for ever for what was promised."""
+    site = Site(tmp_path)
+    assert site.archive.expect(RAISED)
+    site.archive.settings = replace(site.archive.settings, wanted={})
+    site.archive.start()
+    until(lambda: len(site.tasks) == 3, 5.0, "three tasks")
+    site.answer()
+    until(lambda: site.read(Kind.CLIP), 5.0, "the clip")
+    site.archive.stop(time.monotonic() + 5.0)
+
+
+def test_no_file_stays_open_where_another_cannot_be(site: Site) -> None:
+    """A daemon that runs out of files must not run out of more by it."""
+    site.archive.expect(RAISED)
+    until(lambda: len(site.tasks) == 3, 5.0, "three tasks")
+    (site.folder / FOLDER / f"{site.archive.piece('alarm_2', Kind.CROP)}.crop.jpg.part").touch()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    site.archive.expect(replace(RAISED, alarm_id="alarm_2"))
+    assert site.failures.get(timeout=5).why == "expected room for a crop, found file exists"
+    until(lambda: len(site.tasks) == 5, 5.0, "the other tasks")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_the_oldest_makes_room_for_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, and not at the next sweep: who was here last week is in no hurry."""
+    site = Site(tmp_path, limits=replace(LIMITS, least_free=1000))
+    shelf = Shelf(tmp_path)
+    with os.fdopen(shelf.begin("1" * 32, Kind.FRAME), "wb") as file:
+        file.write(b"picture")
+    shelf.finish("1" * 32, Kind.FRAME)
+    old = tmp_path / FOLDER / f"{'1' * 32}.frame.jpg"
+    site.archive.start()
+    until(lambda: site.archive._swept > 0, 5.0, "the first sweep")
+    monkeypatch.setattr(archives, "_SWEEP_AGAIN", 0.0)
+    monkeypatch.setattr(Shelf, "free", lambda _: 999 if old.exists() else 1000)
+    expect(site)
+    assert not old.exists()
+    assert (Removal.DISK, 1) in site.counted
+    site.archive.stop(time.monotonic() + 5.0)
+
+
+def test_a_disk_that_fails_ends_nothing_but_evidence(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The archive goes on, so that the daemon does."""
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(archives, "_SWEEP_EVERY", 0.0)
+    monkeypatch.setattr(os, "scandir", broken)
+    monkeypatch.setattr(os, "fstatvfs", broken)
+    assert site.archive.expect(RAISED)
+    found = "expected a disk to keep evidence on, found input/output error"
+    assert {site.failures.get(timeout=5).why for _ in range(3)} == {found}
+    monkeypatch.undo()
+    expect(site)
+
+
+def test_a_folder_that_was_removed_is_made_again(site: Site) -> None:
+    """Somebody tidied up; the next alarm has its pictures."""
+    shutil.rmtree(site.folder / FOLDER)
+    expect(site)
+    site.answer()
+    until(lambda: site.read(Kind.CLIP), 5.0, "the clip")
+    assert stat.S_IMODE((site.folder / FOLDER).stat().st_mode) == 0o700
+
+
+def test_a_reason_is_no_longer_than_an_event_bears(site: Site) -> None:
+    """A worker that was taken over says what it likes."""
+    expect(site)
+    site.answer("x" * 60_000)
+    assert len(site.failures.get(timeout=5).why) == 200
 
 
 def test_a_disk_that_is_nearly_full_gets_no_evidence(tmp_path: Path) -> None:
@@ -185,7 +286,8 @@ def test_what_was_left_over_is_swept_away_at_the_start(tmp_path: Path) -> None:
     """By a daemon that died; and what is too old."""
     shelf = Shelf(tmp_path)
     os.close(shelf.begin("0" * 32, Kind.CLIP))
-    os.close(shelf.begin("1" * 32, Kind.FRAME))
+    with os.fdopen(shelf.begin("1" * 32, Kind.FRAME), "wb") as file:
+        file.write(b"picture")
     shelf.finish("1" * 32, Kind.FRAME)
     os.utime(tmp_path / FOLDER / f"{'1' * 32}.frame.jpg", (0, 0))
     site = Site(tmp_path)

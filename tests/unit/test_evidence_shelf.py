@@ -1,5 +1,6 @@
 """Evidence lies where only its own user finds it, for as long as it may and in as much room as it may."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tocsin.errors import EvidenceError
-from tocsin.evidence.link import Link, new_key, new_piece, opened, path_of
+from tocsin.evidence.link import Link, evidence_key, new_key, new_piece, opened, path_of
 from tocsin.evidence.shelf import FOLDER, Kind, Limits, Removal, Shelf
 
 ENOUGH = Limits(3600.0, 1 << 30, 0)
@@ -102,7 +103,8 @@ def test_what_is_held_is_kept_for_longer(shelf: Shelf, tmp_path: Path) -> None:
 def test_what_is_held_before_it_is_whole_stays_held(shelf: Shelf, tmp_path: Path) -> None:
     """A verdict may come while the picture is being made."""
     piece = new_piece()
-    os.close(shelf.begin(piece, Kind.PLAIN))
+    with os.fdopen(shelf.begin(piece, Kind.PLAIN), "wb") as file:
+        file.write(b"picture")
     shelf.hold(piece, Kind.PLAIN)
     shelf.finish(piece, Kind.PLAIN)
     os.utime(tmp_path / FOLDER / f"{piece}.plain.jpg", (NOW - 7200, NOW - 7200))
@@ -135,6 +137,51 @@ def test_what_a_dead_daemon_left_unfinished_goes(shelf: Shelf, tmp_path: Path) -
         os.close(shelf.begin(piece, Kind.CLIP))
     assert shelf.sweep(NOW, ENOUGH, {made}) == {Removal.UNFINISHED: 1}
     assert [path.name for path in (tmp_path / FOLDER).iterdir()] == [f"{made}.clip.mp4.part"]
+
+
+def test_a_film_that_a_dead_daemon_left_is_kept(shelf: Shelf, tmp_path: Path) -> None:
+    """Up to where it goes; of one that shows nothing, and of a picture, nothing is."""
+    pieces = [new_piece() for _ in range(3)]
+    kinds = (Kind.CLIP, Kind.CLIP, Kind.FRAME)
+    for piece, kind, content in zip(pieces, kinds, (b"ftyp free moov", b"ftyp", b"\xff\xd8"), strict=True):
+        with os.fdopen(shelf.begin(piece, kind), "wb") as file:
+            file.write(content)
+    assert shelf.sweep(NOW, ENOUGH, ()) == {Removal.UNFINISHED: 2}
+    assert [path.name for path in (tmp_path / FOLDER).iterdir()] == [f"{pieces[0]}.clip.mp4"]
+
+
+def test_what_is_empty_is_no_picture(shelf: Shelf, tmp_path: Path) -> None:
+    """The power went before the disk had what was written."""
+    piece = put(shelf, tmp_path, size=0)
+    assert shelf.sweep(NOW, ENOUGH, ()) == {Removal.UNFINISHED: 1}
+    assert not there(shelf, piece)
+
+
+def test_a_sweep_of_many_files_shows_that_it_moves(shelf: Shelf, tmp_path: Path) -> None:
+    """A slow disk with very many is not taken for a daemon that hangs."""
+    for _ in range(10):
+        put(shelf, tmp_path)
+    beats = []
+    shelf.sweep(NOW, ENOUGH, (), lambda: beats.append(1))
+    assert len(beats) >= 20
+
+
+def test_the_key_is_made_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full at the first start is no reason to have none at the second; nor is a loss of power."""
+    (tmp_path / "evidence.key").touch()  # what a file is whose content was never written
+    with monkeypatch.context() as full:
+        full.setattr(
+            os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device"))
+        )
+        with pytest.raises(
+            EvidenceError, match=r"evidence\.key: expected room for a key, found no space left"
+        ):
+            evidence_key(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["evidence.key"]
+    key = evidence_key(tmp_path)
+    assert len(key) == 32
+    assert evidence_key(tmp_path) == key
+    assert stat.S_IMODE((tmp_path / "evidence.key").stat().st_mode) == 0o600
 
 
 KEY = new_key()

@@ -41,12 +41,20 @@ def evidence_key(state_dir: Path) -> bytes:
     Without it nobody finds what was kept: neither links nor alarms lead to it any more.
     """
     path = state_dir / _FILE
+    new = path.with_suffix(".new")
     try:
-        with contextlib.suppress(FileExistsError):
+        if not path.exists() or path.stat().st_size == 0:  # empty: the disk was full, or the power went
+            with contextlib.suppress(FileNotFoundError):
+                new.unlink()
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+            with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
                 file.write(new_key())
+                file.flush()
+                os.fsync(file.fileno())
+            new.rename(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            new.unlink()
         raise EvidenceError(f"{path}: expected room for a key, found {reason(error)}") from error
     return known_key(state_dir)
 

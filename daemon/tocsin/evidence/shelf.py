@@ -5,7 +5,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +17,9 @@ FOLDER = "evidence"
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 _PART = ".part"
 _HELD = 0o400
+
+_HEAD = 512
+"""Bytes in which a film that can be played says so."""
 
 
 class Kind(StrEnum):
@@ -86,30 +89,57 @@ class Shelf:
 
     def __init__(self, state_dir: Path) -> None:
         """Make the folder where there is none, for this user alone. Raises EvidenceError."""
-        path = state_dir / FOLDER
+        self._path = state_dir / FOLDER
+        self._folder = self._opened()
+
+    def _opened(self) -> int:
+        path = self._path
         try:
             with contextlib.suppress(FileExistsError):
                 path.mkdir(mode=0o700)
-            self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _FLAGS)
-            os.fchmod(self._folder, 0o700)
+            folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _FLAGS)
+            try:
+                os.fchmod(folder, 0o700)
+            except OSError:
+                os.close(folder)
+                raise
         except OSError as error:
             raise EvidenceError(f"{path}: expected a folder of this user's, found {reason(error)}") from error
+        return folder
 
     def close(self) -> None:
         os.close(self._folder)
 
     def begin(self, piece: str, kind: Kind) -> int:
-        """Return the descriptor of a new file, which only this user can read. Raises EvidenceError."""
+        """Return the descriptor of a new file, which only this user can read. Raises EvidenceError.
+
+        A folder that was removed meanwhile is made again.
+        """
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
         try:
-            return os.open(_name(piece, kind) + _PART, flags, 0o600, dir_fd=self._folder)
+            try:
+                return os.open(_name(piece, kind) + _PART, flags, 0o600, dir_fd=self._folder)
+            except FileNotFoundError:
+                self._open_anew()
+                return os.open(_name(piece, kind) + _PART, flags, 0o600, dir_fd=self._folder)
         except OSError as error:
             raise EvidenceError(f"expected room for a {kind}, found {reason(error)}") from error
 
-    def begun(self, piece: str, kind: Kind) -> bool:
-        """Return whether anything was written into a file that is not whole."""
+    def _open_anew(self) -> None:
+        folder = self._opened()
         try:
-            return os.stat(_name(piece, kind) + _PART, dir_fd=self._folder, follow_symlinks=False).st_size > 0
+            os.dup2(folder, self._folder, inheritable=False)  # in its place: others use the number meanwhile
+        finally:
+            os.close(folder)
+
+    def playable(self, piece: str, kind: Kind) -> bool:
+        """Return whether a file that is not whole is a film of which there is something to be seen."""
+        return self._playable(_name(piece, kind) + _PART)
+
+    def _playable(self, name: str) -> bool:
+        try:
+            with os.fdopen(os.open(name, os.O_RDONLY | _FLAGS, dir_fd=self._folder), "rb") as file:
+                return b"moov" in file.read(_HEAD)  # written when the first second was
         except OSError:
             return False
 
@@ -145,31 +175,42 @@ class Shelf:
         except OSError:
             return None
 
-    def sweep(self, now: float, limits: Limits, unfinished: Collection[str]) -> Counter[Removal]:
+    def sweep(
+        self,
+        now: float,
+        limits: Limits,
+        unfinished: Collection[str],
+        beat: Callable[[], None] = lambda: None,
+    ) -> Counter[Removal]:
         """Remove what is too old, then the oldest while there is too much of it or too little room.
 
         What is held goes last, but takes no more than half of the bytes from what is new.
 
         `now` is wall time, and `unfinished` has the pieces that are being made; what else is unfinished is left
-        over from a daemon that died. Return how many were removed, and why.
+        over from a daemon that died: a film of it is kept, for it can be played. `beat` is called for each file,
+        of which a slow disk may have very many. Return how many were removed, and why. Raises EvidenceError.
         """
         removed: Counter[Removal] = Counter()
         kept: list[_File] = []
-        for file in sorted(self._files(), key=lambda file: file.made):
+        for file in sorted(self._files(beat), key=lambda file: file.made):
+            beat()
             piece, _, _ = file.name.partition(".")
             if file.name.endswith(_PART):
-                if piece not in unfinished:
+                if piece not in unfinished and not self._save(file.name):
                     removed[Removal.UNFINISHED] += self._remove(file.name)
+            elif file.size == 0:  # finished on paper before the power went, and not on the disk
+                removed[Removal.UNFINISHED] += self._remove(file.name)
             elif file.made < now - limits.life(file):
                 removed[Removal.AGE] += self._remove(file.name)
             else:
                 kept.append(file)
         total = sum(file.size for file in kept)
         for file in _last_to_go(kept, limits.most_bytes // 2):
-            reason = self._excess(total, limits)
-            if reason is None:
+            beat()
+            why = self._excess(total, limits)
+            if why is None:
                 break
-            removed[reason] += self._remove(file.name)
+            removed[why] += self._remove(file.name)
             total -= file.size
         return removed
 
@@ -179,17 +220,33 @@ class Shelf:
         return Removal.DISK if self.free() < limits.least_free else None
 
     def free(self) -> int:
-        """Return the bytes that this user may still write on the disk."""
-        room = os.fstatvfs(self._folder)
+        """Return the bytes that this user may still write on the disk. Raises EvidenceError."""
+        try:
+            room = os.fstatvfs(self._folder)
+        except OSError as error:
+            raise EvidenceError(f"expected a disk to keep evidence on, found {reason(error)}") from error
         return room.f_bavail * room.f_frsize
 
-    def _files(self) -> Iterator[_File]:
-        with os.scandir(self._folder) as entries:
-            for entry in entries:
-                with contextlib.suppress(FileNotFoundError):
-                    facts = entry.stat(follow_symlinks=False)
-                    held = stat.S_IMODE(facts.st_mode) == _HELD
-                    yield _File(entry.name, facts.st_mtime, facts.st_size, held)
+    def _files(self, beat: Callable[[], None]) -> Iterator[_File]:
+        try:
+            with os.scandir(self._folder) as entries:
+                for entry in entries:
+                    beat()
+                    with contextlib.suppress(FileNotFoundError):
+                        facts = entry.stat(follow_symlinks=False)
+                        held = stat.S_IMODE(facts.st_mode) == _HELD
+                        yield _File(entry.name, facts.st_mtime, facts.st_size, held)
+        except OSError as error:
+            raise EvidenceError(f"expected to see what is kept, found {reason(error)}") from error
+
+    def _save(self, name: str) -> bool:
+        """Keep what there is of a film."""
+        if not self._playable(name):
+            return False
+        with contextlib.suppress(OSError):
+            os.rename(name, name.removesuffix(_PART), src_dir_fd=self._folder, dst_dir_fd=self._folder)
+            return True
+        return False
 
     def _remove(self, name: str) -> bool:
         try:
