@@ -73,7 +73,7 @@ class Origin:
 Keep = Callable[[Raised], Mapping[str, str] | None]
 """Has pictures of an alarm kept, without waiting for them, and returns what its event tells of them."""
 
-Respond = Callable[[str], Mapping[str, str]]
+Respond = Callable[[str], Mapping[str, str] | None]
 """Returns what an event tells of the way to answer the alarm of this identity."""
 
 Treat = Callable[[str, str], Treatment]

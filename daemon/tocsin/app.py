@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from tocsin import __version__, assembly, chronicle, exports
 from tocsin.alarms import Alarms, Origin
-from tocsin.archive import Archive, Task
+from tocsin.archive import Archive, Raised, Task
 from tocsin.auditor import Auditor, Basis
 from tocsin.capture.status import StreamStatus
 from tocsin.capture.supervisor import Supervisor
@@ -78,6 +78,9 @@ _RELOADING_TURN = 0.1
 _PULSE_LIMIT = 10.0
 """Seconds after which a part that has not moved counts as stuck: the longest step of any is far below."""
 
+_ARCHIVE_AGAIN = 5.0
+"""Seconds until it is tried again to keep evidence, where the disk did not let it."""
+
 _OUTBOX_RESERVE = 2.0
 """Seconds at the end of a stop that are the outbox's own, however long a receiver keeps the dispatcher waiting."""
 
@@ -121,8 +124,10 @@ class App:
         # Set where it could not be read what stands of what a reload removed, also by the outbox's thread; taken by
         # `_look`, which asks again.
         self._unclear = False
-        self._archive: Archive | None = None
+        self._archive: Archive | None = None  # where the disk lets nothing be kept, until it does
+        self._archive_due = 0.0
         self._invitations: Invitations | None = None
+        self._verdicts: Verdicts | None = None
         # Lets nobody see a configuration half taken over: `_adopt` holds it for milliseconds, and `report`.
         self._changing = threading.Lock()
 
@@ -239,10 +244,9 @@ class App:
             self._outbox, self._dispatcher.hurry, [webhook.name for webhook in self._config.webhooks]
         )
         status = {"status": lambda _, __: self.report().as_json()}
-        verdicts = Verdicts(self._lookout.alarms, self._outbox, self._judged)
-        if self._invitations is not None:
-            self._endpoint.hear(self._invitations, verdicts)
-        handlers = {**status, **verdicts.handlers(), **self._desk.handlers()}
+        self._verdicts = Verdicts(self._lookout.alarms, self._outbox, self._judged)
+        self._hear_answers()
+        handlers = {**status, **self._verdicts.handlers(), **self._desk.handlers()}
         handlers |= chronicle.handlers(self._outbox) | self._auditor.handlers()
         handlers |= exports.handlers(self._outbox)
         handlers |= Switchboard(self._overrides, self._outbox, self.report).handlers()
@@ -254,8 +258,6 @@ class App:
             ("supervisor", self._supervisor.pulse),
         ):
             self._pulses.watch(name, moved, _PULSE_LIMIT)
-        if self._archive is not None:
-            self._pulses.watch("archive", self._archive.pulse, _PULSE_LIMIT)
         self._auditor.started(_basis(draft, self._detector))
 
     def _start_watchdog(self) -> None:
@@ -396,16 +398,20 @@ class App:
                 log.info("an alarm goes on", **about)
         origin = Origin(self._detector.model_name, self._config.digest, self._test)
         carried = [alarm for alarm in known if alarm not in orphans]
-        keep = None if self._archive is None else self._archive.links
         self._overrides = Overrides(self._outbox.commit, self._metrics)
         rules = {stream.name: stream.rules for stream in self._config.streams}
         self._overrides.resume(self._outbox.overrides().result(), rules, Now.read())
-        respond, treat = None if self._invitations is None else self._invitations.offer, self._overrides.of
-        commit = self._exhibits.commit
-        alarms = Alarms(watched, carried, commit, self._metrics, origin, keep, respond, treat=treat)
+        told = self._metrics, origin, self._links, self._invitation
+        alarms = Alarms(watched, carried, self._exhibits.commit, *told, treat=self._overrides.of)
         self._overrides.changed = alarms.heed
         alarms.heed()  # what muted one may have ended while nobody looked
         return alarms
+
+    def _links(self, raised: Raised) -> Mapping[str, str] | None:
+        return None if self._archive is None else self._archive.links(raised)
+
+    def _invitation(self, alarm_id: str) -> Mapping[str, str] | None:
+        return None if self._invitations is None else self._invitations.offer(alarm_id)
 
     @property
     def _address(self) -> str:
@@ -417,23 +423,29 @@ class App:
         state, settings = Path(self._config.state_dir), assembly.keeping(self._config, self._address)
         try:
             key = evidence_key(state)
-            self._invitations = Invitations(key, settings.base_url, settings.limits.seconds)
+            if self._invitations is None:
+                self._invitations = Invitations(key, settings.base_url, settings.limits.seconds)
+                self._hear_answers()
             shelf = Shelf(state)
         except EvidenceError as error:  # a full disk, say: alarms come first
-            log.error("nothing is kept of alarms until the next start", why=str(error))
+            if not self._archive_due:
+                log.error("nothing is kept of alarms until the disk lets it be", why=str(error))
+            self._archive_due = time.monotonic() + _ARCHIVE_AGAIN
             return
-        self._archive = Archive(
-            shelf,
-            key,
-            settings,
-            self._ask,
-            self._exhibits.failed,
-            self._metrics,
-            self._fail,
-            self._exhibits.kept,
-        )
-        self._lifecycle.start("archive", self._archive)
-        self._endpoint.show(self._archive, Reads(self._outbox, self._archive.piece).seen)
+        exhibits = self._exhibits
+        told = exhibits.failed, self._metrics, self._fail, exhibits.kept
+        archive = Archive(shelf, key, settings, self._ask, *told)
+        self._lifecycle.start("archive", archive)
+        self._endpoint.show(archive, Reads(self._outbox, archive.piece).seen)
+        self._pulses.watch("archive", archive.pulse, _PULSE_LIMIT)
+        self._archive = archive
+        if self._archive_due:
+            log.info("pictures and clips of alarms are kept from now on")
+
+    def _hear_answers(self) -> None:
+        """Take verdicts by link, as soon as there are both links and somebody who takes them."""
+        if self._invitations is not None and self._verdicts is not None:
+            self._endpoint.hear(self._invitations, self._verdicts)
 
     def _made(self, stream: str, made: Made) -> None:
         if self._archive is not None:
@@ -454,6 +466,8 @@ class App:
     def _look(self, now: float) -> None:
         self._look_at_clock(now)
         self._overrides.turn(Now(now, datetime.now(UTC)))
+        if self._archive is None and now >= self._archive_due:
+            self._open_archive()
         if self._unclear:
             self._unclear = False
             # Nobody knows now what was told of another camera's pictures, and what since: a restart clears that.

@@ -33,13 +33,13 @@ def fetch(url: str, **headers: str) -> bytes:
         return bytes(answer.read())
 
 
-def status(url: str) -> int:
+def status(url: str, method: str = "GET") -> int:
     """The status of the answer."""
     try:
-        fetch(url)
+        with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=10) as answer:
+            return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
-    return 200
 
 
 def grey(jpeg: bytes) -> NDArray[np.uint8]:
@@ -127,7 +127,12 @@ def test_nothing_but_a_whole_link_opens_anything(
     ):
         daemon.wait_ready()
         links = receiver.wait_for("alarm.raised").data["picture"]
-        assert fetch(links["url"]).startswith(b"\xff\xd8"), "the link itself is good"
+        whole = fetch(links["url"])
+        assert whole.startswith(b"\xff\xd8"), "the link itself is good"
+        assert fetch(links["url"], range="bytes=2-9") == whole[2:10]
+        assert status(links["url"], method="HEAD") == 200
+        assert status(links["url"], method="POST") == 405
+        assert status(links["url"], method="DELETE") == 405
         head, _, query = links["url"].partition("?")
         base, piece = head.rsplit("/", 1)
         expires, _, signature = query.removeprefix("expires=").partition("&signature=")
@@ -188,3 +193,23 @@ def test_an_alarm_without_a_picture_is_an_alarm(
             assert failed.data["why"] == f"{tmp_path / 'state' / 'evidence'}: {found}"
             assert status(raised.data["picture"]["url"]) == 404
             assert daemon.metric("tocsin_evidence_total", stream="yard", kind="frame", outcome="failed") == 1
+
+
+def test_evidence_comes_back_with_the_disk(block_model: Path, receiver: Receiver, tmp_path: Path) -> None:
+    """Where nothing could be kept at the start, what is raised later has its picture as soon as something can."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state" / "evidence").touch()  # in the place of the folder
+    with FakeCamera(Scene(fps=10, blocks=visits((0, 600)))) as camera:
+        yard = stream("yard", camera.url, evidence=BRIEF)
+        with Daemon(site(block_model, receiver, yard), tmp_path) as daemon:
+            assert receiver.wait_for("alarm.raised", 1, 20.0).data["picture"] is None
+            assert any("nothing is kept of alarms" in line for line in daemon.lines)
+            camera.show(Scene(fps=10))
+            receiver.wait_for("alarm.ended")
+            (tmp_path / "state" / "evidence").unlink()
+            until(
+                lambda: any("are kept from now on" in line for line in daemon.lines), 20.0 * SCALE, "evidence"
+            )
+            camera.show(Scene(fps=10, blocks=visits((0, 600))))
+            links = receiver.wait_for("alarm.raised", 2, 20.0).data["picture"]
+            assert grey(fetch(links["url"])).shape == (240, 320)
