@@ -1,12 +1,18 @@
 """`tocsin evidence`: the pictures and the clip of an alarm, for who may read the daemon's state."""
 
+import contextlib
+import filecmp
 import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tocsin.asking import record
+
+MARGIN = 10.0
+"""Seconds that a clip may take after its last picture."""
 
 evidence = typer.Typer(
     help="Get what was kept of an alarm.",
@@ -33,22 +39,51 @@ def get(
     Example: tocsin evidence get alarm_0193... --out /tmp/alarm
     """
     from tocsin.config.load import load
-    from tocsin.errors import EvidenceError, OutputError, reason
+    from tocsin.errors import EvidenceError, InputError, OutputError, reason
     from tocsin.evidence.link import known_key, piece_of
-    from tocsin.evidence.shelf import Kind, path_of
+    from tocsin.evidence.shelf import Kind, part_of, path_of
 
-    state = Path(load(config).state_dir)
+    settings = load(config)
+    state = Path(settings.state_dir)
     key = known_key(state)
-    places = {kind: path_of(state, piece_of(alarm, kind, key), kind) for kind in Kind}
-    kept = {kind: place for kind, place in places.items() if place.is_file()}
+    pieces = {kind: piece_of(alarm, kind, key) for kind in Kind}
+    making = [kind for kind, piece in pieces.items() if part_of(state, piece, kind).exists()]
+    kept = {kind: path for kind, piece in pieces.items() if (path := path_of(state, piece, kind)).is_file()}
+    takes = max((stream.evidence.after for stream in settings.streams), default=0.0) + MARGIN
+    left = f"{', '.join(making)}: still being made, until {takes:g} s after the alarm"
+    if making and not kept:
+        raise EvidenceError(f"expected what is kept of the alarm, found it to come: {left}")
     if not kept:
-        raise EvidenceError(f"expected an alarm of which something is kept, found none for {alarm[:64]!r}")
+        raise InputError(f"expected an alarm of which something is kept, found none for {alarm[:64]!r}")
     record(config, "audit.read", alarm_id=alarm, kinds=",".join(kept))
+    for kind, path in kept.items():
+        target = out / f"{kind}{kind.suffix}"
+        try:
+            _copy(path, target)
+        except OSError as error:
+            raise OutputError(f"{target}: expected to write it, found {reason(error)}") from error
+        print(target)
+    if making:
+        print(f"tocsin: {left}; get it again then", file=sys.stderr)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file whole or not at all. Raises OSError, and OutputError.
+
+    What is there already may be the same, and is never another alarm's.
+    """
+    from tocsin.errors import OutputError
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        if filecmp.cmp(source, target, shallow=False):
+            return
+        raise OutputError(f"{target}: expected a folder for this alarm alone, found a file of another")
+    new = target.with_name(f".{target.name}.part")
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        for kind, place in kept.items():
-            shutil.copyfile(place, out / f"{kind}{kind.suffix}")
-    except OSError as error:
-        raise OutputError(f"{out}: expected a folder to write in, found {reason(error)}") from error
-    for kind in kept:
-        print(out / f"{kind}{kind.suffix}")
+        shutil.copyfile(source, new)
+        new.replace(target)
+    except OSError:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise

@@ -18,7 +18,7 @@ from av.video.frame import VideoFrame
 from tocsin.capture.order import ViewOrder
 from tocsin.capture.shrink import Shrinker
 from tocsin.capture.wire import Develop, Film, Made
-from tocsin.errors import EvidenceError
+from tocsin.errors import EvidenceError, reason
 from tocsin.evidence.clip import Clip, begin
 from tocsin.evidence.develop import developed
 from tocsin.evidence.note import noted
@@ -304,6 +304,6 @@ def _why(what: str, error: Exception) -> str:
         case EvidenceError():
             return str(error)
         case OSError():
-            return f"expected to write {what}, found {(error.strerror or 'an error').lower()}"
+            return f"expected to write {what}, found {reason(error)}"
         case _:
             return f"expected {what} that can be made, found {type(error).__name__}"

@@ -13,7 +13,7 @@ from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from tocsin.errors import EvidenceError
+from tocsin.errors import EvidenceError, reason
 from tocsin.evidence.picture import Curtain, Polygon
 from tocsin.evidence.reel import Kept, Leader
 
@@ -211,7 +211,6 @@ def _translated(doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        found = (error.strerror or type(error).__name__).lower()
-        raise EvidenceError(f"expected to {doing} the clip, found {found}") from error
+        raise EvidenceError(f"expected to {doing} the clip, found {reason(error)}") from error
     except av.error.FFmpegError as error:
         raise ValueError(f"expected what a film can hold, found {type(error).__name__}") from error

@@ -274,6 +274,11 @@ def path_of(state_dir: Path, piece: str, kind: Kind) -> Path:
     return state_dir / FOLDER / _name(piece, kind)
 
 
+def part_of(state_dir: Path, piece: str, kind: Kind) -> Path:
+    """Return where a piece lies while it is being made."""
+    return state_dir / FOLDER / (_name(piece, kind) + _PART)
+
+
 def _name(piece: str, kind: Kind) -> str:
     assert re.fullmatch(r"[0-9a-f]{32}", piece), "only what was made here has a file"
     return f"{piece}.{kind}{kind.suffix}"
