@@ -14,6 +14,7 @@ for name in (
     "views",
     "scene",
     "delivery",
+    "evidence",
     "scrape",
     "demo",
 ):
