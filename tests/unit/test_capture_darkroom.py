@@ -272,9 +272,17 @@ def test_a_box_that_is_none_is_told(tmp_path: Path) -> None:
     assert made(answers) == Made(2, "")
 
 
-def test_nothing_to_begin_a_clip_with_is_told(tmp_path: Path) -> None:
-    """A stream whose keyframes are too far apart for the reel's memory has none."""
+def test_a_stream_of_which_nothing_can_be_kept_is_told_with_the_reason(tmp_path: Path) -> None:
+    """Keyframes too far apart for the memory are a setting of the camera; a codec is another."""
     answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
-    room = darkroom(Reel(5.0, 100), answers.put)
-    room.ask(Film(1, 0.0, time.monotonic() - 10), [file(tmp_path / "clip.mp4")])
-    assert made(answers) == Made(1, "expected pictures of the alarm, found none that a clip can begin with")
+    unknown = Reel(5.0, 100_000)
+    unknown.opened(None)
+    for reel, found in (
+        (filled(film(), most=1500, until=COUNT - 1), "more than 0.0015 MB since the last one"),
+        (unknown, "a codec that no film can hold"),
+    ):
+        room = darkroom(reel, answers.put)
+        room.ask(Film(1, 0.0, time.monotonic() - 10), [file(tmp_path / "clip.mp4")])
+        room.ask(Develop(2, 1.0, BOX, ("frame",)), [file(tmp_path / "frame.jpg")])
+        told = {made(answers) for _ in range(2)}
+        assert told == {Made(n, f"expected the packets from a keyframe on, found {found}") for n in (1, 2)}

@@ -198,10 +198,12 @@ class Darkroom:
 
     def _frame(self, at: float) -> VideoFrame:
         strip = self._reel.strip(-math.inf)
-        leader, kept = strip or (None, [])
+        if strip is None:
+            raise EvidenceError(f"expected the packets from a keyframe on, found {self._reel.why_empty}")
+        leader, kept = strip
         # After the stream was opened again another packet has the same number.
         known = next((one for one in self._known.copy() if one.at == at and one.leader is leader), None)
-        if leader is None or known is None:
+        if known is None:
             raise EvidenceError("expected the packets of the picture, found them gone")
         for one, frame in self._fresh:
             if one is known:
@@ -291,7 +293,8 @@ class _Filming:
             self._fail(error)
         else:
             if self._clip is None or self._clip.seconds < 0:
-                self.fault = why or "expected pictures of the alarm, found none that a clip can begin with"
+                found = f"expected the packets from a keyframe on, found {self._reel.why_empty}"
+                self.fault = why or found
 
     def _fail(self, error: Exception) -> None:
         self.over, self.fault = True, _why("a clip", error)

@@ -87,6 +87,7 @@ class Reel:
         self._groups: deque[_Group] = deque()
         self._bytes = 0
         self._leader: Leader | None = None
+        self._overflowed = False
 
     def opened(self, leader: Leader | None) -> None:
         """Begin anew: what comes now cannot be decoded with what came before. Without a leader nothing is kept."""
@@ -100,6 +101,7 @@ class Reel:
         with self._lock:
             if packet.is_keyframe and self._leader is not None:
                 self._groups.append(_Group())
+                self._overflowed = False
             if not self._groups:
                 return
             self._groups[-1].kept.append(Kept(packet, number, at))
@@ -109,6 +111,7 @@ class Reel:
                 self._drop()
             while self._bytes > self._most_bytes:
                 self._drop()
+                self._overflowed = not self._groups
 
     def strip(self, since: float) -> tuple[Leader, list[Kept]] | None:
         """Return all packets from the last keyframe by `since` on, or from the first one; None: there are none."""
@@ -124,6 +127,13 @@ class Reel:
     def leader(self) -> Leader | None:
         """That of the opening that is kept now."""
         return self._leader
+
+    @property
+    def why_empty(self) -> str:
+        """Why there is nothing in it, where there is nothing: what becomes of the end of a sentence."""
+        if self._overflowed:
+            return f"more than {self._most_bytes / 1e6:g} MB since the last one"
+        return "them gone" if self._leader is not None else "a codec that no film can hold"
 
     @property
     def bytes(self) -> int:
