@@ -347,11 +347,22 @@ def lines(folder: Path, count: int) -> dict[str, int]:
 
 
 def test_a_picture_costs_little_memory(tmp_path: Path) -> None:
-    """A few hundred bytes, read from a manifest or made just now: there may be a million pictures."""
-    options, count = lines(tmp_path, 4000), 4000
+    """A few hundred bytes, read from a manifest or made just now: there may be a million pictures.
+
+    Looked at twice: Python's own table of strings may grow by megabytes at any moment, and then for long no more.
+    """
+    kept, peak, added = map(min, zip(_costs(tmp_path / "one"), _costs(tmp_path / "other"), strict=True))
+    assert kept < 500
+    assert peak < 600, "the file is not held as a whole"
+    assert added < 500
+
+
+def _costs(folder: Path) -> tuple[float, float, float]:
+    """Return the bytes for a picture: one that was read, the same at the worst moment, and one that is added."""
+    options, count = lines(folder, 4000), 4000
     tracemalloc.start()
     try:
-        with Manifest.open(tmp_path, options) as manifest:
+        with Manifest.open(folder, options) as manifest:
             kept, peak = tracemalloc.get_traced_memory()
             assert len(manifest.records) == count
             made = [
@@ -369,9 +380,7 @@ def test_a_picture_costs_little_memory(tmp_path: Path) -> None:
             added = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert kept / count < 500
-    assert peak / count < 600, "the file is not held as a whole"
-    assert added / count < 500
+    return kept / count, peak / count, added / count
 
 
 def test_equal_values_of_pictures_are_one_object(tmp_path: Path) -> None:
