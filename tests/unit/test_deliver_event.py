@@ -182,7 +182,7 @@ def test_nobody_wants_to_hear_of_a_silenced_alarm(pattern: str):
     """Whatever is told of it: its raise and end, a verdict, a picture that cannot be made."""
     for silenced in (False, True):
         alarm = Event("m", EventType.ALARM_RAISED, NOON, replace(ALARM, silenced=silenced))
-        data = EvidenceData("alarm_1", "entrance", ("frame",), "the disk is full", silenced)
+        data = EvidenceData(replace(ALARM, silenced=silenced), ("frame",), "the disk is full")
         failure = Event("m", EventType.EVIDENCE_FAILED, NOON, data)
         assert (alarm.wanted(pattern) or failure.wanted(pattern)) is not silenced
 

@@ -96,7 +96,12 @@ def test_what_is_begun_is_told_and_recorded_in_one_change() -> None:
         (Target("yard", "visit"), {("yard", "visit")}),
         (Target("attic", None), set()),
     ],
-    ids=str,
+    ids=[
+        "a stream",
+        "a rule",
+        "a rule on a stream",
+        "a stream without rules",
+    ],  # no set: workers order it each in its way
 )
 def test_whose_alarms_are_concerned(target: Target, muted: set[tuple[str, str]]) -> None:
     """Those of a stream, of a rule wherever it watches, or of one rule on one stream; the metric says whose."""

@@ -58,6 +58,7 @@ def export(
     asked = {
         "stream": stream,
         "rule": rule,
+        "test": False,  # "rejected" says there that it was the walk test, and not that nobody was there
         "since": moment("--since", since, now),
         "until": moment("--until", until, now),
     }
