@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from tocsin.answerpage import POLICY, Form, Notice, Tone, page
-from tocsin.deliver.audit import Via
+from tocsin.deliver.act import Via
 from tocsin.deliver.event import Json, stamp
 from tocsin.deliver.judging import Case, Given, Statement
 from tocsin.deliver.verdict import MOST_BY, MOST_WHY, verdict_of, words_of

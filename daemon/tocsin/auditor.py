@@ -8,7 +8,8 @@ from typing import Any
 
 from tocsin import __version__
 from tocsin.control import Caller, Handler
-from tocsin.deliver.audit import Act, Entry, Period, Via
+from tocsin.deliver.act import Act, Via
+from tocsin.deliver.audit import Entry, Period
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
 from tocsin.desk import wait

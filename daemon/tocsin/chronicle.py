@@ -9,7 +9,8 @@ from typing import Any, Protocol, TypeVar
 
 from tocsin.control import Caller, Handler
 from tocsin.deliver import audit, history
-from tocsin.deliver.audit import Act, Entry, Extent, Period
+from tocsin.deliver.act import Act
+from tocsin.deliver.audit import Entry, Extent, Period
 from tocsin.deliver.database import read_only
 from tocsin.deliver.event import AlarmRecord, Json, stamp
 from tocsin.deliver.history import Which

@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from tocsin.control import Caller, Handler
-from tocsin.deliver.audit import Act, Entry, Via
+from tocsin.deliver.act import Act, Via
+from tocsin.deliver.audit import Entry
 from tocsin.deliver.letters import Choice
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.schedule import State

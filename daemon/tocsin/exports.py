@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tocsin.control import Caller, Handler
-from tocsin.deliver.audit import Act, Entry, Via
+from tocsin.deliver.act import Act, Via
+from tocsin.deliver.audit import Entry
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import Verdict

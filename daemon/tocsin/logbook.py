@@ -21,7 +21,7 @@ from tocsin.asking import (
     moment,
     table_of,
 )
-from tocsin.deliver.audit import Act
+from tocsin.deliver.act import Act
 from tocsin.errors import OutboxError
 
 _SHOWN = 120  # characters of a cell

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 
 import structlog
 
-from tocsin.deliver.audit import Act, Entry, Via
+from tocsin.deliver.act import Act, Via
+from tocsin.deliver.audit import Entry
 from tocsin.deliver.event import Event, EventType, OverrideData, new_id, stamp
 from tocsin.deliver.override import Override, OverrideKind
 from tocsin.deliver.store import Change

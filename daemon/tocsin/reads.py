@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from tocsin.deliver.audit import Act, Entry, Via
+from tocsin.deliver.act import Act, Via
+from tocsin.deliver.audit import Entry
 from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.history import Which
 from tocsin.deliver.outbox import Outbox

@@ -9,7 +9,8 @@ from typing import Any
 from tocsin.alarms import Alarms
 from tocsin.chronicle import Running, meant
 from tocsin.control import Caller, Handler
-from tocsin.deliver.audit import Act, Period, Via
+from tocsin.deliver.act import Act, Via
+from tocsin.deliver.audit import Period
 from tocsin.deliver.event import AlarmData, AlarmRecord
 from tocsin.deliver.history import Which
 from tocsin.deliver.judging import Case, Given, Statement, Taken, case_of, take

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from support import canary
 from support.events import open_alarm
 from tocsin.answers import BODY_BYTES, BURST, EACH, REMEMBERED, Pace
-from tocsin.deliver.audit import Via
+from tocsin.deliver.act import Via
 from tocsin.deliver.judging import Case, Given, Statement, case_of, take
 from tocsin.deliver.verdict import Verdict
 from tocsin.errors import ControlError, OutboxError

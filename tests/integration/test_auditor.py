@@ -14,7 +14,8 @@ from support.wait import until
 from tocsin.auditor import Auditor, Basis
 from tocsin.control import Caller
 from tocsin.deliver import audit, clerk, history
-from tocsin.deliver.audit import Act, Entry, Extent, Period, Via
+from tocsin.deliver.act import Act, Via
+from tocsin.deliver.audit import Entry, Extent, Period
 from tocsin.deliver.history import Which
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change

@@ -16,7 +16,8 @@ from support.receiver import Receiver
 from support.wait import SCALE, until
 from tocsin.asking import ask
 from tocsin.control import ControlServer, request
-from tocsin.deliver.audit import Act, Period, Via
+from tocsin.deliver.act import Act, Via
+from tocsin.deliver.audit import Period
 from tocsin.deliver.dispatch import Dispatcher
 from tocsin.deliver.event import Event, EventType
 from tocsin.deliver.letters import Choice, read_letters

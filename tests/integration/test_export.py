@@ -19,8 +19,8 @@ from tocsin.evidence.link import new_key, piece_of
 from tocsin.evidence.note import Note, noted
 from tocsin.evidence.picture import jpeg
 from tocsin.evidence.shelf import Kind, Shelf
+from tocsin.lessons.form import Form
 from tocsin.lessons.gather import Fate, Gatherer, check, gather
-from tocsin.lessons.lesson import Form
 
 KEY = new_key()
 PIXELS = np.full((48, 64, 3), 90, np.uint8)

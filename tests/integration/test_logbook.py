@@ -17,7 +17,8 @@ from tocsin import chronicle
 from tocsin.app import OUTBOX_FILE
 from tocsin.chronicle import COMMANDS, Resting, Running
 from tocsin.cli import commands
-from tocsin.deliver.audit import Act, Entry, Via
+from tocsin.deliver.act import Act, Via
+from tocsin.deliver.audit import Entry
 from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.schedule import Outcome
 from tocsin.deliver.store import Change

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from support.events import NOON, alarm_event, ended_alarm, open_alarm
-from tocsin.deliver.audit import Act, Entry, Period, Via
+from tocsin.deliver.act import Act, Via
+from tocsin.deliver.audit import Entry, Period
 from tocsin.deliver.database import Marks
 from tocsin.deliver.event import EventType
 from tocsin.deliver.history import Which

@@ -21,7 +21,8 @@ from tocsin.alarms import Alarms, Origin
 from tocsin.cli import commands
 from tocsin.control import Caller, ControlServer
 from tocsin.deliver import outbox as outbox_module
-from tocsin.deliver.audit import Act, Period, Via
+from tocsin.deliver.act import Act, Via
+from tocsin.deliver.audit import Period
 from tocsin.deliver.event import AlarmRecord, EventType, Json
 from tocsin.deliver.judging import Given, Statement
 from tocsin.deliver.outbox import Outbox

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from tocsin.deliver.audit import Via
+from tocsin.deliver.act import Via
 from tocsin.deliver.event import AlarmData, AlarmRecord, Event, EventType, StreamData, new_id
 from tocsin.deliver.judging import Statement
 from tocsin.deliver.schedule import Outcome, Settlement

@@ -9,7 +9,8 @@ import pytest
 
 from support.events import NOON, ended_alarm, judged, open_alarm
 from tocsin.deliver import audit, history
-from tocsin.deliver.audit import Act, Entry, Period, Via
+from tocsin.deliver.act import Act, Via
+from tocsin.deliver.audit import Entry, Period
 from tocsin.deliver.database import Marks, memory_database
 from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.history import Which

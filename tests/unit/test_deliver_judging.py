@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from support.events import NOON, ended_alarm, judged, open_alarm, stated
-from tocsin.deliver.audit import Act, Via
+from tocsin.deliver.act import Act, Via
 from tocsin.deliver.event import AlarmRecord, EventType
 from tocsin.deliver.judging import Said, case_of, take
 from tocsin.deliver.verdict import MOST_BY, MOST_WHY, Verdict, ago, verdict_of, words_of

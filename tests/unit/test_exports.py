@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tocsin.deliver.audit import Act, Via
+from tocsin.deliver.act import Act, Via
 from tocsin.exports import entry_of
 
 AT = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)

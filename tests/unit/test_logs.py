@@ -20,7 +20,8 @@ from support.events import NOON
 from support.wait import until
 from tocsin import floods, logs
 from tocsin.deliver import audit
-from tocsin.deliver.audit import Act, Entry, Via
+from tocsin.deliver.act import Act, Via
+from tocsin.deliver.audit import Entry
 
 PASSWORD = "Tr0ub4dor&3/x"
 

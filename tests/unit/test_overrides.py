@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tocsin.deliver.audit import Act, Via
+from tocsin.deliver.act import Act, Via
 from tocsin.deliver.event import EventType
 from tocsin.deliver.override import Override, OverrideKind
 from tocsin.deliver.store import Change

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from tocsin.deliver.audit import Act, Entry, Via
+from tocsin.deliver.act import Act, Via
+from tocsin.deliver.audit import Entry
 from tocsin.deliver.event import AlarmRecord, Event, EventType, Json, new_id, stamp
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import Judgement, Verdict

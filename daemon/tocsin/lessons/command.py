@@ -17,7 +17,7 @@ from tocsin.asking import DEFAULT_CONFIG, ConfigOption, JsonOption, moment, stat
 from tocsin.deliver.verdict import Verdict
 from tocsin.errors import ConfigError, ControlError
 from tocsin.fields import counted, duration_text
-from tocsin.lessons.lesson import Form
+from tocsin.lessons.form import Form
 
 if TYPE_CHECKING:  # pictures and the configuration load when there is something to export
     from collections.abc import Callable

@@ -16,7 +16,8 @@ from tocsin.evidence.note import Note, text_in
 from tocsin.evidence.shelf import Kind, path_of
 from tocsin.image import decode
 from tocsin.lessons import coco, yolo
-from tocsin.lessons.lesson import Form, Lesson
+from tocsin.lessons.form import Form
+from tocsin.lessons.lesson import Lesson
 
 TO_LABEL = "to_label"
 """The folder of what nobody judged: a trainer would take it for background."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from tocsin.deliver.verdict import Verdict
@@ -10,13 +9,6 @@ from tocsin.evidence.note import Note
 
 Edges = tuple[float, float, float, float]
 """x, y, width and height in pixels, as COCO has them."""
-
-
-class Form(StrEnum):
-    """How a data set is laid out: the words of `--format`."""
-
-    COCO = "coco"
-    YOLO = "yolo"
 
 
 @dataclass(frozen=True, slots=True)
