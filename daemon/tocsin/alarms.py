@@ -2,11 +2,10 @@
 
 import math
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Protocol
 
 import numpy as np
@@ -21,7 +20,7 @@ from tocsin.alarm.settling import Settling
 from tocsin.alarm.watch import Finding, Watch
 from tocsin.alarm.withheld import Withheld
 from tocsin.archive import Raised
-from tocsin.clock import synchronized
+from tocsin.clock import monotonic_time, synchronized, wall_time
 from tocsin.deliver.event import AlarmData, AlarmRecord, Event, EventType, new_id
 from tocsin.deliver.judging import Statement, Taken, take
 from tocsin.deliver.recall import Recall
@@ -360,16 +359,6 @@ class Alarms:
         ended = None if math.isinf(memory.ended) else wall_time(memory.ended)
         still = tuple((spot.box, wall_time(spot.seen)) for spot in memory.spots)
         return Recall(frame.stream, watched.rule, wall_time(frame.at), ended, still)
-
-
-def wall_time(monotonic: float) -> datetime:
-    """Return the wall-clock time of a moment on the monotonic clock."""
-    return datetime.now(UTC) - timedelta(seconds=time.monotonic() - monotonic)
-
-
-def monotonic_time(wall: datetime) -> float:
-    """Return the moment on the monotonic clock of a wall-clock time; negative before the machine started."""
-    return time.monotonic() - (datetime.now(UTC) - wall).total_seconds()
 
 
 def memory_of(recall: Recall) -> Memory:

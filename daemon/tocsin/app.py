@@ -45,10 +45,11 @@ from tocsin.errors import ConfigError, Degradation, EvidenceError, StartError
 from tocsin.evidence.link import evidence_key
 from tocsin.evidence.shelf import Shelf
 from tocsin.exhibits import Exhibits, reading
+from tocsin.eyesight.lights import Lights
+from tocsin.eyesight.scenes import Scenes
 from tocsin.heartbeat import Heartbeat
 from tocsin.http import Endpoint, Health, PartHealth
 from tocsin.lifecycle import Lifecycle, Pulses
-from tocsin.lights import Lights
 from tocsin.lookout import Lookout
 from tocsin.metrics import Metrics
 from tocsin.overrides import Now, Overrides
@@ -57,7 +58,6 @@ from tocsin.reads import Reads
 from tocsin.reload import Reloader
 from tocsin.report import Report
 from tocsin.respond import Invitations
-from tocsin.scenes import Scenes
 from tocsin.sdnotify import Notifier, watchdog_seconds
 from tocsin.switchboard import Switchboard
 from tocsin.verdicts import Verdicts

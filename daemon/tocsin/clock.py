@@ -1,8 +1,12 @@
-"""Whether the wall clock can be believed: receivers refuse signatures from a wrong time."""
+"""The wall clock: what time it has for a moment of the monotonic one, and whether it can be believed.
+
+Receivers refuse signatures from a wrong time.
+"""
 
 import ctypes
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +25,16 @@ TIMESYNCD = Path("/run/systemd/timesync/synchronized")
 
 _BELIEVED = 3 * 2048.0
 """Seconds: three times the longest that it waits between two questions."""
+
+
+def wall_time(monotonic: float) -> datetime:
+    """Return the wall-clock time of a moment on the monotonic clock."""
+    return datetime.now(UTC) - timedelta(seconds=time.monotonic() - monotonic)
+
+
+def monotonic_time(wall: datetime) -> float:
+    """Return the moment on the monotonic clock of a wall-clock time; negative before the machine started."""
+    return time.monotonic() - (datetime.now(UTC) - wall).total_seconds()
 
 
 def synchronized() -> bool | None:

@@ -4,9 +4,9 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 
 from tocsin.alarms import Alarms, Origin, Watched
+from tocsin.eyesight.lights import Lights
+from tocsin.eyesight.scenes import Scenes
 from tocsin.frame import Detections, Frame
-from tocsin.lights import Lights
-from tocsin.scenes import Scenes
 
 
 class Lookout:

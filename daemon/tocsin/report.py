@@ -11,7 +11,7 @@ from tocsin.degradations import Standing
 from tocsin.deliver.event import AlarmRecord, stamp
 from tocsin.deliver.queues import QueueCount
 from tocsin.detect.detector import Detector
-from tocsin.lights import LightStatus
+from tocsin.eyesight.lights import LightStatus
 from tocsin.overrides import InForce, Now
 
 

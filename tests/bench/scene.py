@@ -20,10 +20,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tocsin.covered import CoverVigil
+from tocsin.eyesight.covered import CoverVigil
+from tocsin.eyesight.frozen import FreezeVigil
+from tocsin.eyesight.impairment import ImpairmentVigil
 from tocsin.frame import Scene
-from tocsin.frozen import FreezeVigil
-from tocsin.impairment import ImpairmentVigil
 from tocsin.light.measure import measure
 from tocsin.light.structure import measure_structure
 from tocsin.resources import find

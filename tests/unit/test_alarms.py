@@ -18,7 +18,7 @@ from tocsin.alarm.rule import Tier
 from tocsin.alarm.watch import Rule, Watch
 from tocsin.alarm.withheld import Withheld
 from tocsin.alarm.zone import Zones
-from tocsin.alarms import Alarms, Origin, Watched, memory_of, monotonic_time, wall_time
+from tocsin.alarms import Alarms, Origin, Watched, memory_of
 from tocsin.archive import Raised
 from tocsin.deliver.event import AlarmRecord, EventType, stamp
 from tocsin.deliver.recall import Recall
@@ -424,13 +424,6 @@ def test_a_frame_of_a_stream_without_rules_changes_nothing(ledger: Ledger) -> No
     frame = Frame("other", 1, 0.0, 0.1, 0.1, 640, 480, (view(grey(4, 4)),))
     _alarms(ledger).analysed(frame, _seen(0.9))
     assert ledger.changes == []
-
-
-def test_wall_and_monotonic_time_are_inverse() -> None:
-    """A stored time comes back as the moment on this machine's clock, however long ago."""
-    for ago in (0.0, 3600.0, 10_000_000.0):
-        wall = datetime.now(UTC) - timedelta(seconds=ago)
-        assert abs((wall_time(monotonic_time(wall)) - wall).total_seconds()) < 0.5
 
 
 def _watching(*rules: Rule, stream: str = "yard", zones: Zones | None = None) -> dict[str, list[Watched]]:

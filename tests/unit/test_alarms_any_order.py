@@ -19,7 +19,8 @@ from tocsin.alarm.settling import Settling
 from tocsin.alarm.watch import Watch
 from tocsin.alarm.withheld import Withheld
 from tocsin.alarm.zone import Zones
-from tocsin.alarms import Alarms, Origin, Watched, monotonic_time
+from tocsin.alarms import Alarms, Origin, Watched
+from tocsin.clock import monotonic_time
 from tocsin.deliver.event import EventType
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import Verdict

@@ -11,8 +11,8 @@ from support.footage import seen
 from tocsin.alarm.episode import Decision
 from tocsin.alarm.memory import NOTHING
 from tocsin.alarm.moment import Moment
-from tocsin.alarms import monotonic_time
 from tocsin.assembly import score_floor, watched, webhooks
+from tocsin.clock import monotonic_time
 from tocsin.config.load import Config, Secrets, loads, warnings
 from tocsin.deliver.attach import Attach, Way
 from tocsin.deliver.event import AlarmRecord

@@ -1,13 +1,14 @@
-"""Whether the wall clock can be believed."""
+"""The wall clock: what it has, and whether it can be believed."""
 
 import os
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tocsin import clock
-from tocsin.clock import JUMP, Jumps, synchronized
+from tocsin.clock import JUMP, Jumps, monotonic_time, synchronized, wall_time
 
 
 @pytest.mark.parametrize("shift", [86_400.0, -86_400.0, 1.5], ids=["a day on", "a day back", "a little"])
@@ -68,3 +69,10 @@ def test_where_the_kernel_may_not_be_asked_timesyncd_counts(
 def test_the_kernel_can_be_asked() -> None:
     """The call is one that this machine knows; what it says is the machine's affair."""
     assert synchronized() in (True, False, None)
+
+
+def test_wall_and_monotonic_time_are_inverse() -> None:
+    """A stored time comes back as the moment on this machine's clock, however long ago."""
+    for ago in (0.0, 3600.0, 10_000_000.0):
+        wall = datetime.now(UTC) - timedelta(seconds=ago)
+        assert abs((wall_time(monotonic_time(wall)) - wall).total_seconds()) < 0.5

@@ -3,8 +3,8 @@
 import pytest
 
 from support.pictures import light
+from tocsin.eyesight.impairment import Impairment
 from tocsin.frame import Light
-from tocsin.impairment import Impairment
 from tocsin.lightcard.sight import Sight, Unseen
 
 GOOD = light(mean=120.0, p1=20.0, p99=230.0)

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from support.pictures import light
-from tocsin import __version__, alarms, degradations, http, lights, metrics, overrides, scenes
+from tocsin import __version__, alarms, degradations, http, metrics, overrides
 from tocsin.alarm.withheld import Withheld
 from tocsin.capture import bulletin, wire
 from tocsin.capture.decoder import Decoder
@@ -22,6 +22,7 @@ from tocsin.detect import engine
 from tocsin.detect import keeper as detector_keeper
 from tocsin.errors import InferenceFault, SourceFault
 from tocsin.evidence.shelf import Came, Kind, Removal
+from tocsin.eyesight import lights, scenes
 from tocsin.frame import Correction
 from tocsin.metrics import Metrics, Names, Reload, Stage
 

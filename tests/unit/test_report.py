@@ -22,9 +22,9 @@ from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.override import Override, OverrideKind
 from tocsin.detect.session import Placement
 from tocsin.errors import Degradation, SourceFault
+from tocsin.eyesight.impairment import Impairment
+from tocsin.eyesight.lights import LightStatus
 from tocsin.frame import Correction
-from tocsin.impairment import Impairment
-from tocsin.lights import LightStatus
 from tocsin.overrides import InForce, Now
 from tocsin.report import Report
 

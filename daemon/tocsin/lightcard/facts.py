@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from tocsin.capture.resize import Plane
 from tocsin.capture.shrink import Shrinker
+from tocsin.eyesight.impairment import Impairment
 from tocsin.footage.camera import InputSize
 from tocsin.frame import Correction, Light, fit
-from tocsin.impairment import Impairment
 from tocsin.light.measure import measure
 from tocsin.light.plan import Policy
 from tocsin.light.treat import Treatment

@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from tocsin.capture.rate import Rate
+from tocsin.eyesight.impairment import Impairment, ImpairmentVigil, Limits, judge
 from tocsin.frame import Light
-from tocsin.impairment import Impairment, ImpairmentVigil, Limits, judge
 
 _LIMITS = Limits()
 _MOST_A_SECOND = 10.0

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from tocsin.eyesight.impairment import Impairment
 from tocsin.frame import Light
-from tocsin.impairment import Impairment
 from tocsin.lightcard.facts import Exhibit, Facts
 from tocsin.lightcard.losses import Lost
 from tocsin.lightcard.sight import unseen

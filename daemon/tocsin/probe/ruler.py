@@ -6,7 +6,7 @@ from typing import Any
 
 from tocsin.capture.order import ViewOrder
 from tocsin.footage.views import Kind, kind_from
-from tocsin.optics import camera_pixels, scales
+from tocsin.probe.optics import camera_pixels, scales
 
 DISTANCES = (3.0, 5.0, 10.0)
 """Metres."""

@@ -9,13 +9,13 @@ from typing import Protocol
 
 import structlog
 
-from tocsin.alarms import wall_time
-from tocsin.covered import CoverVigil
+from tocsin.clock import wall_time
 from tocsin.deliver.event import Event, EventType, StreamData, new_id
 from tocsin.deliver.store import Change
+from tocsin.eyesight.covered import CoverVigil
+from tocsin.eyesight.frozen import REASON as FROZEN
+from tocsin.eyesight.frozen import FreezeVigil
 from tocsin.frame import SCENE_EVERY, Frame, Scene
-from tocsin.frozen import REASON as FROZEN
-from tocsin.frozen import FreezeVigil
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tocsin.capture.order import ViewOrder
 from tocsin.capture.regions import tiles
-from tocsin.optics import camera_pixels, scales
+from tocsin.probe.optics import camera_pixels, scales
 
 FULL = ViewOrder(416, 416, keep_aspect=True)
 ZONE = replace(FULL, region=(0.4, 0.4, 0.5, 0.6), grow=True)

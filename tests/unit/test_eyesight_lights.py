@@ -9,9 +9,9 @@ from structlog.testing import capture_logs
 from support.pictures import grey, light, view
 from tocsin.deliver.event import EventType
 from tocsin.deliver.store import Change
+from tocsin.eyesight.impairment import Impairment
+from tocsin.eyesight.lights import Lights, LightStatus
 from tocsin.frame import Correction, Frame, Light, Reason
-from tocsin.impairment import Impairment
-from tocsin.lights import Lights, LightStatus
 
 DARK = light(mean=2.4, p1=0.0, p99=8.0)
 VEILED = light(mean=190.0, p1=150.0, p99=220.0)

@@ -33,8 +33,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.eyesight.spell import Spell, Times
 from tocsin.frame import SCENE_CELLS, SCENE_EVERY, Scene
-from tocsin.spell import Spell, Times
 
 REASON = "frozen"
 """The word in events and status."""

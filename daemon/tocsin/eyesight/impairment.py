@@ -7,8 +7,8 @@ when it is over. A correction of the light brings much back, so what counts here
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tocsin.eyesight.spell import Spell, Times
 from tocsin.frame import Light
-from tocsin.spell import Spell, Times
 
 
 class Impairment(StrEnum):

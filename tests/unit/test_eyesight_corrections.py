@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.corrections import FLAPS, HELD, HELD_AT_MOST, WINDOW, CorrectionVigil, Flapping, Held
+from tocsin.eyesight.corrections import FLAPS, HELD, HELD_AT_MOST, WINDOW, CorrectionVigil, Flapping, Held
 from tocsin.frame import Correction
 
 NONE, STRETCH, CLAHE, LOCAL = (

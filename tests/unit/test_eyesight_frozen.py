@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tocsin.eyesight.frozen import FreezeVigil, Notice
 from tocsin.frame import SCENE_CELLS, Scene
-from tocsin.frozen import FreezeVigil, Notice
 
 Cells = NDArray[np.float32]
 

@@ -6,12 +6,12 @@ from typing import Protocol
 
 import structlog
 
-from tocsin.alarms import wall_time
-from tocsin.corrections import CorrectionVigil, Flapping, Held
+from tocsin.clock import wall_time
 from tocsin.deliver.event import Event, EventType, ImpairmentData, new_id
 from tocsin.deliver.store import Change
+from tocsin.eyesight.corrections import CorrectionVigil, Flapping, Held
+from tocsin.eyesight.impairment import Impairment, ImpairmentVigil, Notice
 from tocsin.frame import Correction, Frame, View
-from tocsin.impairment import Impairment, ImpairmentVigil, Notice
 
 log = structlog.get_logger(__name__)
 

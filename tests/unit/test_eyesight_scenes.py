@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 from support.pictures import grey, view
 from tocsin.deliver.event import EventType
 from tocsin.deliver.store import Change
+from tocsin.eyesight.scenes import Scenes
 from tocsin.frame import SCENE_CELLS, Frame, Scene
-from tocsin.scenes import Scenes
 
 Cells = NDArray[np.float32]
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.pictures import light
+from tocsin.eyesight.impairment import Impairment, ImpairmentVigil, Limits, Notice, judge
 from tocsin.frame import Light
-from tocsin.impairment import Impairment, ImpairmentVigil, Limits, Notice, judge
 
 LIMITS = Limits()
 DARK = light(mean=2.0, p1=0.0, p99=8.0)

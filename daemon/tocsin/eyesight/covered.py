@@ -18,8 +18,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from tocsin.eyesight.spell import Spell, Times
 from tocsin.frame import Scene
-from tocsin.spell import Spell, Times
 
 Cells = NDArray[np.float32]
 

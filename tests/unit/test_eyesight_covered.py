@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from support.lighting import Pixels, dimmed, noisy, scene, veiled
 from support.lighting import picture as picture_of
-from tocsin.covered import CoverVigil, Limits, Notice, Tamper
+from tocsin.eyesight.covered import CoverVigil, Limits, Notice, Tamper
 from tocsin.frame import Scene
 from tocsin.light.measure import measure
 from tocsin.light.structure import measure_structure
