@@ -41,6 +41,7 @@ from tocsin.detect.detector import Detector
 from tocsin.detect.engine import Engine
 from tocsin.detect.keeper import COMPILING, Keeper
 from tocsin.detect.stamp import digest, stamp
+from tocsin.endpoint.invitations import Invitations
 from tocsin.errors import ConfigError, Degradation, EvidenceError, StartError
 from tocsin.evidence.link import evidence_key
 from tocsin.evidence.shelf import Shelf
@@ -57,7 +58,6 @@ from tocsin.plan import Draft, Plan
 from tocsin.reads import Reads
 from tocsin.reload import Reloader
 from tocsin.report import Report
-from tocsin.respond import Invitations
 from tocsin.sdnotify import Notifier, watchdog_seconds
 from tocsin.switchboard import Switchboard
 from tocsin.verdicts import Verdicts

@@ -39,13 +39,13 @@ from tocsin.deliver.settings import WebhookSettings
 from tocsin.deliver.webhook import Webhook
 from tocsin.detect.model import check_classes
 from tocsin.detect.stamp import Stamp
+from tocsin.endpoint.terms import Web
 from tocsin.errors import ConfigError
 from tocsin.evidence.settings import StreamEvidenceSettings
 from tocsin.evidence.shelf import Limits
 from tocsin.light.plan import Mode, Policy
 from tocsin.metrics import Names
 from tocsin.plan import Draft
-from tocsin.web import Web
 from tocsin.yamlfile import Fault
 
 LEAST_REEL = 5.0

@@ -29,15 +29,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from tocsin import connections
-from tocsin.answers import Answers, Bench
-from tocsin.connections import Connections, Place
+from tocsin.endpoint import connections
+from tocsin.endpoint.answers import Answers, Bench
+from tocsin.endpoint.connections import Connections, Place
+from tocsin.endpoint.exposition import OPENMETRICS, TEXT, Source, Writer, wants_openmetrics
+from tocsin.endpoint.gallery import Archive, Gallery, Read
+from tocsin.endpoint.invitations import PATH, Invitations
+from tocsin.endpoint.passwords import Login, Passwords
+from tocsin.endpoint.terms import Terms, Web
 from tocsin.errors import StartError
-from tocsin.exposition import OPENMETRICS, TEXT, Source, Writer, wants_openmetrics
-from tocsin.gallery import Archive, Gallery, Read
-from tocsin.passwords import Login, Passwords
-from tocsin.respond import PATH, Invitations
-from tocsin.web import Terms, Web
 
 log = structlog.get_logger(__name__)
 

@@ -14,8 +14,8 @@ from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.history import Which
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
+from tocsin.endpoint.gallery import Read
 from tocsin.evidence.shelf import Kind
-from tocsin.gallery import Read
 
 AGAIN = 60.0
 """Seconds without a look after which the next one counts as another."""

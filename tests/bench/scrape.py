@@ -20,7 +20,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from tocsin.exposition import OPENMETRICS
+from tocsin.endpoint.exposition import OPENMETRICS
 from tocsin.http import Endpoint, Health
 from tocsin.metrics import Metrics, Names
 

@@ -18,16 +18,16 @@ from structlog.testing import capture_logs
 
 from support import canary
 from support.events import open_alarm
-from tocsin.answers import BODY_BYTES, BURST, EACH, REMEMBERED, Pace
 from tocsin.deliver.act import Via
 from tocsin.deliver.judging import Case, Given, Statement, case_of, take
 from tocsin.deliver.verdict import Verdict
+from tocsin.endpoint.answers import BODY_BYTES, BURST, EACH, REMEMBERED, Pace
+from tocsin.endpoint.invitations import Invitations
+from tocsin.endpoint.terms import Web
 from tocsin.errors import ControlError, OutboxError
 from tocsin.evidence.link import Link, new_key, path_of
 from tocsin.http import Endpoint, Health
 from tocsin.metrics import Metrics, Names
-from tocsin.respond import Invitations
-from tocsin.web import Web
 
 ALARM = "alarm_019a8b7c6d5e7f008123456789abcdef"
 FORGOTTEN = "alarm_019a8b7c6d5e7f008123456789abcdee"

@@ -19,10 +19,10 @@ from tocsin.deliver.audit import Entry, Extent, Period
 from tocsin.deliver.history import Which
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
+from tocsin.endpoint.gallery import Read
 from tocsin.errors import ConfigError, InputError
 from tocsin.evidence.link import piece_of
 from tocsin.evidence.shelf import Kind
-from tocsin.gallery import Read
 from tocsin.reads import Reads
 
 FIRST = Basis("sha256:1", "nanodet", "aa")

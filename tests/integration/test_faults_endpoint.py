@@ -14,10 +14,10 @@ from prometheus_client import CollectorRegistry
 
 from support.tls import Certificates
 from support.wait import until
-from tocsin import connections
+from tocsin.endpoint import connections
+from tocsin.endpoint.terms import Web
 from tocsin.http import Endpoint, Health, PartHealth
 from tocsin.metrics import Metrics, Names
-from tocsin.web import Web
 
 WELL = Health((PartHealth("detector", ok=True, state="warm"),))
 FIFTY = Names(

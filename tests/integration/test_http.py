@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 import tocsin.http
-from tocsin import connections
+from tocsin.endpoint import connections
 from tocsin.errors import StartError
 from tocsin.http import Endpoint, Health, PartHealth
 from tocsin.metrics import Metrics, Names

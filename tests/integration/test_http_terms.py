@@ -19,13 +19,13 @@ from support import canary
 from support.prometheus import Prometheus
 from support.tls import Certificates
 from support.wait import until
+from tocsin.endpoint.gallery import Read
+from tocsin.endpoint.terms import Web
 from tocsin.errors import ConfigError
 from tocsin.evidence.link import Link
 from tocsin.evidence.shelf import Kind
-from tocsin.gallery import Read
 from tocsin.http import Endpoint, Health, PartHealth, credentials
 from tocsin.metrics import Metrics, Names
-from tocsin.web import Web
 
 WELL = Health((PartHealth("detector", ok=True, state="warm"),))
 PASSWORD = "scr@pe-me-4-what-is-new"

@@ -5,8 +5,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tocsin.endpoint.invitations import Invitations
 from tocsin.evidence.link import Link, new_key, path_of, piece_of
-from tocsin.respond import Invitations
 
 KEY = new_key()
 ALARM = "alarm_019a8b7c6d5e7f008123456789abcdef"

@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from tocsin.exposition import Writer, wants_openmetrics
+from tocsin.endpoint.exposition import Writer, wants_openmetrics
 from tocsin.metrics import Metrics, Names
 
 NAMES = Names(streams={"yard": ["armed"], "gate": []}, rules={"armed": ["knife"]}, webhooks=["desk"])

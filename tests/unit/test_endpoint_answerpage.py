@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.events import ALARM, NOON, ended_alarm, judged, open_alarm
-from tocsin.answerpage import POLICY, Form, Notice, Tone, page
 from tocsin.deliver.act import Via
 from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.judging import Case, Said
 from tocsin.deliver.verdict import Verdict
+from tocsin.endpoint.answerpage import POLICY, Form, Notice, Tone, page
 
 NOW = NOON.astimezone(timezone(timedelta(hours=1), "CET")) + timedelta(minutes=3)
 PICTURE = {

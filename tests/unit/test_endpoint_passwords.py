@@ -7,8 +7,8 @@ import time
 import bcrypt
 import pytest
 
-from tocsin import passwords
-from tocsin.passwords import Login, Passwords
+from tocsin.endpoint import passwords
+from tocsin.endpoint.passwords import Login, Passwords
 
 RIGHT = b"c0rrect horse"
 

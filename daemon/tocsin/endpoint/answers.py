@@ -15,13 +15,13 @@ from urllib.parse import parse_qsl
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
-from tocsin.answerpage import POLICY, Form, Notice, Tone, page
 from tocsin.deliver.act import Via
 from tocsin.deliver.event import Json, stamp
 from tocsin.deliver.judging import Case, Given, Statement
 from tocsin.deliver.verdict import MOST_BY, MOST_WHY, verdict_of, words_of
+from tocsin.endpoint.answerpage import POLICY, Form, Notice, Tone, page
+from tocsin.endpoint.invitations import Invitations
 from tocsin.errors import ControlError, InputError, OutboxError
-from tocsin.respond import Invitations
 
 BODY_BYTES = 16 * 1024
 MOST_FIELDS = 16
