@@ -19,8 +19,8 @@ from tocsin.alarm.rule import Tier
 from tocsin.alarm.settling import Settling
 from tocsin.alarm.watch import Finding, Watch
 from tocsin.alarm.withheld import Withheld
-from tocsin.archive import Raised
 from tocsin.clock import monotonic_time, synchronized, wall_time
+from tocsin.custody.archive import Raised
 from tocsin.deliver.event import AlarmData, AlarmRecord, Event, EventType, new_id
 from tocsin.deliver.judging import Statement, Taken, take
 from tocsin.deliver.recall import Recall

@@ -17,7 +17,6 @@ from prometheus_client import CollectorRegistry
 
 from tocsin import __version__, assembly, chronicle, exports
 from tocsin.alarms import Alarms, Origin
-from tocsin.archive import Archive, Raised, Task
 from tocsin.auditor import Auditor, Basis
 from tocsin.capture.status import StreamStatus
 from tocsin.capture.supervisor import Supervisor
@@ -27,6 +26,9 @@ from tocsin.check import state_dir_fault
 from tocsin.clock import Jumps, synchronized
 from tocsin.config.load import Config, Secrets, place, placed
 from tocsin.control import ControlServer
+from tocsin.custody.announcements import Announcements, reading
+from tocsin.custody.archive import Archive, Raised, Task
+from tocsin.custody.reads import Reads
 from tocsin.degradations import Degradations
 from tocsin.deliver.dispatch import Dispatcher
 from tocsin.deliver.event import AlarmData, AlarmRecord, Data, Event, EventType, PauseData, new_id
@@ -45,7 +47,6 @@ from tocsin.endpoint.invitations import Invitations
 from tocsin.errors import ConfigError, Degradation, EvidenceError, StartError
 from tocsin.evidence.link import evidence_key
 from tocsin.evidence.shelf import Shelf
-from tocsin.exhibits import Exhibits, reading
 from tocsin.eyesight.lights import Lights
 from tocsin.eyesight.scenes import Scenes
 from tocsin.heartbeat import Heartbeat
@@ -55,7 +56,6 @@ from tocsin.lookout import Lookout
 from tocsin.metrics import Metrics
 from tocsin.overrides import Now, Overrides
 from tocsin.plan import Draft, Plan
-from tocsin.reads import Reads
 from tocsin.reload import Reloader
 from tocsin.report import Report
 from tocsin.sdnotify import Notifier, watchdog_seconds
@@ -228,7 +228,7 @@ class App:
         self._keeper = Keeper(warm_detector(self._config), self._metrics, self._degradations)
         self._keeper.introduce()
         self._metrics.config_applied(time.time())
-        self._exhibits = Exhibits(self._outbox.commit, assembly.patterns(self._config))
+        self._announcements = Announcements(self._outbox.commit, assembly.patterns(self._config))
         self._open_archive()
         lights = Lights(self._carried.commit, self._metrics)
         scenes = Scenes(self._carried.commit, self._metrics)
@@ -329,7 +329,7 @@ class App:
             self._heartbeat.adopt(config.heartbeat)
             self._degradations.adopt(rules)
             patterns = assembly.patterns(config)
-            self._exhibits.adopt(patterns)
+            self._announcements.adopt(patterns)
             told = self._outbox.adopt(patterns)
             self._clear_by(told, {stream: analysed[stream] for stream in plan.anew})
             self._outbox.keep(assembly.remembering(config))
@@ -402,7 +402,7 @@ class App:
         rules = {stream.name: stream.rules for stream in self._config.streams}
         self._overrides.resume(self._outbox.overrides().result(), rules, Now.read())
         told = self._metrics, origin, self._links, self._invitation
-        alarms = Alarms(watched, carried, self._exhibits.commit, *told, treat=self._overrides.of)
+        alarms = Alarms(watched, carried, self._announcements.commit, *told, treat=self._overrides.of)
         self._overrides.changed = alarms.heed
         alarms.heed()  # what muted one may have ended while nobody looked
         return alarms
@@ -432,8 +432,8 @@ class App:
                 log.error("nothing is kept of alarms until the disk lets it be", why=str(error))
             self._archive_due = time.monotonic() + _ARCHIVE_AGAIN
             return
-        exhibits = self._exhibits
-        told = exhibits.failed, self._metrics, self._fail, exhibits.kept
+        announcements = self._announcements
+        told = announcements.failed, self._metrics, self._fail, announcements.kept
         archive = Archive(shelf, key, settings, self._ask, *told)
         self._lifecycle.start("archive", archive)
         self._endpoint.show(archive, Reads(self._outbox, archive.piece).seen)

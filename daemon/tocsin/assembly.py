@@ -14,11 +14,11 @@ from tocsin.alarm.settings import ZoneSettings
 from tocsin.alarm.watch import Rule, Watch, rule_from
 from tocsin.alarm.zone import Zones
 from tocsin.alarms import Watched, memory_of
-from tocsin.archive import Settings, Span, Wanted
 from tocsin.capture.order import Order, ReelOrder, SourceOrder, ViewOrder
 from tocsin.capture.regions import around, tiles
 from tocsin.clock import monotonic_time
 from tocsin.config.load import Config, HttpSettings, Secrets, StreamSettings, messages, place
+from tocsin.custody.archive import Settings, Span, Wanted
 from tocsin.deliver.access import Access, basic, tls_context
 from tocsin.deliver.attach import ORDER, Attach, Way
 from tocsin.deliver.event import AlarmRecord

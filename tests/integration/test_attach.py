@@ -17,7 +17,8 @@ from support.events import ALARM, Notes, alarm_event
 from support.forms import fields
 from support.receiver import Answer, Message, Receiver
 from support.wait import SCALE, until
-from tocsin.archive import Archive, Settings
+from tocsin.custody.announcements import reading
+from tocsin.custody.archive import Archive, Settings
 from tocsin.deliver import porter
 from tocsin.deliver.attach import Attach, Picture, Read, Way
 from tocsin.deliver.dispatch import Dispatcher
@@ -29,7 +30,6 @@ from tocsin.deliver.store import Change
 from tocsin.deliver.webhook import Webhook, send_test
 from tocsin.evidence.link import new_key
 from tocsin.evidence.shelf import FOLDER, Kind, Limits, Shelf
-from tocsin.exhibits import reading
 
 FAST = Schedule(steps=(0.02, 0.04, 0.08), slow=(0.05,), gone=0.05)
 LONG = 10.0 * SCALE

@@ -13,6 +13,7 @@ from support.outboxes import WAIT, refusing_disk, running
 from support.wait import until
 from tocsin.auditor import Auditor, Basis
 from tocsin.control import Caller
+from tocsin.custody.reads import Reads
 from tocsin.deliver import audit, clerk, history
 from tocsin.deliver.act import Act, Via
 from tocsin.deliver.audit import Entry, Extent, Period
@@ -23,7 +24,6 @@ from tocsin.endpoint.gallery import Read
 from tocsin.errors import ConfigError, InputError
 from tocsin.evidence.link import piece_of
 from tocsin.evidence.shelf import Kind
-from tocsin.reads import Reads
 
 FIRST = Basis("sha256:1", "nanodet", "aa")
 KEY = b"k" * 32

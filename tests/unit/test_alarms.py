@@ -19,7 +19,7 @@ from tocsin.alarm.watch import Rule, Watch
 from tocsin.alarm.withheld import Withheld
 from tocsin.alarm.zone import Zones
 from tocsin.alarms import Alarms, Origin, Watched, memory_of
-from tocsin.archive import Raised
+from tocsin.custody.archive import Raised
 from tocsin.deliver.event import AlarmRecord, EventType, stamp
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.store import Change

@@ -14,7 +14,7 @@ from tocsin.alarm.watch import Rule, Watch
 from tocsin.alarm.withheld import Withheld
 from tocsin.alarm.zone import Zones
 from tocsin.alarms import Alarms, Origin, Watched
-from tocsin.archive import Raised
+from tocsin.custody.archive import Raised
 from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.store import Change
 from tocsin.frame import Detections, Frame

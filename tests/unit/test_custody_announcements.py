@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from support.events import ALARM, alarm_event
-from tocsin.archive import Archive, Failure, Raised, Settings, Wanted
+from tocsin.custody.announcements import Announcements, reading
+from tocsin.custody.archive import Archive, Failure, Raised, Settings, Wanted
 from tocsin.deliver.event import Event, EventType
 from tocsin.deliver.store import Change
 from tocsin.evidence.link import new_key
 from tocsin.evidence.shelf import FOLDER, Kind, Limits, Shelf
-from tocsin.exhibits import Exhibits, reading
 
 LINKS = {
     "url": "https://frame",
@@ -37,12 +37,14 @@ class Desk:
     events: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.exhibits = Exhibits(lambda change: self.events.extend(change.events), {"hook": self.patterns})
-        self.kept = lambda *kinds: self.exhibits.kept(RAISED, kinds)
+        self.announcements = Announcements(
+            lambda change: self.events.extend(change.events), {"hook": self.patterns}
+        )
+        self.kept = lambda *kinds: self.announcements.kept(RAISED, kinds)
 
     def raised(self) -> None:
         alarm = replace(ALARM, picture=self.picture, silenced=self.silenced)
-        self.exhibits.commit(Change(events=(replace(alarm_event(), data=alarm),)))
+        self.announcements.commit(Change(events=(replace(alarm_event(), data=alarm),)))
 
     @property
     def told(self) -> list[tuple[str, list[str]]]:
@@ -71,7 +73,7 @@ def test_the_pictures_are_told_together_and_the_clip_when_it_is_there() -> None:
     assert [payload[key] for key in told] == [
         *("alarm_1", "entrance", "intruder", "critical", "person", "doorway", False, None)
     ]
-    assert desk.exhibits._cases == {}
+    assert desk.announcements._cases == {}
 
 
 def test_nothing_is_told_before_the_alarm() -> None:
@@ -79,12 +81,12 @@ def test_nothing_is_told_before_the_alarm() -> None:
     desk = Desk()
     desk.kept(*PICTURES)
     desk.kept(Kind.FIRST)
-    desk.exhibits.failed(Failure(RAISED, (Kind.CLIP,), WHY))
+    desk.announcements.failed(Failure(RAISED, (Kind.CLIP,), WHY))
     assert desk.events == []
     desk.raised()
     assert [event.type for event in desk.events] == ["alarm.raised", "evidence.made", "evidence.failed"]
     assert {event.alarm_id for event in desk.events} == {"alarm_1"}
-    assert desk.exhibits._cases == {}
+    assert desk.announcements._cases == {}
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,7 @@ def test_what_fails_is_told_at_once_and_holds_up_nothing(failing: tuple[Kind, ..
     """The rest is told without it."""
     desk = Desk()
     desk.raised()
-    desk.exhibits.failed(Failure(RAISED, failing, WHY))
+    desk.announcements.failed(Failure(RAISED, failing, WHY))
     assert desk.told == [("evidence.failed", list(failing))]
     assert desk.events[-1].data.payload()["why"] == WHY
     desk.kept(*((Kind.FIRST,) if failing == PICTURES else PICTURES))
@@ -105,8 +107,8 @@ def test_where_all_pictures_fail_none_are_told() -> None:
     """Only that they failed."""
     desk = Desk()
     desk.raised()
-    desk.exhibits.failed(Failure(RAISED, PICTURES, WHY))
-    desk.exhibits.failed(Failure(RAISED, (Kind.FIRST,), WHY))
+    desk.announcements.failed(Failure(RAISED, PICTURES, WHY))
+    desk.announcements.failed(Failure(RAISED, (Kind.FIRST,), WHY))
     assert [kind for kind, _ in desk.told] == ["evidence.failed"] * 2
 
 
@@ -116,7 +118,7 @@ def test_a_stream_that_keeps_clips_alone_tells_of_those() -> None:
     desk.raised()
     desk.kept(Kind.CLIP)
     assert desk.told == [FILMED]
-    assert desk.exhibits._cases == {}
+    assert desk.announcements._cases == {}
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,7 @@ def test_what_nobody_asks_for_is_not_committed(patterns: tuple[str, ...], told: 
     desk.kept(Kind.FIRST)
     desk.kept(Kind.CLIP)
     assert desk.told == told
-    desk.exhibits.adopt({"hook": ("evidence.*",)})
+    desk.announcements.adopt({"hook": ("evidence.*",)})
     desk.raised()
     desk.kept(Kind.CLIP)
     assert desk.told == [*told, FILMED], "a reload asks for it"
@@ -147,7 +149,7 @@ def test_what_is_silenced_is_told_to_nobody() -> None:
     desk = Desk(silenced=True)
     desk.raised()
     desk.kept(*PICTURES)
-    desk.exhibits.failed(Failure(RAISED, (Kind.FIRST,), WHY))
+    desk.announcements.failed(Failure(RAISED, (Kind.FIRST,), WHY))
     assert desk.told == []
 
 
@@ -155,9 +157,9 @@ def test_alarms_that_are_never_told_are_forgotten() -> None:
     """Memory does not grow by them."""
     desk = Desk()
     for number in range(1_500):
-        desk.exhibits.kept(replace(RAISED, alarm_id=f"alarm_{number}"), PICTURES)
-    assert len(desk.exhibits._cases) == 1_000
-    assert "alarm_1499" in desk.exhibits._cases
+        desk.announcements.kept(replace(RAISED, alarm_id=f"alarm_{number}"), PICTURES)
+    assert len(desk.announcements._cases) == 1_000
+    assert "alarm_1499" in desk.announcements._cases
 
 
 def test_a_picture_is_read_from_the_shelf_as_far_as_it_may_be_sent(tmp_path: Path) -> None:

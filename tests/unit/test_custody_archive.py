@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from support.wait import until
-from tocsin import archive as archives
-from tocsin.archive import Archive, Failure, Raised, Settings, Span, Wanted
 from tocsin.capture.wire import Develop, Film, Made
+from tocsin.custody import archive as archives
+from tocsin.custody.archive import Archive, Failure, Raised, Settings, Span, Wanted
 from tocsin.evidence.link import new_key
 from tocsin.evidence.note import Note
 from tocsin.evidence.shelf import FOLDER, Came, Kind, Limits, Removal, Shelf

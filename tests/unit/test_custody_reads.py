@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.reads import AGAIN, ENTRIES, FURTHER, PERIOD, Lately
+from tocsin.custody.reads import AGAIN, ENTRIES, FURTHER, PERIOD, Lately
 
 
 def told(looks: list[tuple[str, str, float]]) -> list[str | None]:

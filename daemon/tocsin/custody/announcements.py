@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from tocsin.archive import Archive, Failure, Raised
+from tocsin.custody.archive import Archive, Failure, Raised
 from tocsin.deliver.attach import Picture, Read
 from tocsin.deliver.event import AlarmData, Event, EventType, EvidenceData, new_id
 from tocsin.deliver.store import Change
@@ -61,7 +61,7 @@ def _expected(alarm: AlarmData) -> set[Kind]:
     return named | ({Kind.FRAME} if named - {Kind.CLIP} else {Kind.CLIP})
 
 
-class Exhibits:
+class Announcements:
     """Stands between whoever raises alarms and the outbox, and hears from the archive what came of their evidence.
 
     All methods may be called from any thread. Nothing is committed that no webhook wants, and nothing of an alarm
