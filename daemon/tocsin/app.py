@@ -21,7 +21,6 @@ from tocsin.auditor import Auditor, Basis
 from tocsin.capture.status import StreamStatus
 from tocsin.capture.supervisor import Supervisor
 from tocsin.capture.wire import Made
-from tocsin.carried import Carried
 from tocsin.check import state_dir_fault
 from tocsin.clock import Jumps, synchronized
 from tocsin.config.load import Config, Secrets, place, placed
@@ -29,7 +28,6 @@ from tocsin.control import ControlServer
 from tocsin.custody.announcements import Announcements, reading
 from tocsin.custody.archive import Archive, Raised, Task
 from tocsin.custody.reads import Reads
-from tocsin.degradations import Degradations
 from tocsin.deliver.dispatch import Dispatcher
 from tocsin.deliver.event import AlarmData, AlarmRecord, Data, Event, EventType, PauseData, new_id
 from tocsin.deliver.keepalive import KeepAlive
@@ -49,7 +47,6 @@ from tocsin.evidence.link import evidence_key
 from tocsin.evidence.shelf import Shelf
 from tocsin.eyesight.lights import Lights
 from tocsin.eyesight.scenes import Scenes
-from tocsin.heartbeat import Heartbeat
 from tocsin.http import Endpoint, Health, PartHealth
 from tocsin.lifecycle import Lifecycle, Pulses
 from tocsin.lookout import Lookout
@@ -61,7 +58,10 @@ from tocsin.report import Report
 from tocsin.sdnotify import Notifier, watchdog_seconds
 from tocsin.switchboard import Switchboard
 from tocsin.verdicts import Verdicts
-from tocsin.vigil import Deafness, RateVigil, StreamVigil, bringing
+from tocsin.vigil.carried import Carried
+from tocsin.vigil.degradations import Degradations
+from tocsin.vigil.heartbeat import Heartbeat
+from tocsin.vigil.streams import Deafness, RateVigil, StreamVigil, bringing
 from tocsin.warming import warm_detector
 from tocsin.watchdog import Watchdog
 

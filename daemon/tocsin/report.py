@@ -7,12 +7,12 @@ from typing import Any
 
 from tocsin.alarm.withheld import Withheld
 from tocsin.capture.status import StreamState, StreamStatus
-from tocsin.degradations import Standing
 from tocsin.deliver.event import AlarmRecord, stamp
 from tocsin.deliver.queues import QueueCount
 from tocsin.detect.detector import Detector
 from tocsin.eyesight.lights import LightStatus
 from tocsin.overrides import InForce, Now
+from tocsin.vigil.degradations import Standing
 
 
 @dataclass(frozen=True, slots=True)

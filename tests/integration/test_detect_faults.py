@@ -39,7 +39,6 @@ from tocsin.alarm.watch import Rule, Watch
 from tocsin.alarm.zone import Zones
 from tocsin.capture.newest import Newest
 from tocsin.capture.wire import DropReason
-from tocsin.degradations import Degradations
 from tocsin.deliver.event import DetectorData, EventType
 from tocsin.detect.detector import Detector, open_detector
 from tocsin.detect.engine import Engine
@@ -50,6 +49,7 @@ from tocsin.detect.session import Device, Outputs, Placement, Session
 from tocsin.errors import InferenceError, InferenceFault, StartError
 from tocsin.frame import Detections, Frame
 from tocsin.metrics import Metrics, Names
+from tocsin.vigil.degradations import Degradations
 
 WHITE, BRIGHT, GREY, BLACK = 235, 200, 128, 16
 FLOOR = 0.4

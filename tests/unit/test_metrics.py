@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from support.pictures import light
-from tocsin import __version__, alarms, degradations, http, metrics, overrides
+from tocsin import __version__, alarms, http, metrics, overrides
 from tocsin.alarm.withheld import Withheld
 from tocsin.capture import bulletin, wire
 from tocsin.capture.decoder import Decoder
@@ -25,6 +25,7 @@ from tocsin.evidence.shelf import Came, Kind, Removal
 from tocsin.eyesight import lights, scenes
 from tocsin.frame import Correction
 from tocsin.metrics import Metrics, Names, Reload, Stage
+from tocsin.vigil import degradations
 
 NAMES = Names(
     streams={"yard": ["armed", "anyone"], "gate": ["anyone"]},

@@ -17,7 +17,6 @@ from tocsin.alarm.withheld import Withheld
 from tocsin.capture.decoder import Decoder
 from tocsin.capture.status import StreamState, StreamStatus
 from tocsin.cli import _show_status
-from tocsin.degradations import Standing
 from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.override import Override, OverrideKind
 from tocsin.detect.session import Placement
@@ -27,6 +26,7 @@ from tocsin.eyesight.lights import LightStatus
 from tocsin.frame import Correction
 from tocsin.overrides import InForce, Now
 from tocsin.report import Report
+from tocsin.vigil.degradations import Standing
 
 DETECTOR: Any = SimpleNamespace(
     model_name="persons",

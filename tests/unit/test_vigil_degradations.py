@@ -4,10 +4,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from support.events import NOON
-from tocsin.degradations import PROVEN_AFTER, Degradations
 from tocsin.deliver.event import DetectorData, EventType
 from tocsin.deliver.standing import Standing
 from tocsin.errors import Degradation
+from tocsin.vigil.degradations import PROVEN_AFTER, Degradations
 
 
 class Ledger:

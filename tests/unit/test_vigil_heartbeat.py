@@ -7,7 +7,7 @@ import pytest
 from tocsin.capture.status import StreamState, StreamStatus
 from tocsin.config.load import loads, warnings
 from tocsin.deliver.event import Data, EventType
-from tocsin.heartbeat import Heartbeat
+from tocsin.vigil.heartbeat import Heartbeat
 
 LIVE, WAITING = (StreamStatus("yard", state, 0.0) for state in (StreamState.LIVE, StreamState.WAITING))
 CONFIG = """

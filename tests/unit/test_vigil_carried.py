@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 
 from support.events import NOON, open_alarm
-from tocsin.carried import SEEN_AFTER, UP_AFTER, Carried
 from tocsin.deliver.event import Event, EventType, StreamData
 from tocsin.deliver.standing import Standing, begun
 from tocsin.deliver.store import Change
+from tocsin.vigil.carried import SEEN_AFTER, UP_AFTER, Carried
 
 DOWN, UP = EventType.STREAM_DOWN, EventType.STREAM_UP
 COVERED, RESTORED = EventType.STREAM_COVERED, EventType.STREAM_RESTORED

@@ -9,7 +9,7 @@ from tocsin.alarm.watch import Rule
 from tocsin.capture.status import StreamState, StreamStatus
 from tocsin.deliver.event import EventType
 from tocsin.errors import SourceFault
-from tocsin.vigil import DOWN_AFTER, RATE_WINDOW, UP_AFTER, Deafness, RateVigil, StreamVigil, bringing
+from tocsin.vigil.streams import DOWN_AFTER, RATE_WINDOW, UP_AFTER, Deafness, RateVigil, StreamVigil, bringing
 
 
 def _status(state: StreamState, since: float, fault: SourceFault | None = None) -> StreamStatus:

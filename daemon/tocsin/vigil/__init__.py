@@ -1,0 +1,1 @@
+"""What the daemon notices about itself and its streams, and how it tells once that it begins and ends."""
