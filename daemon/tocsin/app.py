@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry
 
-from tocsin import __version__, assembly, chronicle, exports
+from tocsin import __version__, assembly
 from tocsin.alarms import Alarms, Origin
 from tocsin.auditor import Auditor, Basis
 from tocsin.capture.status import StreamStatus
@@ -36,7 +36,9 @@ from tocsin.deliver.standing import Standing
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import Verdict
 from tocsin.deliver.webhook import Webhook
-from tocsin.desk import Desk
+from tocsin.desk import evidence, history
+from tocsin.desk.outbox import OutboxDesk
+from tocsin.desk.overrides import OverridesDesk
 from tocsin.detect.detector import Detector
 from tocsin.detect.engine import Engine
 from tocsin.detect.keeper import COMPILING, Keeper
@@ -56,7 +58,6 @@ from tocsin.plan import Draft, Plan
 from tocsin.reload import Reloader
 from tocsin.report import Report
 from tocsin.sdnotify import Notifier, watchdog_seconds
-from tocsin.switchboard import Switchboard
 from tocsin.verdicts import Verdicts
 from tocsin.vigil.carried import Carried
 from tocsin.vigil.degradations import Degradations
@@ -240,16 +241,15 @@ class App:
             hear = self._adopt, *told, self._auditor.refused
             self._reloader = Reloader(self._file, draft, self._keeper, *hear)
         socket = Path(self._config.state_dir) / CONTROL_SOCKET
-        self._desk = Desk(
+        self._desk = OutboxDesk(
             self._outbox, self._dispatcher.hurry, [webhook.name for webhook in self._config.webhooks]
         )
         status = {"status": lambda _, __: self.report().as_json()}
         self._verdicts = Verdicts(self._lookout.alarms, self._outbox, self._judged)
         self._hear_answers()
         handlers = {**status, **self._verdicts.handlers(), **self._desk.handlers()}
-        handlers |= chronicle.handlers(self._outbox) | self._auditor.handlers()
-        handlers |= exports.handlers(self._outbox)
-        handlers |= Switchboard(self._overrides, self._outbox, self.report).handlers()
+        handlers |= history.handlers(self._outbox) | evidence.handlers(self._outbox)
+        handlers |= OverridesDesk(self._overrides, self._outbox, self.report).handlers()
         self._lifecycle.start("control", ControlServer(socket, handlers))
         for name, moved in (
             ("outbox", self._outbox.pulse),

@@ -1,19 +1,15 @@
-"""What the daemon itself puts on record: its starts and stops, by which file and model it works, what is read."""
+"""What the daemon itself puts on record: its starts and stops, by which file and model it works."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from tocsin import __version__
-from tocsin.control import Caller, Handler
 from tocsin.deliver.act import Act, Via
 from tocsin.deliver.audit import Entry, Period
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
-from tocsin.desk import wait
-from tocsin.errors import ControlError, InputError, OutboxError, TocsinError
+from tocsin.errors import OutboxError, TocsinError
 
 ITSELF = "tocsin"
 """Who acts where nobody asked for it."""
@@ -22,9 +18,6 @@ REFUSED = "refused"
 
 _LOOKED_BACK = 1_000
 """Entries among which the last that was not refused is looked for."""
-
-_LONGEST = 200
-"""Characters of a word that a command puts on record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +30,7 @@ class Basis:
 
 
 class Auditor:
-    """Puts on record what changes. For the main thread, but for the handler.
+    """Puts on record what changes. For the main thread.
 
     None of it fails: what cannot be put on record stands in the log.
     """
@@ -45,10 +38,6 @@ class Auditor:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._basis: Basis | None = None  # what is on record
-
-    def handlers(self) -> dict[str, Handler]:
-        """Return the handler of what `tocsin evidence get` puts on record by the control socket."""
-        return {"audit.read": self._read}
 
     def started(self, basis: Basis) -> None:
         """Put on record a start, and how it differs from what worked last."""
@@ -93,17 +82,6 @@ class Auditor:
         if entries:
             self._outbox.commit(Change(audited=tuple(entries)))
 
-    # From here on: the control socket's thread.
-
-    def _read(self, asked: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
-        alarm_id, kinds = _word(asked, "alarm_id"), _word(asked, "kinds")
-        at = datetime.now(UTC)
-        entry = Entry(at, Act.EVIDENCE_READ, caller.user, Via.COMMAND, alarm_id, {"kinds": kinds})
-        future = self._outbox.commit(Change(audited=(entry,)))
-        with suppress(OutboxError, ControlError):  # on a full disk it is in memory, and later on the disk
-            wait(future)
-        return {}
-
 
 def _own(act: Act, subject: str, **details: str) -> Entry:
     return Entry(datetime.now(UTC), act, ITSELF, Via.DAEMON, subject, details)
@@ -134,10 +112,3 @@ def _changes(old: Basis, new: Basis, details: Mapping[str, str]) -> list[Entry]:
     if (old.model, old.sha256) != (new.model, new.sha256):
         entries.append(_own(Act.MODEL_CHANGED, new.model, old=old.sha256, new=new.sha256))
     return entries
-
-
-def _word(asked: Mapping[str, Any], key: str) -> str:
-    word = asked.get(key)
-    if not isinstance(word, str) or not word or len(word) > _LONGEST:
-        raise InputError(f"{key}: expected a text of at most {_LONGEST} characters, found another")
-    return word

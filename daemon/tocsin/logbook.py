@@ -158,7 +158,7 @@ def _verify(config: Path) -> None:
 
 
 def _asked(config: Path, command: str, **asked: Any) -> dict[str, Any]:
-    from tocsin.chronicle import COMMANDS, Resting
+    from tocsin.desk.history import COMMANDS, Resting
 
     return ask_or_read(config, command, lambda file: COMMANDS[command](Resting(file), asked), **asked)
 

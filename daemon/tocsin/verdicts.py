@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tocsin.alarms import Alarms
-from tocsin.chronicle import Running, meant
 from tocsin.control import Caller, Handler
 from tocsin.deliver.act import Act, Via
 from tocsin.deliver.audit import Period
@@ -17,7 +16,8 @@ from tocsin.deliver.judging import Case, Given, Statement, Taken, case_of, take
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import MOST_BY, MOST_WHY, Verdict, verdict_of, words_of
-from tocsin.desk import wait
+from tocsin.desk.history import Running, meant
+from tocsin.desk.patience import wait
 from tocsin.errors import InputError
 
 PATIENCE = 0.5

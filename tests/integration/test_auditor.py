@@ -20,6 +20,7 @@ from tocsin.deliver.audit import Entry, Extent, Period
 from tocsin.deliver.history import Which
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
+from tocsin.desk import evidence
 from tocsin.endpoint.gallery import Read
 from tocsin.errors import ConfigError, InputError
 from tocsin.evidence.link import piece_of
@@ -97,7 +98,7 @@ def test_a_reload_is_put_on_record_with_what_it_changed(path: Path) -> None:
 def test_what_a_command_reads_is_put_on_record(path: Path) -> None:
     """By the user at the socket; what is no text is refused."""
     with running(path, Notes()) as outbox:
-        handlers = Auditor(outbox).handlers()
+        handlers = evidence.handlers(outbox)
         anna = Caller("anna")
         handlers["audit.read"]({"command": "audit.read", "alarm_id": "alarm_1", "kinds": "frame,clip"}, anna)
         for wrong in ({}, {"alarm_id": 7, "kinds": "x"}, {"alarm_id": "a" * 201, "kinds": "x"}):

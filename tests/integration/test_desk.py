@@ -25,7 +25,7 @@ from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.schedule import Outcome, Schedule, State
 from tocsin.deliver.store import Change
 from tocsin.deliver.webhook import Webhook
-from tocsin.desk import Desk
+from tocsin.desk.outbox import OutboxDesk
 from tocsin.errors import ConfigError, ControlError, InputError
 
 LONG = 10 * SCALE  # seconds in which everything here happens on a busy machine, too
@@ -41,7 +41,7 @@ class Office:
         self.outbox = Outbox(self.path, {"hook": ("alarm.*",), "other": ("alarm.*",)}, self.notes)
         webhooks = [] if receiver is None else [Webhook("hook", receiver.url, receiver.secret)]
         self.dispatcher = Dispatcher(self.outbox, webhooks, self.notes, SLOW)
-        self.desk = Desk(self.outbox, self.dispatcher.hurry, ("hook", "other"))
+        self.desk = OutboxDesk(self.outbox, self.dispatcher.hurry, ("hook", "other"))
         self.control = ControlServer(self.socket, self.desk.handlers())
 
     def ask(self, command: str, **arguments: Any) -> dict[str, Any]:

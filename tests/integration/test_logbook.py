@@ -13,9 +13,7 @@ from typer.testing import CliRunner
 
 from support.events import ALARM, Notes, alarm_event, judged
 from support.outboxes import WAIT, running
-from tocsin import chronicle
 from tocsin.app import OUTBOX_FILE
-from tocsin.chronicle import COMMANDS, Resting, Running
 from tocsin.cli import commands
 from tocsin.deliver.act import Act, Via
 from tocsin.deliver.audit import Entry
@@ -23,6 +21,8 @@ from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.schedule import Outcome
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import Verdict
+from tocsin.desk import history as desk_history
+from tocsin.desk.history import COMMANDS, Resting, Running
 from tocsin.errors import InputError, OutboxError
 from tocsin.evidence.link import evidence_key, piece_of
 from tocsin.evidence.shelf import Kind, Shelf, path_of
@@ -240,7 +240,7 @@ def test_a_running_daemon_tells_the_same_as_its_file(site: Path, monkeypatch: py
         source = Running(outbox)
         assert {command: answer(source, asked) for command, answer in COMMANDS.items()} == told
         assert {command: answer(Resting(file), asked) for command, answer in COMMANDS.items()} == told
-        monkeypatch.setattr(chronicle, "_BYTES", 600)
+        monkeypatch.setattr(desk_history, "_BYTES", 600)
         cut = COMMANDS["audit.list"](source, {})
     assert cut["left_out"]
     assert cut["entries"] == told["audit.list"]["entries"][-len(cut["entries"]) :]

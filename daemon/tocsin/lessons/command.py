@@ -90,8 +90,8 @@ class History:
 
     def alarms(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Return what `alarm.list` is answered. Raises ControlError where there is neither."""
-        from tocsin.chronicle import Resting, alarms_listed
         from tocsin.control import request
+        from tocsin.desk.history import Resting, alarms_listed
 
         if self._answers:
             try:

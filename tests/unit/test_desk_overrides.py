@@ -17,9 +17,9 @@ from tocsin.deliver.history import Which
 from tocsin.deliver.letters import Choice, Letter
 from tocsin.deliver.schedule import State
 from tocsin.deliver.store import Change
+from tocsin.desk.overrides import OverridesDesk
 from tocsin.errors import InputError
 from tocsin.overrides import Now, Overrides
-from tocsin.switchboard import Switchboard
 
 ROOT = Caller("root")
 RULES = {"entrance": ("intruder",), "gate": ("intruder", "knife"), "attic": ()}
@@ -52,7 +52,7 @@ class House:
         self.overrides.resume((), RULES, Now.read())
         outbox: Any = self
         report: Any = self.report
-        self.handlers = Switchboard(self.overrides, outbox, lambda: report).handlers()
+        self.handlers = OverridesDesk(self.overrides, outbox, lambda: report).handlers()
 
     def commit(self, _: Change) -> "Future[None]":
         return _done()

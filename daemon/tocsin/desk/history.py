@@ -17,7 +17,7 @@ from tocsin.deliver.history import Which
 from tocsin.deliver.letters import Letter, of_alarm
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.verdict import Verdict
-from tocsin.desk import wait
+from tocsin.desk.patience import wait
 from tocsin.errors import InputError
 
 W = TypeVar("W", Verdict, Act)

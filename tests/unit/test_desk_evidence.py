@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tocsin.deliver.act import Act, Via
-from tocsin.exports import entry_of
+from tocsin.desk.evidence import export_of
 
 AT = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)
 WHOLE = {"command": "audit.exported", "verdicts": ["rejected", "confirmed"], "alarms": 17}
@@ -38,6 +38,6 @@ def test_an_export_is_remembered_with_what_was_chosen(
     asked: dict[str, object], subject: str, details: dict[str, str]
 ) -> None:
     """By whom, of what, how many; whatever the caller sends, it is short and made of our words."""
-    entry = entry_of(asked, "operator", AT)
+    entry = export_of(asked, "operator", AT)
     assert (entry.act, entry.by, entry.via, entry.at) == (Act.EVIDENCE_EXPORTED, "operator", Via.COMMAND, AT)
     assert (entry.subject, dict(entry.details)) == (subject, details)

@@ -1,9 +1,8 @@
 """What `tocsin silence` and `tocsin test` ask of the running daemon: to begin, to end, to show what came of it."""
 
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from tocsin.capture.status import StreamState
 from tocsin.control import Caller, Handler
@@ -14,13 +13,11 @@ from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.override import Override, OverrideKind
 from tocsin.deliver.schedule import State
 from tocsin.deliver.verdict import MOST_BY, MOST_WHY, words_of
-from tocsin.errors import ControlError, InputError
+from tocsin.desk.patience import PATIENCE, wait
+from tocsin.errors import InputError
 from tocsin.overrides import InForce, Now, Overrides, Person, target_of
 from tocsin.report import Report
 
-T = TypeVar("T")
-
-PATIENCE = 1.5  # seconds for the disk; the control socket serves nobody else meanwhile
 MOST = 200  # alarms of one test that are shown
 _YEAR = 366 * 86400
 
@@ -28,7 +25,7 @@ _FATE = {State.DELIVERED: "accepted", State.QUEUED: "waiting", State.DEAD: "give
 """How a delivery of each state is called where alarms are shown with what became of them."""
 
 
-class Switchboard:
+class OverridesDesk:
     """The handlers of the control socket's commands `silence.*` and `test.*`.
 
     A request that names what is not there is refused by InputError.
@@ -97,7 +94,7 @@ class Switchboard:
         identity, stream, now = _text(asked, "id"), _text(asked, "stream"), Now.read()
         found = next((one for one in self._overrides.standing() if one.override.id == identity), None)
         since = _time(asked, "since") if found is None else found.override.since
-        alarms = _wait(self._outbox.alarms(Which(stream=stream, test=True, since=since, limit=MOST)))[::-1]
+        alarms = wait(self._outbox.alarms(Which(stream=stream, test=True, since=since, limit=MOST)))[::-1]
         return {
             "left_seconds": 0.0 if found is None else round(max(0.0, found.left(now)), 1),
             "alarms": self._with_fates(alarms),
@@ -120,7 +117,7 @@ class Switchboard:
             return []
         chosen = Choice(alarms=tuple(one["alarm_id"] for one in told))
         asked = {state: self._outbox.letters(state, chosen, 20 * MOST) for state in _FATE}
-        letters: list[Letter] = [letter for letters in asked.values() for letter in _wait(letters)]
+        letters: list[Letter] = [letter for letters in asked.values() for letter in wait(letters)]
         by_id = {one["alarm_id"]: one for one in told}
         for letter in letters:
             if letter.type == EventType.ALARM_RAISED and letter.alarm_id in by_id:
@@ -194,12 +191,3 @@ def _time(asked: Mapping[str, Any], word: str) -> datetime:
     if at.tzinfo is None:
         raise InputError(f"{word}: expected a time with its zone, found none")
     return at
-
-
-def _wait(answer: "Future[T]") -> T:
-    try:
-        return answer.result(PATIENCE)
-    except TimeoutError:
-        raise ControlError(
-            f"expected an outbox that answers within {PATIENCE:g} s, found it waiting for the disk"
-        ) from None

@@ -1,10 +1,9 @@
 """What `tocsin outbox` asks of the running daemon: to show deliveries, to try them again, to throw them away."""
 
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import Future
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from tocsin.control import Caller, Handler
 from tocsin.deliver.act import Act, Via
@@ -12,16 +11,14 @@ from tocsin.deliver.audit import Entry
 from tocsin.deliver.letters import Choice
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.schedule import State
-from tocsin.errors import ControlError, InputError
+from tocsin.desk.patience import wait
+from tocsin.errors import InputError
 
-T = TypeVar("T")
-
-PATIENCE = 1.5  # seconds for the disk; the control socket serves nobody else meanwhile
 MOST = 1_000  # deliveries that one answer holds
 NAMED = 20  # alarms that an entry in the audit names
 
 
-class Desk:
+class OutboxDesk:
     """The handlers of the control socket's commands `outbox.*`.
 
     `hurry` lets what waits for a webhook be tried now. A request that names what is not there is refused by
@@ -100,13 +97,3 @@ def _account(
     if choice.numbers:
         details["numbers"] = ",".join(str(number) for number in choice.numbers[:NAMED])
     return Entry(datetime.now(UTC), act, caller.user, Via.COMMAND, choice.webhook or "outbox", details)
-
-
-def wait(answer: "Future[T]") -> T:
-    """Return an answer of the outbox. Raises ControlError where it keeps a person waiting."""
-    try:
-        return answer.result(PATIENCE)
-    except TimeoutError:
-        raise ControlError(
-            f"expected an outbox that answers within {PATIENCE:g} s, found it waiting for the disk"
-        ) from None

@@ -1,0 +1,1 @@
+"""What the running daemon answers at its control socket: a module for each subject that commands ask about."""
