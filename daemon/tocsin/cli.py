@@ -23,20 +23,20 @@ from rich.console import Console
 from tocsin import __version__
 from tocsin.asking import DEFAULT_CONFIG, ConfigOption, JsonOption, ask, console_of, local, table_of
 from tocsin.augment.command import augment
+from tocsin.commands.evidence import evidence
+from tocsin.commands.history import audit, list_alarms, show_alarm
+from tocsin.commands.outbox import outbox
+from tocsin.commands.silence import silence
+from tocsin.commands.verdict import ack, confirm, reject
+from tocsin.commands.walktest import walk_test
 from tocsin.errors import ConfigError, InputError, ModelError, StartError, TocsinError
 from tocsin.evaluate.command import Explained, evaluate
-from tocsin.fetch import evidence
 from tocsin.footage.options import INTERRUPTED
 from tocsin.footage.shown import harmless, shown
-from tocsin.guard import ack, confirm, reject
 from tocsin.lessons.command import export
 from tocsin.lightcard.command import light
-from tocsin.logbook import audit, list_alarms, show_alarm
-from tocsin.postbox import outbox
 from tocsin.probe.command import probe
 from tocsin.scarcity import scarcity
-from tocsin.silencing import silence
-from tocsin.walktest import walk_test
 
 if TYPE_CHECKING:  # the configuration's libraries load when a command needs them
     from tocsin.config.load import Config
@@ -315,7 +315,7 @@ def _probe_streams(settings: "Config", lens: list[str], as_json: bool) -> None:
 def _check_model(
     model: str, image: Path | None, out: Path | None, min_score: float, device: DeviceName
 ) -> None:
-    from tocsin import modelcheck
+    from tocsin.commands import modelcheck
     from tocsin.footage.output import check_target, write
 
     if out is not None and image is None:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from support import blockmodel, exports, graphs
-from tocsin import modelcheck
+from tocsin.commands import modelcheck
+from tocsin.commands.modelcheck import preparation
 from tocsin.detect import device
 from tocsin.detect.manifest import Colour, Fit, InputFormat, Layout, Numbers
-from tocsin.modelcheck import preparation
 
 
 def _check(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -74,19 +74,13 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
             {
                 "augment",
                 "evaluate",
-                "fetch",
-                "guard",
                 "lessons",
                 "lightcard",
-                "logbook",
-                "modelcheck",
-                "postbox",
                 "probe",
-                "silencing",
-                "walktest",
             }
         ),
     ),
+    (False, frozenset({"commands"})),
     (True, frozenset({"cli", "demo"})),
     (True, frozenset({"__main__"})),
 )

@@ -19,10 +19,10 @@ from tocsin.deliver.access import Access
 from tocsin.deliver.attach import Attach, Attached, specimen
 from tocsin.deliver.event import Event
 from tocsin.deliver.formats import Committed, Render, Rendered, as_tocsin
-from tocsin.deliver.guard import GuardedTransport
 from tocsin.deliver.resolve import ResolvingLoop
 from tocsin.deliver.schedule import Outcome, judge, retry_after
 from tocsin.deliver.settings import signing_key_fault
+from tocsin.deliver.transport import GuardedTransport
 from tocsin.deliver.why import Why, translate
 from tocsin.errors import AddressError, SecretError
 

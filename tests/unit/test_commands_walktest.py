@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tocsin.walktest import Course
+from tocsin.commands.walktest import Course
 
 
 def answer(*alarms: dict[str, Any], analysed: int = 0, seen: int = 0, cooling: int = 0) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tocsin import fetch
+from tocsin.commands import evidence
+from tocsin.commands.evidence import get
 from tocsin.errors import EvidenceError, InputError, OutputError
 from tocsin.evidence.link import evidence_key, piece_of
 from tocsin.evidence.shelf import Kind, Shelf
-from tocsin.fetch import get
 
 CONFIG = """\
 detector: {{device: cpu}}
@@ -48,7 +48,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    monkeypatch.setattr(fetch, "record", lambda *_, **__: None)  # no daemon is at work
+    monkeypatch.setattr(evidence, "record", lambda *_, **__: None)  # no daemon is at work
     return Site(tmp_path)
 
 
