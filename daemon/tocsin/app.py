@@ -24,10 +24,11 @@ from tocsin.capture.wire import Made
 from tocsin.check import state_dir_fault
 from tocsin.clock import Jumps, synchronized
 from tocsin.config.load import Config, Secrets, place, placed
-from tocsin.control import ControlServer
+from tocsin.control import CONTROL_SOCKET, ControlServer
 from tocsin.custody.announcements import Announcements, reading
 from tocsin.custody.archive import Archive, Raised, Task
 from tocsin.custody.reads import Reads
+from tocsin.deliver.database import OUTBOX_FILE
 from tocsin.deliver.dispatch import Dispatcher
 from tocsin.deliver.event import AlarmData, AlarmRecord, Data, Event, EventType, PauseData, new_id
 from tocsin.deliver.keepalive import KeepAlive
@@ -67,9 +68,6 @@ from tocsin.warming import warm_detector
 from tocsin.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
-
-OUTBOX_FILE = "outbox.sqlite"
-CONTROL_SOCKET = "control.sock"
 
 STOP_SECONDS = 8.0
 """For everything together; the service manager is promised an end within ten."""

@@ -33,8 +33,7 @@ _WIDTH = 160  # rich would cut at 80 columns where there is no terminal
 
 def ask(config: Path, command: str, **arguments: Any) -> dict[str, Any]:
     """Return what the daemon of the configuration at `config` answers, be the file itself right by now or not."""
-    from tocsin.app import CONTROL_SOCKET
-    from tocsin.control import request
+    from tocsin.control import CONTROL_SOCKET, request
 
     return request(state_folder(config) / CONTROL_SOCKET, command, **arguments)
 
@@ -43,8 +42,8 @@ def ask_or_read(
     config: Path, command: str, read: Callable[[Path], dict[str, Any]], **arguments: Any
 ) -> dict[str, Any]:
     """Return what the daemon answers, or what `read` finds in its database where none answers, and say so."""
-    from tocsin.app import CONTROL_SOCKET, OUTBOX_FILE
-    from tocsin.control import request
+    from tocsin.control import CONTROL_SOCKET, request
+    from tocsin.deliver.database import OUTBOX_FILE
 
     state = state_folder(config)
     try:

@@ -25,6 +25,9 @@ from tocsin.errors import ControlError, InputError, StartError, TocsinError
 
 log = structlog.get_logger(__name__)
 
+CONTROL_SOCKET = "control.sock"
+"""Its name in the state directory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:

@@ -12,8 +12,7 @@ from support.receiver import Receiver
 from support.scene import Scene, visits
 from support.site import site, stream
 from support.wait import SCALE, until
-from tocsin.app import CONTROL_SOCKET
-from tocsin.control import request
+from tocsin.control import CONTROL_SOCKET, request
 
 DAY = 86_400.0
 

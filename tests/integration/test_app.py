@@ -22,9 +22,9 @@ from support.scene import Scene, visits
 from support.site import site, stream
 from support.wait import until
 from tocsin import clock
-from tocsin.app import OUTBOX_FILE, App
+from tocsin.app import App
 from tocsin.config.load import load, loads, resolve_secrets
-from tocsin.deliver.database import damage
+from tocsin.deliver.database import OUTBOX_FILE, damage
 from tocsin.deliver.event import AlarmRecord, Event, EventType, PauseData, StreamData, new_id
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change, Store

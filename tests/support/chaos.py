@@ -28,9 +28,9 @@ from support.scene import Scene, visits
 from support.sequence import check_order
 from support.site import stream
 from support.wait import SCALE, until
-from tocsin.app import CONTROL_SOCKET, OUTBOX_FILE
 from tocsin.config.load import load
-from tocsin.control import request
+from tocsin.control import CONTROL_SOCKET, request
+from tocsin.deliver.database import OUTBOX_FILE
 from tocsin.errors import ControlError
 
 LOOK_S = 0.2

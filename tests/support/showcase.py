@@ -18,8 +18,7 @@ from support.rules import hurried
 from support.scene import Scene
 from support.site import webhook
 from support.wait import until
-from tocsin.app import CONTROL_SOCKET
-from tocsin.control import request
+from tocsin.control import CONTROL_SOCKET, request
 
 SECONDS = 300.0
 YARD = Scene(texture=90, background=120, grain=3, numbered=False)

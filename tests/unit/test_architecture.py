@@ -45,7 +45,6 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
         True,
         frozenset(
             {
-                "app",
                 "alarms",
                 "assembly",
                 "auditor",
@@ -81,6 +80,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
         ),
     ),
     (False, frozenset({"commands"})),
+    (True, frozenset({"app"})),
     (True, frozenset({"cli", "demo"})),
     (True, frozenset({"__main__"})),
 )

@@ -1,6 +1,9 @@
 """What a person types as a time, and what a table does with what strangers wrote."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -50,3 +53,21 @@ def test_what_strangers_wrote_does_nothing_to_a_terminal() -> None:
     assert r"\x1b[2Jroot" in captured.get()
     assert "x..." in captured.get()
     assert "None" not in captured.get()
+
+
+def test_who_asks_a_daemon_loads_nothing_of_it(tmp_path: Path) -> None:
+    """A command that answers in half a second must not wait for the detector's library first."""
+    file = tmp_path / "tocsin.yaml"
+    file.write_text(f"streams: []\nrules: []\nwebhooks: []\nstate_dir: {tmp_path}\n")
+    code = f"""
+import sys
+from pathlib import Path
+from tocsin.asking import ask_or_read
+from tocsin.errors import ControlError
+try:
+    ask_or_read(Path({str(file)!r}), "outbox.list", dict)
+except ControlError:
+    print([name for name in ("tocsin.app", "onnxruntime", "cv2", "av", "uvicorn") if name in sys.modules])
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert found.stdout.strip() == "[]", found.stderr

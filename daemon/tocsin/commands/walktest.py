@@ -198,8 +198,7 @@ def _follow(asking: Ask, course: Course, one: Mapping[str, Any], say: Callable[[
 
 def _asking(config: Path) -> Ask:
     """Return how the daemon of a configuration is asked; the file is read once."""
-    from tocsin.app import CONTROL_SOCKET
-    from tocsin.control import request
+    from tocsin.control import CONTROL_SOCKET, request
 
     socket = state_folder(config) / CONTROL_SOCKET
     return lambda command, **arguments: request(socket, command, **arguments)

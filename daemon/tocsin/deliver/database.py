@@ -18,6 +18,9 @@ T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
+OUTBOX_FILE = "outbox.sqlite"
+"""Its name in the state directory."""
+
 KEEP_DAMAGED = (
     3  # databases that were moved aside: a disk that fails again and again must not fill up by that
 )

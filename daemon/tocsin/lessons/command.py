@@ -83,7 +83,8 @@ class History:
     """The history of a running daemon, or of its file from the first question on that no daemon answers."""
 
     def __init__(self, state: Path) -> None:
-        from tocsin.app import CONTROL_SOCKET, OUTBOX_FILE
+        from tocsin.control import CONTROL_SOCKET
+        from tocsin.deliver.database import OUTBOX_FILE
 
         self._socket, self._file = state / CONTROL_SOCKET, state / OUTBOX_FILE
         self._answers = True
