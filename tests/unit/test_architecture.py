@@ -66,7 +66,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
         ),
     ),
     # For people: the daemon does not know them.
-    (True, frozenset({"asking", "footage"})),
+    (True, frozenset({"asking", "exits", "footage"})),
     (
         False,
         frozenset(

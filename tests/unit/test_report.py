@@ -16,7 +16,7 @@ from support.events import ALARM, NOON
 from tocsin.alarm.withheld import Withheld
 from tocsin.capture.decoder import Decoder
 from tocsin.capture.status import StreamState, StreamStatus
-from tocsin.cli import _show_status
+from tocsin.commands import status
 from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.override import Override, OverrideKind
 from tocsin.detect.session import Placement
@@ -50,7 +50,7 @@ def report(impaired: Impairment | None, message: str = "", scene: str | None = N
 def test_an_impaired_stream_fits_on_a_terminal() -> None:
     """Its why is the word, and the table no wider than 90 columns."""
     out = StringIO()
-    _show_status(Console(file=out, width=160, highlight=False), report(Impairment.TOO_DARK).as_json())
+    status.show(Console(file=out, width=160, highlight=False), report(Impairment.TOO_DARK).as_json())
     shown = out.getvalue()
     assert "too_dark" in shown
     assert max(map(len, shown.splitlines())) <= 90
@@ -70,7 +70,7 @@ def test_what_a_stream_sends_and_when_a_dead_one_is_tried_again_is_shown() -> No
     assert 0 < gone["retry_in_seconds"] < 1e9
     gone["retry_in_seconds"] = 17.5
     out = StringIO()
-    _show_status(Console(file=out, width=160, highlight=False), answer)
+    status.show(Console(file=out, width=160, highlight=False), answer)
     assert "h264 1920x1080 tcp cpu" in out.getvalue()
     assert "refused: nothing listens; next try in 18 s" in out.getvalue()
 
@@ -85,7 +85,7 @@ def test_an_alarm_is_shown_by_the_clock_on_the_wall(monkeypatch: pytest.MonkeyPa
     out = StringIO()
     try:
         answer = report(None).as_json() | {"alarms": [alarm], "queues": [queue]}
-        _show_status(Console(file=out, width=160, highlight=False), answer)
+        status.show(Console(file=out, width=160, highlight=False), answer)
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -100,7 +100,7 @@ def test_what_a_worker_says_does_nothing_to_a_terminal() -> None:
         "gate", StreamState.LIVE, 0.0, message="\x1b[2J\x9b31m\udcff" + "y" * 9000, codec="\x1b]0;x\x07"
     )
     out = StringIO()
-    _show_status(
+    status.show(
         Console(file=out, width=160, highlight=False), replace(report(None), streams=(odd,)).as_json()
     )
     assert all(letter.isprintable() or letter == "\n" for letter in out.getvalue())
@@ -113,9 +113,9 @@ def test_where_the_model_runs_is_shown() -> None:
     assert (answer["detector"]["nodes"], answer["detector"]["accelerated"]) == (108, 106)
     out = StringIO()
     console = Console(file=out, width=160, highlight=False)
-    _show_status(console, answer)
+    status.show(console, answer)
     assert "detector  persons on CUDA (cuda, 106 of 108 nodes on it)\n" in out.getvalue()
-    _show_status(console, {**answer, "detector": answer["detector"] | {"device": "cpu", "accelerated": 0}})
+    status.show(console, {**answer, "detector": answer["detector"] | {"device": "cpu", "accelerated": 0}})
     assert "detector  persons on CUDA (cpu)\n" in out.getvalue()
 
 
@@ -145,7 +145,7 @@ def test_what_a_stream_brings_is_shown() -> None:
     (row,) = answer["streams"]
     assert [row[key] for key in unknown] == ["h264", "udp", "1920x1080", -3600.512]
     out = StringIO()
-    _show_status(Console(file=out, width=160, highlight=False), answer)
+    status.show(Console(file=out, width=160, highlight=False), answer)
     assert "25.0" in out.getvalue()
 
 
@@ -162,17 +162,17 @@ def test_a_frozen_or_covered_stream_says_so() -> None:
 def test_why_alarms_were_not_raised_is_shown() -> None:
     """By stream, rule and reason, and nothing where none was withheld."""
     out = StringIO()
-    _show_status(Console(file=out, width=160, highlight=False), report(None).as_json())
+    status.show(Console(file=out, width=160, highlight=False), report(None).as_json())
     assert "withheld" not in out.getvalue()
     withheld = {("entrance", "intruder", Withheld.SCHEDULE): 3}
     answer = replace(report(None), withheld=withheld).as_json()
     assert json.loads(json.dumps(answer["withheld"])) == [
         {"stream": "entrance", "rule": "intruder", "reason": "schedule", "count": 3}
     ]
-    _show_status(Console(file=out, width=160, highlight=False), answer)
+    status.show(Console(file=out, width=160, highlight=False), answer)
     assert re.search(r"entrance\W+intruder\W+schedule\W+3", out.getvalue())
     del answer["withheld"]
-    _show_status(Console(file=out, width=160, highlight=False), answer)
+    status.show(Console(file=out, width=160, highlight=False), answer)
 
 
 def test_all_that_the_detector_lacks_is_shown() -> None:
@@ -181,7 +181,7 @@ def test_all_that_the_detector_lacks_is_shown() -> None:
     answer["detector"]["degraded"][0]["why"] += ", \x1b[2J\ud800 said the model"
     assert [one["reason"] for one in answer["detector"]["degraded"]] == ["lost", "too_slow"]
     out = StringIO()
-    _show_status(Console(file=out, width=160, highlight=False), answer)
+    status.show(Console(file=out, width=160, highlight=False), answer)
     assert "degraded (lost): CUDA was left for the CPU" in out.getvalue()
     assert r"\x1b[2J\ud800 said the model" in out.getvalue(), "which does nothing to a terminal"
     assert "degraded (too_slow, entrance, intruder): too few frames" in out.getvalue()
@@ -200,6 +200,6 @@ def test_what_is_silenced_or_tested_is_shown() -> None:
     answer = muted.as_json()
     assert answer["overrides"][0]["left_seconds"] == pytest.approx(60.0, abs=1.0)
     out = StringIO()
-    _show_status(Console(file=out, width=200, highlight=False), answer)
+    status.show(Console(file=out, width=200, highlight=False), answer)
     assert re.search(r"silence\W+entrance\W.+anna\W+the lock is repaired\W+silence_1\b", out.getvalue())
     assert len(re.findall(r"\bsilenced\b", out.getvalue())) == 1

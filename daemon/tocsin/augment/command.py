@@ -15,7 +15,8 @@ import typer
 
 from tocsin import __version__
 from tocsin.errors import InputError
-from tocsin.footage.options import INTERRUPTED, BrighterThanOption, LightMode, ModeOption, StreamOption
+from tocsin.exits import INTERRUPTED
+from tocsin.footage.options import BrighterThanOption, LightMode, ModeOption, StreamOption
 
 if TYPE_CHECKING:  # the libraries for pixels load when the command runs
     from rich.console import Console

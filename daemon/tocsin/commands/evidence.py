@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tocsin.asking import record
+from tocsin.asking import DEFAULT_CONFIG, ConfigOption, record
 
 MARGIN = 10.0
 """Seconds that a clip may take after its last picture."""
@@ -21,18 +21,11 @@ evidence = typer.Typer(
 )
 
 
-@evidence.callback()
-def _group() -> None:
-    """Get what was kept of an alarm."""  # so that `get` is a word of its own, though the only one
-
-
 @evidence.command()
 def get(
     alarm: Annotated[str, typer.Argument(metavar="ALARM", help="The alarm's id.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to put it in.")] = Path(),
-    config: Annotated[
-        Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration file.")
-    ] = Path("/etc/tocsin/tocsin.yaml"),
+    config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Copy the pictures and the clip of an alarm into a folder, whether the daemon runs or not.
 

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 from tocsin.asking import DEFAULT_CONFIG, ByOption, ConfigOption, JsonOption, local, seconds_of, state_folder
 from tocsin.errors import ControlError, InputError
+from tocsin.exits import TEMPORARY_FAILURE
 from tocsin.footage.shown import shown
 
-TEMPORARY_FAILURE = 75
 EVERY = 1.0  # seconds between two looks at the daemon
 LINGER = 10.0  # seconds after the end in which receivers may still accept what came last
 MISSING = 60.0  # seconds without an answer after which nobody waits for the daemon any more
@@ -66,7 +66,7 @@ def walk_test(
     for line in course.summary():
         say(line)
     if not course.passed:
-        _leave(TEMPORARY_FAILURE)
+        raise typer.Exit(TEMPORARY_FAILURE)
 
 
 @dataclass
@@ -210,7 +210,3 @@ def _say(line: str) -> None:
 
 def _mute(_: str) -> None:
     pass
-
-
-def _leave(code: int) -> NoReturn:
-    raise typer.Exit(code)

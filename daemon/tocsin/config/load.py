@@ -16,7 +16,14 @@ from pydantic_core import to_json
 from tocsin.config.crosscheck import Parts, cross_faults, parts_of
 from tocsin.config.faults import translate
 from tocsin.config.places import messages, place, placed
-from tocsin.config.secrets import Secrets, resolve_secrets, secrets_in, unverifiable, webhook_secrets
+from tocsin.config.secrets import (
+    Secrets,
+    forget_environment,
+    resolve_secrets,
+    secrets_in,
+    unverifiable,
+    webhook_secrets,
+)
 from tocsin.config.settings import Config, HttpSettings, Origin, StreamSettings
 from tocsin.deliver.event import EventType
 from tocsin.errors import ConfigError
@@ -30,6 +37,7 @@ __all__ = [
     "Secrets",
     "StreamSettings",
     "digest",
+    "forget_environment",
     "http_settings",
     "load",
     "loads",

@@ -57,6 +57,13 @@ def webhook_secrets(config: Config, name: str) -> Secrets:
     raise InputError(place(config, ("webhooks",), f"expected one of the webhooks ({known}), found {name}"))
 
 
+def forget_environment(config: Config) -> None:
+    """Take the secrets out of the environment once they are read: every process that is started inherits it."""
+    for _, secret in secrets_in(config):
+        if secret.kind == "env":
+            os.environ.pop(secret.reference, None)
+
+
 def secret_faults(
     parts: Parts, *, skip_credentials: bool, known: Mapping[str, str] | None = None
 ) -> list[Fault]:

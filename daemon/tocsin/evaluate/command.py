@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from tocsin.footage.options import INTERRUPTED
+from tocsin.exits import INTERRUPTED
 
 if TYPE_CHECKING:  # what detects and draws loads when the command runs
     from tocsin.evaluate.outcome import Outcome

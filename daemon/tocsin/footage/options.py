@@ -40,6 +40,3 @@ StreamOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="The stream in it; needed where there are several.")
 ]
 """Beside an option that names a configuration."""
-
-INTERRUPTED = 130
-"""The exit code after Ctrl-C."""

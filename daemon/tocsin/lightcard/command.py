@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tocsin.errors import InputError
-from tocsin.footage.options import INTERRUPTED, BrighterThanOption, ModeOption, StreamOption
+from tocsin.exits import INTERRUPTED
+from tocsin.footage.options import BrighterThanOption, ModeOption, StreamOption
 
 if TYPE_CHECKING:  # what draws and decodes loads when the command runs
     from tocsin.lightcard.facts import Facts

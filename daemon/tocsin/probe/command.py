@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from tocsin.errors import SourceError
-from tocsin.footage.options import INTERRUPTED
+from tocsin.exits import INTERRUPTED
 
 if TYPE_CHECKING:
     from tocsin.capture.order import SourceOrder
