@@ -1,4 +1,4 @@
-"""How the daemon is, for `tocsin status` and the service manager."""
+"""How the daemon is, for `tocsin status`, the service manager and the endpoint."""
 
 import time
 from collections.abc import Mapping
@@ -11,6 +11,8 @@ from tocsin.deliver.event import AlarmRecord, stamp
 from tocsin.deliver.queues import QueueCount
 from tocsin.detect.detector import Detector
 from tocsin.eyesight.lights import LightStatus
+from tocsin.http import Health, PartHealth
+from tocsin.lifecycle import Pulses
 from tocsin.overrides import InForce, Now
 from tocsin.vigil.degradations import Standing
 
@@ -107,6 +109,33 @@ class Report:
             "clock_offset_seconds": _rounded(status.clock_ahead),
             "frames_analysed": self.analysed.get(status.stream, 0),
         }
+
+
+def liveness(pulses: Pulses) -> Health:
+    """Return that the daemon is alive: no part is stuck."""
+    now = time.monotonic()
+    stuck = {part.name: str(part) for part in pulses.overdue(now)}
+    return Health(
+        tuple(PartHealth(name, name not in stuck, stuck.get(name, "moving")) for name in pulses.ages(now))
+    )
+
+
+def readiness(detector: Detector, digest: str) -> Health:
+    """Return that everything was started, by which configuration, and what the detector really runs on."""
+    facts = {
+        "model": detector.model_name,
+        "device": detector.device,
+        "provider": detector.provider,
+        "nodes": str(detector.placement.nodes),
+        "accelerated": str(detector.placement.accelerated),
+    }
+    return Health(
+        (
+            PartHealth("configuration", True, "valid", {"digest": digest}),
+            PartHealth("outbox", True, "open"),
+            PartHealth("detector", True, "warm", facts),
+        )
+    )
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -230,7 +230,7 @@ def main() -> None:
 
 def run(app: App, script: Script, given: argparse.Namespace, came: Any) -> None:
     """Alarms of few streams, then many at once, turn by turn with evidence and without."""
-    archive = app._archive
+    archive = app._keeping.archive
     assert archive is not None, "the disk lets evidence be kept"
     kept = archive.settings
     ways = {False: replace(kept, wanted={}), True: kept}

@@ -46,6 +46,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
         frozenset(
             {
                 "alarms",
+                "answering",
                 "assembly",
                 "auditor",
                 "check",
@@ -58,6 +59,7 @@ LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
                 "reference",
                 "reload",
                 "report",
+                "resume",
                 "verdicts",
                 "vigil",
                 "warming",

@@ -9,10 +9,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from support.pictures import light
-from tocsin import __version__, alarms, http, metrics, overrides
+from tocsin import __version__, alarms, answering, http, metrics, overrides
 from tocsin.alarm.withheld import Withheld
 from tocsin.capture import bulletin, wire
 from tocsin.capture.decoder import Decoder
+from tocsin.custody import archive
 from tocsin.deliver import dispatch
 from tocsin.deliver.schedule import Outcome, Settlement
 from tocsin.deliver.trouble import DropReason, Trouble
@@ -25,7 +26,7 @@ from tocsin.evidence.shelf import Came, Kind, Removal
 from tocsin.eyesight import lights, scenes
 from tocsin.frame import Correction
 from tocsin.metrics import Metrics, Names, Reload, Stage
-from tocsin.vigil import degradations
+from tocsin.vigil import degradations, rounds
 
 NAMES = Names(
     streams={"yard": ["armed", "anyone"], "gate": ["anyone"]},
@@ -331,6 +332,9 @@ def test_the_process_reports_itself(observed: Metrics, registry: CollectorRegist
         alarms.Observer,
         overrides.Observer,
         degradations.Observer,
+        rounds.Observer,
+        answering.Observer,
+        archive.Observer,
         lights.Observer,
         scenes.Observer,
         bulletin.Observer,
