@@ -11,80 +11,27 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "daemon" / "tocsin"
 
 # Each part may import itself and those of lower layers. Parts of one layer may import each other where it says so.
-LAYERS: tuple[tuple[bool, frozenset[str]], ...] = (
+TOGETHER, APART = True, False
+LAYERS = (
+    (TOGETHER, "errors fields frame image memory resources scarcity thread yamlfile"),
+    (APART, "alarm capture deliver detect evidence light"),
+    (TOGETHER, "config"),
+    (TOGETHER, "clock control endpoint floods http lifecycle logs metrics native sdnotify series"),
     (
-        True,
-        frozenset(
-            {
-                *("", "errors", "frame", "fields", "image", "memory", "resources", "scarcity", "thread"),
-                "yamlfile",
-            }
-        ),
-    ),
-    (False, frozenset({"capture", "light", "detect", "alarm", "deliver", "evidence"})),
-    (True, frozenset({"config"})),
-    (
-        True,
-        frozenset(
-            {
-                "clock",
-                "control",
-                "endpoint",
-                "floods",
-                "http",
-                "lifecycle",
-                "logs",
-                "metrics",
-                "native",
-                "sdnotify",
-                "series",
-            }
-        ),
-    ),
-    (
-        True,
-        frozenset(
-            {
-                "alarms",
-                "answering",
-                "assembly",
-                "auditor",
-                "check",
-                "custody",
-                "eyesight",
-                "desk",
-                "lookout",
-                "overrides",
-                "plan",
-                "reference",
-                "reload",
-                "report",
-                "resume",
-                "verdicts",
-                "vigil",
-                "warming",
-                "watchdog",
-            }
+        TOGETHER,
+        (
+            "alarms answering assembly auditor check custody desk eyesight lookout overrides plan reference reload "
+            "report resume verdicts vigil warming watchdog"
         ),
     ),
     # For people: the daemon does not know them.
-    (True, frozenset({"asking", "exits", "footage"})),
-    (
-        False,
-        frozenset(
-            {
-                "augment",
-                "evaluate",
-                "lessons",
-                "lightcard",
-                "probe",
-            }
-        ),
-    ),
-    (False, frozenset({"commands"})),
-    (True, frozenset({"app"})),
-    (True, frozenset({"cli", "demo"})),
-    (True, frozenset({"__main__"})),
+    (TOGETHER, "asking exits footage"),
+    (APART, "augment evaluate lessons lightcard probe"),
+    (APART, "commands"),
+    # Whoever runs it all.
+    (APART, "app"),
+    (TOGETHER, "cli demo"),
+    (APART, "__main__"),
 )
 # Light is corrected where the frame is decoded; these run in the worker, or tell it what to do.
 EXCEPTIONS = {(f"capture.{name}", "light") for name in ("worker", "views", "order", "sampling", "darkroom")}
@@ -158,7 +105,9 @@ def _resolved(modules: dict[str, tuple[Path, ast.Module]], file: Path, line: int
 def layer_of(name: str) -> int | None:
     """Return the layer of a module; None when it has no place."""
     part = name.partition(".")[0]
-    return next((number for number, (_, parts) in enumerate(LAYERS) if part in parts), None)
+    if not part:  # the root of the package
+        return 0
+    return next((number for number, (_, parts) in enumerate(LAYERS) if part in parts.split()), None)
 
 
 def wrong_directions(package: Path) -> list[str]:
