@@ -2,17 +2,23 @@
 
 import errno
 import os
+import secrets
 import stat
 from pathlib import Path
 
 import pytest
 
 from tocsin.errors import EvidenceError
-from tocsin.evidence.link import Link, evidence_key, new_key, new_piece, opened, path_of
+from tocsin.evidence.link import Link, evidence_key, new_key, opened, path_of
 from tocsin.evidence.shelf import FOLDER, Kind, Limits, Removal, Shelf
 
 ENOUGH = Limits(3600.0, 1 << 30, 0)
 NOW = 1_700_000_000.0
+
+
+def new_piece() -> str:
+    """An identity as `piece_of` derives them."""
+    return secrets.token_hex(16)
 
 
 @pytest.fixture

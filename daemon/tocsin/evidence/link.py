@@ -25,11 +25,6 @@ class Link:
     expires: int
 
 
-def new_piece() -> str:
-    """Return an identity of 128 random bits."""
-    return secrets.token_hex(16)
-
-
 def new_key() -> bytes:
     """Return a key to sign links with."""
     return secrets.token_bytes(_KEY)
