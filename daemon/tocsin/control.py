@@ -35,6 +35,10 @@ class Caller:
 
     user: str
 
+    def named(self, given: str) -> str:
+        """Return who does something: the user, behind the name that was given, which proves nothing."""
+        return self.user if given in ("", self.user) else f"{given} ({self.user})"
+
 
 Handler = Callable[[Mapping[str, Any], Caller], Mapping[str, Any]]
 """Gets the request and who asks; answers at once, from memory; raises a TocsinError to refuse."""

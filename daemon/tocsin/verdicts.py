@@ -125,8 +125,7 @@ class Verdicts:
     def _asked(self, request: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
         """Take a verdict from the control socket. Raises InputError."""
         verdict = verdict_of(request.get("verdict"))
-        given = words_of(request.get("by") or "", "--by", MOST_BY)
-        by = f"{given} ({caller.user})" if given not in ("", caller.user) else caller.user
+        by = caller.named(words_of(request.get("by") or "", "--by", MOST_BY))
         said = Statement(verdict, by, Via.COMMAND, words_of(request.get("why") or "", "--why", MOST_WHY))
         named = str(request.get("alarm"))
         found = self.give(named, said)

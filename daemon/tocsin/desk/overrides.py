@@ -171,9 +171,7 @@ def _text(asked: Mapping[str, Any], word: str, most: int = MOST_BY) -> str:
 
 
 def _person(asked: Mapping[str, Any], caller: Caller) -> Person:
-    """Return who asks: the system's user, and before that the name that was given, which proves nothing."""
-    given = _text(asked, "by")
-    return Person(f"{given} ({caller.user})" if given not in ("", caller.user) else caller.user)
+    return Person(caller.named(_text(asked, "by")))
 
 
 def _seconds(asked: Mapping[str, Any]) -> float:
