@@ -83,10 +83,6 @@ class Pulses:
         """Watch a part: `moved` returns the monotonic time of its last move, and `limit` is in seconds."""
         self._parts = {**self._parts, name: (moved, limit)}
 
-    def forget(self, name: str) -> None:
-        """Watch a part no longer."""
-        self._parts = {other: part for other, part in self._parts.items() if other != name}
-
     def ages(self, now: float) -> dict[str, float]:
         """Return the seconds since each part moved."""
         return {name: max(0.0, now - moved()) for name, (moved, _) in self._parts.items()}

@@ -160,14 +160,6 @@ def test_ages_tell_each_parts_rest() -> None:
     assert pulses.ages(100.0) == {"engine": 10.0, "outbox": 0.0}
 
 
-def test_a_forgotten_part_is_not_missed() -> None:
-    """What is no longer watched is never overdue."""
-    pulses = Pulses()
-    pulses.watch("engine", lambda: 0.0, 5.0)
-    pulses.forget("engine")
-    assert pulses.overdue(100.0) == []
-
-
 def test_an_overdue_part_says_so_in_a_sentence() -> None:
     """The sentence for the log and the service manager names the part and its silence."""
     assert str(Overdue("engine", 31.4)) == "engine has not moved for 31 s"
