@@ -21,7 +21,7 @@ from support.tls import Certificates
 from support.wait import SCALE
 from tocsin import assembly
 from tocsin.config.load import loads, warnings, webhook_secrets
-from tocsin.deliver import guard
+from tocsin.deliver import transport
 from tocsin.deliver.access import Access, tls_context
 from tocsin.deliver.event import Event, EventType, TrialData
 from tocsin.deliver.resolve import ResolvingLoop
@@ -90,7 +90,7 @@ def test_each_attempt_is_judged_anew(
     receiver: Receiver, names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name that comes to lead to a metadata service gets nothing more, over no kept connection either."""
-    monkeypatch.setattr(guard, "REMEMBER", 0.0)
+    monkeypatch.setattr(transport, "REMEMBER", 0.0)
     webhook = Webhook(
         "hook",
         f"http://r.example:{receiver.port}/hook",
