@@ -3,20 +3,23 @@
 import json
 import sqlite3
 from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from support.events import Notes, alarm_event, ended_alarm, stream_event
+from support.events import ALARM, NOON, Notes, alarm_event, ended_alarm, open_alarm, stream_event
 from support.outboxes import WAIT, commit, queued, refusing_disk, running
 from support.wait import until
 from tocsin.deliver import clerk
 from tocsin.deliver import database as database_module
 from tocsin.deliver.database import VERSION
-from tocsin.deliver.event import EventType
+from tocsin.deliver.event import Event, EventType, EvidenceData, OverrideData, new_id
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.overflow import Limits
+from tocsin.deliver.override import Override, OverrideKind
 from tocsin.deliver.schedule import Outcome
 from tocsin.deliver.store import Change
 from tocsin.deliver.trouble import DropReason
@@ -79,10 +82,25 @@ def test_an_alarm_whose_raise_was_never_sent_has_no_end(path: Path, notes: Notes
     assert notes.drops == [(DropReason.OVERFLOW, 2), (DropReason.COLLAPSED, 1)]
 
 
+def test_what_comes_after_the_end_of_an_alarm_finds_nobody_who_never_heard_of_it(path: Path, notes: Notes):
+    """A verdict or a clip comes when the alarm is long over; who was told of no alarm is told of neither."""
+    data = replace(ALARM, alarm_id="first")
+    with running(path, notes, {"hook": ("alarm.*", "evidence.*")}, limits=Limits(rows=1)) as outbox:
+        outbox.commit(Change((alarm_event(alarm_id="first"),), (open_alarm("first"),)))
+        commit(outbox, alarm_event(alarm_id="second"))
+        (second,) = queued(outbox)
+        assert second.alarm_id == "second", "the first was not dropped"
+        outbox.bury(second, 1, Outcome.TIMEOUT, None).result(WAIT)
+        outbox.commit(Change((alarm_event(ENDED, "first"),), (ended_alarm("first"),))).result(WAIT)
+        filmed = Event("msg_film", EventType.EVIDENCE_FILMED, NOON, EvidenceData(data, ("clip",)))
+        commit(outbox, alarm_event(EventType.ALARM_VERDICT, "first"), filmed)
+        assert queued(outbox) == ()
+
+
 def test_an_end_without_its_raise_is_no_news_while_the_disk_refuses_either(
     path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch
 ):
-    """What goes on from memory knows which raises were dropped, and the disk learns that their alarms are over."""
+    """What goes on from memory knows which raises were dropped, and the disk does when it is there again."""
     disk = refusing_disk(monkeypatch)
     disk.is_well = True
     with running(path, notes, BOTH, limits=Limits(rows=1)) as outbox:
@@ -96,9 +114,8 @@ def test_an_end_without_its_raise_is_no_news_while_the_disk_refuses_either(
         disk.is_well = True
         late.result(WAIT)
         assert queued(outbox) == ()
-    with sqlite3.connect(path) as database:
-        assert database.execute("SELECT * FROM collapsed").fetchall() == []
-    database.close()
+        commit(outbox, alarm_event(EventType.ALARM_VERDICT, "first"))
+        assert queued(outbox) == ()
 
 
 @pytest.mark.fault(52)

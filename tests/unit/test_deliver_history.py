@@ -85,6 +85,13 @@ def test_open_alarms_outlive_every_sweep(filled: sqlite3.Connection) -> None:
     assert history.read(filled, Which())
 
 
+def test_who_never_heard_of_an_alarm_is_known_for_as_long_as_the_alarm(filled: sqlite3.Connection) -> None:
+    """Something may follow until then, and nothing after it."""
+    filled.executemany("INSERT INTO collapsed VALUES ('hook', ?)", [("a",), ("d",), ("e",)])
+    history.sweep(filled, at(1).timestamp(), most=100)
+    assert filled.execute("SELECT alarm_id FROM collapsed").fetchall() == [("d",), ("e",)]
+
+
 def test_too_many_alarms_lose_the_oldest(filled: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever their age; how many is told, since nobody asked for that."""
     monkeypatch.setattr(history, "MOST", 2)

@@ -101,15 +101,20 @@ def read_open(database: sqlite3.Connection) -> tuple[AlarmRecord, ...]:
 def sweep(database: sqlite3.Connection, before: float, most: int) -> int:
     """Drop ended alarms that were raised before a wall time, then what is too much, so many of each at most.
 
-    Return how many went that were not old.
+    Return how many went that were not old. With an alarm goes who never heard of it: nothing more can follow.
     """
-    dropped = (
-        "DELETE FROM alarms WHERE alarm_id IN"
-        " (SELECT alarm_id FROM alarms WHERE ended IS NOT NULL AND opened < {} ORDER BY opened LIMIT ?)"
-    )
-    database.execute(dropped.format("?"), (before, most))
     kept = "(SELECT opened FROM alarms ORDER BY opened DESC LIMIT 1 OFFSET ?)"
-    return database.execute(dropped.format(kept), (MOST - 1, most)).rowcount
+    _drop(database, "?", (before, most))
+    return _drop(database, kept, (MOST - 1, most))
+
+
+def _drop(database: sqlite3.Connection, before: str, values: tuple[float, int]) -> int:
+    going = (
+        f"SELECT alarm_id FROM alarms WHERE ended IS NOT NULL AND opened < {before}"  # noqa: S608 - our own words
+        " ORDER BY opened, alarm_id LIMIT ?"
+    )
+    database.execute(f"DELETE FROM collapsed WHERE alarm_id IN ({going})", values)  # noqa: S608 - our own words
+    return database.execute(f"DELETE FROM alarms WHERE alarm_id IN ({going})", values).rowcount  # noqa: S608
 
 
 def recorded(opened: float, reported: float, ended: float | None, data: str) -> AlarmRecord:

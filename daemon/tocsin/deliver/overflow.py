@@ -94,14 +94,12 @@ def trim(database: sqlite3.Connection, webhooks: Iterable[str], limits: Limits) 
     return Dropped(tuple(numbers), overflow, collapsed, full)
 
 
-def collapsed_for(database: sqlite3.Connection, event: Event) -> set[str]:
-    """Return the webhooks that never heard of the alarm that an event is about, and forget them when it ends."""
+def collapsed_for(database: sqlite3.Connection, event: Event, webhooks: Iterable[str]) -> set[str]:
+    """Return those of the webhooks that never heard of the alarm that an event is about."""
     if event.alarm_id is None or event.type is EventType.ALARM_RAISED:
         return set()
-    found = database.execute("SELECT webhook FROM collapsed WHERE alarm_id = ?", (event.alarm_id,)).fetchall()
-    if event.type is EventType.ALARM_ENDED and found:
-        database.execute("DELETE FROM collapsed WHERE alarm_id = ?", (event.alarm_id,))
-    return {webhook for (webhook,) in found}
+    asked = "SELECT 1 FROM collapsed WHERE webhook = ? AND alarm_id = ?"
+    return {name for name in webhooks if database.execute(asked, (name, event.alarm_id)).fetchone()}
 
 
 def collapse(database: sqlite3.Connection, webhook: str, untold: list[str]) -> list[int]:

@@ -267,9 +267,6 @@ class Store:
                 forget(database, key)
             for _, *entry in arrears.store.rows("audit"):
                 database.execute(audit.INSERT, entry)
-            database.execute(
-                "DELETE FROM collapsed WHERE alarm_id IN (SELECT alarm_id FROM alarms WHERE ended IS NOT NULL)"
-            )
             database.execute("UPDATE sqlite_sequence SET seq = max(seq, ?)", (marks.number,))
             dropped = trim(database, self._webhooks, self._limits)
         self._highest = max(self._highest, marks.number)
@@ -377,7 +374,7 @@ class Store:
             for webhook, patterns in self._webhooks.items()
             if webhook != exclude and any(event.wanted(pattern) for pattern in patterns)
         ]
-        collapsed = collapsed_for(database, event)
+        collapsed = collapsed_for(database, event, wanting)
         asked, wanting = len(wanting), [webhook for webhook in wanting if webhook not in collapsed]
         if not wanting:
             return asked
