@@ -97,6 +97,20 @@ def test_what_comes_after_the_end_of_an_alarm_finds_nobody_who_never_heard_of_it
         assert queued(outbox) == ()
 
 
+def test_who_is_silenced_is_told_longer_than_what_repeats(path: Path, notes: Notes):
+    """A full queue loses raises last, and before them what says that there will be none."""
+    now = datetime.now(UTC)
+    one = Override("silence_1", OverrideKind.SILENCE, "yard", None, now, now, "anna", "painters")
+    begun = Event(new_id(now), EventType.SILENCE_BEGUN, now, OverrideData(one))
+    hooks = {"hook": ("alarm.*", "stream.*", "silence.*")}
+    with running(path, notes, hooks, limits=Limits(rows=3)) as outbox:
+        commit(outbox, begun, alarm_event(alarm_id="a"), stream_event(), alarm_event(REPEATED, "a"))
+        commit(outbox, alarm_event(alarm_id="b"))
+        assert [each.type for each in queued(outbox)] == [begun.type, RAISED, RAISED]
+        commit(outbox, alarm_event(alarm_id="c"))
+        assert [each.type for each in queued(outbox)] == [RAISED] * 3
+
+
 def test_an_end_without_its_raise_is_no_news_while_the_disk_refuses_either(
     path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch
 ):

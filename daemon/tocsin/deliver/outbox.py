@@ -45,7 +45,7 @@ class Outbox:
     a second of its taking them again; the futures of `commit` complete then. While the disk is merely slow changes
     wait for it, and beyond 1000 of them further ones are refused and counted. So is a change that the database
     itself cannot take, which is logged. A webhook's queue beyond `limits` loses repetitions and news of streams
-    first, ends of alarms next and raises last. A database that is removed while it is open is made anew.
+    first, ends, verdicts and silences next, raises last. A database that is removed while it is open is made anew.
 
     `on_failure` is called once, from the outbox's thread, with a sentence, when that thread ends by an
     unexpected error; it must not call `stop`, which waits for the thread.

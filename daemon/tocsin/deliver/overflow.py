@@ -1,4 +1,7 @@
-"""What a full queue loses: repetitions and news of streams first, ends of alarms and verdicts next, raises last."""
+"""What a full queue loses: repetitions and news of streams first, ends, verdicts and silences next, raises last.
+
+Whoever is not told that alarms are silenced takes it for peace.
+"""
 
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -22,7 +25,8 @@ SELECT number, type, alarm_id, attempts FROM (
         total(size) OVER these - size AS before
     FROM deliveries JOIN events ON id = event WHERE webhook = ? AND state = 'queued'
     WINDOW these AS (
-        ORDER BY type IN ('alarm.raised', 'outbox.overflow'), type IN ('alarm.ended', 'alarm.verdict'), number
+        ORDER BY type IN ('alarm.raised', 'outbox.overflow'), type IN ('alarm.ended', 'alarm.verdict',
+            'silence.begun', 'silence.ended', 'test.begun', 'test.ended'), number
         ROWS UNBOUNDED PRECEDING
     )
 ) WHERE place <= ? OR before < ?
