@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import structlog
 
@@ -28,7 +29,6 @@ from tocsin.deliver.store import Account, Arrears, Change, Store, Swept, memory_
 from tocsin.deliver.trouble import DropReason, Observer, Trouble
 from tocsin.errors import OutboxError
 
-MAX_WAITING = 1_000  # changes in memory alone whose callers hear of it when they are on the disk
 ROOM = 0.9  # share of its limit below which a full queue is said to have room again
 PATIENCE = 30.0  # seconds of failing to read or write after which a database counts as damaged
 RETRY = 1.0  # seconds between two attempts to bring a disk up to date that refused
@@ -46,7 +46,7 @@ class Clerk:
     """The outbox's thread at work.
 
     `pulse`, `counts`, `durable` and `listeners` may be used by any thread, all else belongs to that one. `durable`
-    is the number of the latest delivery that is known to be on the disk.
+    is the number of the latest delivery that is known to be on the disk, `ahead` how many changes are not.
     """
 
     def __init__(
@@ -69,15 +69,15 @@ class Clerk:
         self.pulse = time.monotonic()
         self.counts: tuple[QueueCount, ...] = ()
         self.durable = 0
+        self.ahead = 0
         self.keep = Keep()  # replaced whole, by any thread
         self._ballast = Ballast(path.with_name(path.name + ".ballast"))
         self._store: Store | None = None
         self._standby: Standby | None = None
         # What there is to put on the disk once a database can be made there: nothing yet, or all that was removed.
         self._carried: Store | None = None
-        self._undurable: list[
-            Future[Any]
-        ] = []  # of the changes that are in memory alone; bounded by MAX_WAITING
+        # Of the changes that are in memory alone, for as long as anybody waits for them: of most nobody does.
+        self._undurable: WeakSet[Future[Any]] = WeakSet()
         self._marks = Marks()
         self._failing_since: float | None = None  # since when reading or writing has failed without a success
         self._is_distrusted = False  # whether it showed damage, which a look at it need not find again
@@ -142,13 +142,13 @@ class Clerk:
             pass
 
     def close(self) -> "list[Future[Any]]":
-        """Bring the disk up to date if it lets us, and close; return the changes that are not on it."""
+        """Bring the disk up to date if it lets us, and close; return who waits for changes that are not on it."""
         if self._standby is not None:
             self._go_back(time.monotonic())
         for each in (self._store, self._standby, self._carried):
             if each is not None:
                 each.close()
-        return self._undurable
+        return list(self._undurable)
 
     def apply(self, change: Change, exclude: str | None, ledger: Ledger) -> None:
         """Put a change into the ledger, and say what had to be dropped for it."""
@@ -254,7 +254,8 @@ class Clerk:
         else:
             self._changed = True
             if self._standby is not None and job.promised:
-                self._remember(job.future)
+                self.ahead += 1
+                self._undurable.add(job.future)
             else:
                 job.future.set_result(result)
             if job.events:
@@ -267,17 +268,6 @@ class Clerk:
             self.durable = self._store.marks().number
         for wake, _ in self.listeners:
             wake()
-
-    def _remember(self, future: "Future[Any]") -> None:
-        """Answer when the change is on the disk; beyond a bound at once, for the change goes on anyway."""
-        if len(self._undurable) < MAX_WAITING:
-            self._undurable.append(future)
-        else:
-            future.set_exception(
-                OutboxError(
-                    f"{self._path}: expected a disk that takes changes, found {MAX_WAITING} in memory alone"
-                )
-            )
 
     def _refuse(self, job: Job, error: OutboxError, name: str) -> None:
         """Give up a change that would fail again; nobody may be waiting for its future."""
@@ -423,9 +413,10 @@ class Clerk:
             self.durable = self._store.marks().number
             log.info("outbox takes changes again")
             self._observe.outbox_degraded(False)
-            for future in self._undurable:
-                future.set_result(None)
+            waiting, self.ahead = list(self._undurable), 0
             self._undurable.clear()
+            for future in waiting:
+                future.set_result(None)
 
     def _fault(self, wanted: str, error: sqlite3.Error) -> OutboxError:
         fault = OutboxError(f"{self._path}: expected {wanted}, found {name_of(error)}")

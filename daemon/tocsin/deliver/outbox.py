@@ -284,7 +284,7 @@ class Outbox:
     def _end(self) -> None:
         writes, reads = self._jobs.end()
         undurable = self._clerk.close()
-        self._refused = len(writes) + len(undurable)
+        self._refused = sum(not job.asks for job in writes) + self._clerk.ahead
         ended = OutboxError(f"{self._path}: expected an outbox that runs, found it stopped")
         for future in (*undurable, *(job.future for job in (*writes, *reads))):
             if not future.done():  # the job at hand may be answered already when the thread dies
