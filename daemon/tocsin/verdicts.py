@@ -26,6 +26,9 @@ PATIENCE = 0.5
 SHOWN = 20
 """Verdicts on one alarm that are shown, the latest."""
 
+_MOST = 1_000
+"""Changes that are not on the disk and of which that is known, the latest."""
+
 
 class Verdicts:
     """The one place where verdicts are taken, whichever way they come. Every method may be called by any thread.
@@ -96,7 +99,10 @@ class Verdicts:
         done = self._outbox.commit(change)
         if done.done() and (error := done.exception()) is not None:
             raise error
+        self._undone.pop(alarm_id, None)
         self._undone[alarm_id] = done
+        for oldest in list(self._undone)[:-_MOST]:
+            self._undone.pop(oldest, None)
         done.add_done_callback(lambda ended: self._forget(alarm_id, ended))
 
     def _forget(self, alarm_id: str, ended: "Future[None]") -> None:

@@ -224,7 +224,8 @@ class Clerk:
         if turn is None:
             return False
         if turn.write is not None:
-            self._do_write(turn.write)
+            do = self._do_read if turn.write.asks else self._do_write
+            do(turn.write)
             self._jobs.written(turn.write)
         for read in turn.reads:
             self._do_read(read)

@@ -61,6 +61,11 @@ class Which:
         return " AND ".join(words), tuple(values)
 
 
+def place(record: AlarmRecord) -> tuple[datetime, str]:
+    """Return what puts alarms into their order, the oldest first."""
+    return record.opened, record.alarm.alarm_id
+
+
 COLUMNS = ("alarm_id", "stream", "rule", "opened", "reported", "ended", "verdict", "silenced", "test", "data")
 """What a row holds, in this order."""
 

@@ -15,13 +15,15 @@ from tocsin.deliver.standby import Ledger
 class Job:
     """Something to do with the ledger, who waits for it, and the events that are lost if it cannot be done.
 
-    Where it is `promised`, who waits is answered when it is on the disk, else when it was done in memory.
+    Where it is `promised`, who waits is answered when it is on the disk, else when it was done in memory. One that
+    `asks` changes nothing, but waits for its turn among those that do.
     """
 
     run: Callable[[Ledger], Any]
     future: "Future[Any]"
     events: tuple[Event, ...] = ()
     promised: bool = False
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,7 @@ class Outbox:
         def run(ledger: Ledger) -> AlarmRecord | None:
             return next(iter(ledger.alarms(Which(ids=(alarm_id,)))), None)
 
-        return self._submit(self._jobs.write, run, ())
+        return self._submit(self._jobs.write, run, (), asks=True)
 
     def overrides(self) -> "Future[tuple[Override, ...]]":
         """Return the silences and walk tests that are not over, the oldest first."""
@@ -246,10 +246,11 @@ class Outbox:
         events: tuple[Event, ...],
         *,
         promised: bool = False,
+        asks: bool = False,
     ) -> "Future[T]":
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()  # who gives up waiting must not undo what is under way
-        if not hand(Job(run, future, events, promised)):
+        if not hand(Job(run, future, events, promised, asks)):
             return _failed(OutboxError(f"{self._path}: expected an outbox that runs, found it stopped"))
         return future
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
+from tocsin.deliver import history
 from tocsin.deliver.audit import Entry, Extent, Period
 from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.history import Which
@@ -114,10 +115,15 @@ class Standby:
         return tuple(one for one in known.values() if one.ended is None)
 
     def alarms(self, which: Which) -> tuple[AlarmRecord, ...]:
-        newer = {one.alarm.alarm_id for one in self._store.alarms(_ALL)}
+        here = self._store.alarms(which)
+        if which.ids and len(here) == len(
+            set(which.ids)
+        ):  # all that there is of them, whatever the disk says
+            return here
+        newer = {alarm_id for alarm_id, *_ in self._store.rows("alarms")}
         there = self._readable().alarms(replace(which, limit=which.limit + len(newer)))
-        known = [one for one in there if one.alarm.alarm_id not in newer] + list(self._store.alarms(which))
-        return tuple(sorted(known, key=lambda one: one.opened, reverse=True)[: which.limit])
+        known = [one for one in there if one.alarm.alarm_id not in newer] + list(here)
+        return tuple(sorted(known, key=history.place, reverse=True)[: which.limit])
 
     def overrides(self) -> tuple[Override, ...]:
         known = {one.id: one for one in self._readable().overrides()}
