@@ -65,6 +65,16 @@ def test_alarms_are_found_by_what_is_asked(filled: sqlite3.Connection, which: Wh
     assert "".join(one.alarm.alarm_id for one in history.read(filled, which)) == found
 
 
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_a_long_list_comes_in_pages(filled: sqlite3.Connection, size: int) -> None:
+    """Each goes on where the one before ended, also between alarms of the same moment."""
+    history.write(filled, open_alarm("f"))
+    found: list[AlarmRecord] = []
+    while page := history.read(filled, Which(after=found[-1] if found else None, limit=size)):
+        found += page
+    assert "".join(one.alarm.alarm_id for one in found) == "dcbfea"
+
+
 def test_an_alarm_is_what_was_last_written_of_it(database: sqlite3.Connection) -> None:
     """Its end and its verdict take the place of what was known before."""
     history.write(database, open_alarm("a"))
@@ -129,6 +139,19 @@ def test_acts_are_found_by_what_is_asked(database: sqlite3.Connection) -> None:
     assert audit.read(database, Period(limit=1)) == (entries[3],)
     assert audit.read(database, Period(since=at(1), until=at(3))) == (entries[2], entries[1])
     assert audit.read(database, Period(acts=(Act.VERDICT,), subject="alarm_1")) == (entries[2], entries[0])
+
+
+@pytest.mark.parametrize("name", ["hook", "höök", 'a "b\\c"'])
+def test_what_names_somebody_is_about_them(database: sqlite3.Connection, name: str) -> None:
+    """As a detail, whole and not as a part of one nor as its word, however it is written down."""
+    about = replace(entry(0, Act.OUTBOX_PURGED, "outbox"), details={"webhook": name})
+    for one in (
+        about,
+        replace(about, id="b", details={"webhook": f"{name}s"}),
+        replace(about, id="c", details={name: "x"}),
+    ):
+        audit.write(database, one)
+    assert audit.read(database, Period(subject=name)) == (about,)
 
 
 def test_the_audit_loses_its_old_end(database: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:

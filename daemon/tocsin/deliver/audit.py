@@ -64,17 +64,21 @@ class Period:
     def condition(self) -> tuple[str, tuple[object, ...]]:
         """Return the words of SQL that choose among entries, and what stands in their places."""
         words, values = ["1"], list[object]()
-        for word, value in (
+        # what costs least comes first, and a text is looked for before it is taken apart: a guard who looks at an
+        # alarm has all of 50,000 entries read, while a raise waits
+        for word, *told in (
             ("at >= ?", None if self.since is None else self.since.timestamp()),
             ("at < ?", None if self.until is None else self.until.timestamp()),
-            ("? IN (SELECT subject UNION ALL SELECT value FROM json_each(data))", self.subject),
             ("act IN (SELECT value FROM json_each(?))", json.dumps(self.acts) if self.acts else None),
+            (_ABOUT, self.subject, json.dumps(self.subject), self.subject),
         ):
-            if value is not None:
+            if told[0] is not None:
                 words.append(word)
-                values.append(value)
+                values += told
         return " AND ".join(words), tuple(values)
 
+
+_ABOUT = "(subject = ? OR (instr(data, ?) AND ? IN (SELECT value FROM json_each(data))))"
 
 COLUMNS = ("id", "at", "act", "by", "via", "subject", "data")
 """What a row holds beside its number, in this order."""

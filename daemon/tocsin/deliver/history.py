@@ -25,7 +25,8 @@ class Keep:
 class Which:
     """Which alarms are meant: all that fit what is not None, at most `limit` of them, the latest.
 
-    `since` and `until` bound when they were raised; `judged` says whether there is a verdict.
+    `since` and `until` bound when they were raised; `judged` says whether there is a verdict. `after` is the last
+    one of the page before.
     """
 
     ids: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class Which:
     test: bool | None = None
     since: datetime | None = None
     until: datetime | None = None
+    after: AlarmRecord | None = None
     limit: int = 1_000
 
     def condition(self) -> tuple[str, tuple[object, ...]]:
@@ -58,6 +60,10 @@ class Which:
             if value is not None:
                 words.append(word)
                 values.append(value)
+        if self.after is not None:
+            opened, alarm_id = place(self.after)
+            words.append("(opened, alarm_id) < (?, ?)")
+            values += opened.timestamp(), alarm_id
         return " AND ".join(words), tuple(values)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,9 @@ W = TypeVar("W", Verdict, Act)
 
 MOST = 2_000
 """Alarms or entries that one answer holds."""
+
+PAGE = 200
+"""Alarms that the outbox reads at a time: a raise waits behind no more of them."""
 
 _LETTERS = 1_000
 """Deliveries of one alarm that are told."""
@@ -54,7 +58,14 @@ class Running:
         self._outbox = outbox
 
     def alarms(self, which: Which) -> tuple[AlarmRecord, ...]:
-        return wait(self._outbox.alarms(which))
+        found = list[AlarmRecord]()
+        while (room := which.limit - len(found)) > 0:
+            page = replace(which, after=found[-1] if found else None, limit=min(PAGE, room))
+            rows = wait(self._outbox.alarms(page))
+            found += rows
+            if len(rows) < page.limit:
+                break
+        return tuple(found)
 
     def audit(self, period: Period) -> tuple[Entry, ...]:
         return wait(self._outbox.audit(period))
