@@ -21,7 +21,7 @@ from tocsin.capture.supervisor import Supervisor
 from tocsin.check import state_dir_fault
 from tocsin.config.load import Config, Secrets, place, placed
 from tocsin.control import CONTROL_SOCKET, ControlServer, Handler
-from tocsin.custody.announcements import Announcements
+from tocsin.custody.announcements import Announcements, finish
 from tocsin.custody.archive import Archive, Task
 from tocsin.custody.keeping import Keeping
 from tocsin.custody.reads import Reads
@@ -282,6 +282,8 @@ class App:
         alarms.heed()  # what muted one may have ended while nobody looked
         self._verdicts = Verdicts(alarms, self._outbox, self._answering.judged)
         self._keeping.turn(time.monotonic())
+        if self._keeping.archive is not None:
+            finish(self._announcements, self._keeping.archive, self._outbox)
         lights = Lights(self._unsettled.commit, self._metrics)
         scenes = Scenes(self._unsettled.commit, self._metrics)
         self._lookout = Lookout(lights, scenes, alarms, list(self._rules()))

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -193,6 +194,42 @@ def test_an_alarm_without_a_picture_is_an_alarm(
             assert failed.data["why"] == f"{tmp_path / 'state' / 'evidence'}: {found}"
             assert status(raised.data["picture"]["url"]) == 404
             assert daemon.metric("tocsin_evidence_total", stream="yard", kind="frame", outcome="failed") == 1
+
+
+def test_a_killed_daemon_s_evidence_is_told_by_the_next(
+    block_model: Path, receiver: Receiver, tmp_path: Path
+) -> None:
+    """The clip as far as it was written, and of what there is nothing that it failed; no link waits for ever."""
+    yard = stream("yard", "", evidence={"before": "1s", "after": "60s"})
+    with FakeCamera(Scene(fps=10, blocks=visits((0, 600)))) as camera:
+        yard["source"] = camera.url
+        with Daemon(site(block_model, receiver, yard, events=("alarm.*", "evidence.*")), tmp_path) as daemon:
+            links = receiver.wait_for("evidence.made").data["picture"]
+            folder = tmp_path / "state" / "evidence"
+            playable = lambda: any(b"moov" in one.read_bytes() for one in folder.glob("*.part"))  # noqa: E731
+            until(playable, 20.0 * SCALE, "a film that has begun")
+            daemon.kill9()
+            daemon.start()
+            daemon.wait_ready()
+            assert receiver.wait_for("evidence.filmed").data["kinds"] == ["clip"]
+            assert status(links["clip"]) == status(links["url"]) == 200
+
+            daemon.kill9()
+            for one in folder.iterdir():
+                one.unlink()
+            database = sqlite3.connect(tmp_path / "state" / "outbox.sqlite")
+            database.execute(
+                "DELETE FROM deliveries WHERE event IN (SELECT id FROM events WHERE type LIKE 'ev%')"
+            )
+            database.commit()
+            database.close()
+            daemon.start()
+            daemon.wait_ready()
+            failed = receiver.wait_for("evidence.failed").data
+            assert failed["why"].endswith("found it started anew")
+            assert failed["kinds"] == ["frame", "corrected", "crop", "first", "plain", "clip"]
+            assert status(links["clip"]) == status(links["url"]) == 404
+            assert len([one for one in receiver.accepted if one.type == "alarm.raised"]) == 1
 
 
 def test_evidence_comes_back_with_the_disk(block_model: Path, receiver: Receiver, tmp_path: Path) -> None:

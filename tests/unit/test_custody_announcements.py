@@ -1,16 +1,19 @@
 """The pictures of an alarm are told once they are there: together, after the alarm, and to whoever asks."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.events import ALARM, alarm_event
-from tocsin.custody.announcements import Announcements, reading
+from support.events import ALARM, NOON, alarm_event
+from tocsin.custody.announcements import Announcements, finish, reading
 from tocsin.custody.archive import Archive, Failure, Raised, Settings, Wanted
-from tocsin.deliver.event import Event, EventType
+from tocsin.deliver.event import AlarmRecord, Event, EventType
+from tocsin.deliver.letters import Letter
+from tocsin.deliver.schedule import State
 from tocsin.deliver.store import Change
 from tocsin.evidence.link import new_key
 from tocsin.evidence.shelf import FOLDER, Kind, Limits, Shelf
@@ -74,6 +77,64 @@ def test_the_pictures_are_told_together_and_the_clip_when_it_is_there() -> None:
         *("alarm_1", "entrance", "intruder", "critical", "person", "doorway", False, None)
     ]
     assert desk.announcements._cases == {}
+
+
+@dataclass
+class Before:
+    """What an earlier life of the daemon left of an alarm: the pieces that are whole, and what was told of them."""
+
+    pieces: tuple[Kind, ...] = ()
+    types: tuple[str, ...] = ()
+    expires: str = "2999-11-24T12:00:00Z"
+
+    def alarms(self, _: object) -> "Future[tuple[AlarmRecord, ...]]":
+        alarm = replace(ALARM, picture={**LINKS, **CLIP, "expires": self.expires})
+        return done((AlarmRecord(alarm, NOON, NOON),))
+
+    def letters_of(self, *_: object) -> "Future[tuple[Letter, ...]]":
+        letters = (
+            Letter(1, "hook", State.DELIVERED, one, NOON, None, "m", 1, None, None) for one in self.types
+        )
+        return done(tuple(letters))
+
+    def has(self, _: str, kind: Kind) -> bool:
+        return kind in self.pieces
+
+    def resume(self, _: str, kinds: set[Kind], tell: Callable[[set[Kind]], None]) -> None:
+        tell(kinds & set(self.pieces))
+
+
+def done(answer: Any) -> "Future[Any]":
+    future: Future[Any] = Future()
+    future.set_result(answer)
+    return future
+
+
+ALL = (*PICTURES, Kind.FIRST, Kind.CLIP)
+ALONE = ("evidence.made", ["frame", "corrected", "crop"])
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        (Before(), [("evidence.failed", ["frame", "corrected", "crop", "first", "clip"])]),
+        (Before(types=("alarm.raised", "evidence.made")), [("evidence.failed", ["clip"])]),
+        (Before(ALL[:4]), [MADE, ("evidence.failed", ["clip"])]),
+        (Before(PICTURES), [ALONE, ("evidence.failed", ["first", "clip"])]),
+        (Before(types=("evidence.made", "evidence.filmed")), []),
+        (Before(types=("evidence.failed",)), []),
+        (Before(ALL), []),
+        (Before(expires="2026-11-20T12:00:00Z"), []),
+    ],
+    ids=["nothing", "pictures told", "no clip", "half", "removed since", "said", "whole", "long ago"],
+)
+def test_a_start_tells_what_a_killed_daemon_left_unfinished(
+    before: Before, told: list[tuple[str, list[str]]]
+) -> None:
+    """Of each piece that a link was given out for it is told once whether it is there."""
+    desk = Desk()
+    finish(desk.announcements, before, before)  # type: ignore[arg-type]
+    assert desk.told == told
 
 
 def test_nothing_is_told_before_the_alarm() -> None:

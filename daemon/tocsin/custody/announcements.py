@@ -2,15 +2,28 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from tocsin.custody.archive import Archive, Failure, Raised
 from tocsin.deliver.attach import Picture, Read
-from tocsin.deliver.event import AlarmData, Event, EventType, EvidenceData, new_id
+from tocsin.deliver.event import AlarmData, Event, EventType, EvidenceData, new_id, stamp
+from tocsin.deliver.history import Which
+from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
+from tocsin.errors import OutboxError
 from tocsin.evidence.shelf import Kind
+
+_LATEST = 50
+"""Alarms before a start that are looked at: with each something of the last seconds may be unfinished."""
+
+_LETTERS = 1_000
+"""Deliveries of one alarm that are looked at."""
+
+_KILLED = "expected the daemon to live until it was made, found it started anew"
 
 _MOST = 1_000
 """Alarms that are waited for; the archive makes the evidence of fewer at a time, and one may never be told."""
@@ -101,6 +114,16 @@ class Announcements:
         """Hear what there will never be."""
         self._hear(failure.raised.alarm_id, news=(failure.kinds, failure.why))
 
+    def resumed(self, alarm: AlarmData, kinds: Collection[Kind], there: Collection[Kind]) -> None:
+        """Hear which of the pieces are there of which an earlier life of the daemon told nothing."""
+        pictures = tuple(kind for kind in Kind if kind in there and kind is not Kind.CLIP)
+        if pictures:
+            self._say(EventType.EVIDENCE_MADE, EvidenceData(alarm, pictures))
+        if Kind.CLIP in there:
+            self._say(EventType.EVIDENCE_FILMED, EvidenceData(alarm, (Kind.CLIP,)))
+        if missing := tuple(kind for kind in Kind if kind in kinds and kind not in there):
+            self._say(EventType.EVIDENCE_FAILED, EvidenceData(alarm, missing, _KILLED))
+
     def _hear(
         self,
         alarm_id: str,
@@ -124,6 +147,32 @@ class Announcements:
         event = Event(new_id(now), kind, now, data)
         if not data.silenced and any(event.wanted(pattern) for pattern in self._patterns):
             self._commit(Change(events=(event,)))
+
+
+def finish(announcements: Announcements, archive: Archive, outbox: Outbox) -> None:
+    """Have told what came of the evidence of the latest alarms that an earlier life of the daemon did not finish.
+
+    That life was killed, or lost its power. What cannot be read of it now is not told.
+    """
+    now = stamp(datetime.now(UTC))
+    with suppress(OutboxError):
+        for record in outbox.alarms(Which(silenced=False, limit=_LATEST)).result():
+            alarm = record.alarm
+            if not alarm.picture or alarm.picture.get("expires", "") <= now:
+                continue
+            if all(archive.has(alarm.alarm_id, kind) for kind in _expected(alarm)):
+                continue
+            told = {letter.type for letter in outbox.letters_of(alarm.alarm_id, _LETTERS).result()}
+            if kinds := _untold(alarm, told):
+                archive.resume(alarm.alarm_id, kinds, partial(announcements.resumed, alarm, kinds))
+
+
+def _untold(alarm: AlarmData, told: Collection[str]) -> set[Kind]:
+    """Return the pieces of an alarm of which these types of event told nothing."""
+    if EventType.EVIDENCE_FAILED in told:  # nobody knows now of which
+        return set()
+    pictures = set() if EventType.EVIDENCE_MADE in told else _expected(alarm) - {Kind.CLIP}
+    return pictures | (set() if EventType.EVIDENCE_FILMED in told else _expected(alarm) & {Kind.CLIP})
 
 
 def reading(archive: Callable[[], Archive | None]) -> Read:

@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -206,6 +206,18 @@ class Archive:
     def judged(self, alarm_id: str) -> None:
         """Keep for longer what can be learned from an alarm: people said whether it was right. From any thread."""
         self._inbox.put(partial(self._shelf.hold, self.piece(alarm_id, Kind.PLAIN), Kind.PLAIN))
+
+    def has(self, alarm_id: str, kind: Kind) -> bool:
+        """Return whether there is a whole piece. Waits for the disk, as `find` does."""
+        return self._shelf.has(self.piece(alarm_id, kind), kind)
+
+    def resume(self, alarm_id: str, kinds: Collection[Kind], tell: Callable[[set[Kind]], None]) -> None:
+        """Tell from the archive's thread which of the pieces are there that an earlier life was to make."""
+
+        def look() -> None:
+            tell({kind for kind in kinds if self._shelf.save(self.piece(alarm_id, kind), kind)})
+
+        self._inbox.put(look)
 
     def made(self, stream: str, made: Made) -> None:
         """Hear from a stream's worker what came of a task."""

@@ -136,6 +136,17 @@ class Shelf:
         """Return whether a file that is not whole is a film of which there is something to be seen."""
         return self._playable(_name(piece, kind) + _PART)
 
+    def has(self, piece: str, kind: Kind) -> bool:
+        """Return whether there is a whole file."""
+        descriptor = self.open(piece, kind)
+        if descriptor is not None:
+            os.close(descriptor)
+        return descriptor is not None
+
+    def save(self, piece: str, kind: Kind) -> bool:
+        """Return whether there is a file, whole or else a film that nobody makes any more, as far as it goes."""
+        return self.has(piece, kind) or self._save(_name(piece, kind) + _PART)
+
     def _playable(self, name: str) -> bool:
         try:
             with os.fdopen(os.open(name, os.O_RDONLY | _FLAGS, dir_fd=self._folder), "rb") as file:
