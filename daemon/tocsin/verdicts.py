@@ -9,16 +9,16 @@ from typing import Any
 from tocsin.alarms import Alarms
 from tocsin.control import Caller, Handler
 from tocsin.deliver.act import Act, Via
-from tocsin.deliver.audit import Period
+from tocsin.deliver.audit import Entry, Period
 from tocsin.deliver.event import AlarmData, AlarmRecord
 from tocsin.deliver.history import Which
-from tocsin.deliver.judging import Case, Given, Statement, Taken, case_of, take
+from tocsin.deliver.judging import Case, Given, Statement, Taken, case_of, proof, take
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import MOST_BY, MOST_WHY, Verdict, verdict_of, words_of
 from tocsin.desk.history import Running, meant
 from tocsin.desk.patience import wait
-from tocsin.errors import InputError
+from tocsin.errors import ControlError, InputError, OutboxError
 
 PATIENCE = 0.5
 """Seconds for which an answer waits for the disk; the control socket serves nobody else meanwhile."""
@@ -64,9 +64,7 @@ class Verdicts:
             record = known[0] if known else None
         if record is None:
             return None
-        period = Period(acts=(Act.VERDICT,), subject=alarm_id, limit=SHOWN)
-        entries = wait(self._outbox.audit(period))
-        return case_of(record, entries)
+        return case_of(record, self._entries(alarm_id))
 
     def give(self, alarm_id: str, said: Statement) -> Given | None:
         """Take what a person says about an alarm that is open or has ended; None where nobody knows it.
@@ -82,6 +80,8 @@ class Verdicts:
         durable = self._is_durable(alarm_id)
         if found.change is not None:
             self._heard(found.record.alarm, said.verdict)
+        elif said.via is not Via.LINK:
+            self._prove(found.record, said)
         return Given(found.record, found.before, found.change is None, durable)
 
     def _on_ended(self, alarm_id: str, said: Statement, *, anew: bool) -> Taken | None:
@@ -93,6 +93,19 @@ class Verdicts:
             if taken.change is not None:
                 self._commit(alarm_id, taken.change)
             return taken
+
+    def _prove(self, record: AlarmRecord, said: Statement) -> None:
+        """Put on record that a name behind what stands is proved by now; nobody is told anything."""
+        entry = proof(record, said, self._entries(record.alarm.alarm_id), datetime.now(UTC))
+        if entry is not None:
+            self._outbox.commit(Change(audited=(entry,)))
+
+    def _entries(self, alarm_id: str) -> tuple[Entry, ...]:
+        """Return the latest verdicts on an alarm; none where no disk tells them: what stands is known anyway."""
+        try:
+            return wait(self._outbox.audit(Period(acts=(Act.VERDICT,), subject=alarm_id, limit=SHOWN)))
+        except (OutboxError, ControlError):
+            return ()
 
     def _commit(self, alarm_id: str, change: Change) -> None:
         """Hand a change to the outbox; raises OutboxError where it is refused at once."""

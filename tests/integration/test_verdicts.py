@@ -1,13 +1,15 @@
 """What people say about alarms, on its way into the outbox: each once, in one order, whatever the disk does."""
 
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import yaml
@@ -20,10 +22,12 @@ from tocsin.alarm.withheld import Withheld
 from tocsin.alarms import Alarms, Origin
 from tocsin.cli import commands
 from tocsin.control import Caller, ControlServer
+from tocsin.deliver import clerk as clerk_module
 from tocsin.deliver import outbox as outbox_module
 from tocsin.deliver.act import Act, Via
 from tocsin.deliver.audit import Period
 from tocsin.deliver.event import AlarmRecord, EventType, Json
+from tocsin.deliver.history import Which
 from tocsin.deliver.judging import Given, Statement
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
@@ -48,8 +52,9 @@ class Deaf:
 class Post:
     """An outbox for two webhooks with an alarm that is open and one that has ended, and who takes verdicts."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, notes: Notes) -> None:
         self.outbox = outbox
+        self.notes = notes
         both = open_alarm(OPEN), ended_alarm(OVER)
         outbox.commit(Change(alarms=both)).result(WAIT)
         alarms = Alarms({}, both[:1], outbox.commit, Deaf(), Origin("m", "c", test=False))
@@ -84,8 +89,9 @@ class Post:
 
 @contextmanager
 def manned(folder: Path) -> Iterator[Post]:
-    with running(folder / "outbox.sqlite", Notes(), HOOKS) as outbox:
-        yield Post(outbox)
+    notes = Notes()
+    with running(folder / "outbox.sqlite", notes, HOOKS) as outbox:
+        yield Post(outbox, notes)
 
 
 @pytest.mark.parametrize("alarm_id", [OPEN, OVER], ids=["open", "ended"])
@@ -184,6 +190,54 @@ def test_on_a_full_disk_a_verdict_goes_on_from_memory(
         assert found is not None
         assert found.alarm.judged == later.record.alarm.judged
         assert [each.by for each in outbox.audit(Period()).result(WAIT)] == ["bob", "anna"]
+
+
+def test_where_no_disk_can_be_read_a_verdict_is_taken_on_what_memory_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On an alarm that is open, or was raised and ended meanwhile; one on an older alarm is refused."""
+    new = "alarm_019a8b7c6d5e7f0081234567890000ff"
+    with manned(tmp_path) as post:
+        disk = refusing_disk(monkeypatch)
+        disk.code = sqlite3.SQLITE_IOERR
+        with monkeypatch.context() as broken:
+            broken.setattr(clerk_module, "open_store", unreadable)
+            waits = post.outbox.commit(Change(alarms=(open_alarm(new),)))
+            post.outbox.commit(Change(alarms=(ended_alarm(new),)))
+            until(lambda: disk.refused > 0, 10, "the disk to refuse")
+            with pytest.raises(OutboxError, match="expected a disk that can be read"):
+                post.outbox.alarms(Which()).result(WAIT)
+            for alarm_id in (OPEN, new):
+                assert not post.give(alarm_id, stated(Verdict.REJECTED)).durable
+                case = post.verdicts.case(alarm_id)
+                assert case is not None
+                assert [one.judgement.by for one in case.said] == ["anna"]
+                assert post.give(alarm_id, stated(Verdict.REJECTED)).repeated
+            with pytest.raises(OutboxError, match="expected a disk that can be read"):
+                post.give(OVER, stated(Verdict.REJECTED))
+            assert post.notes.drops == []
+            assert [told["alarm_id"] for told in post.told("room")] == [OPEN, new]
+        disk.is_well = True
+        waits.result(WAIT)
+        for alarm_id in (OPEN, OVER, new):
+            post.give(alarm_id, stated(Verdict.REJECTED))
+        assert [told["alarm_id"] for told in post.told("room")] == [OPEN, new, OVER]
+
+
+def unreadable(path: Path, *_: object, **__: object) -> NoReturn:
+    raise OutboxError(f"{path}: expected a database that can be opened, found the test's disk")
+
+
+def test_who_proves_a_name_that_was_merely_given_is_on_record(tmp_path: Path) -> None:
+    """Once, and nobody is told again what stands."""
+    with manned(tmp_path) as post:
+        for via in (Via.LINK, Via.LINK, Via.LOGIN, Via.LOGIN, Via.LINK):
+            given = post.give(OPEN, replace(stated(Verdict.REJECTED), via=via))
+            post.outbox.commit(Change()).result(WAIT)
+        assert given.repeated
+        assert post.audited() == [(OPEN, "anna", Via.LINK), (OPEN, "anna", Via.LOGIN)]
+        assert len(post.told("room")) == 1
+        assert post.heard == [(OPEN, Verdict.REJECTED)]
 
 
 @pytest.mark.parametrize("alarm_id", [OPEN, OVER], ids=["open", "ended"])

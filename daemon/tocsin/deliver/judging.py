@@ -96,10 +96,25 @@ def take(record: AlarmRecord, said: Statement, at: datetime, *, anew: bool = Fal
     judged = Judgement(said.verdict, said.by, at, said.why)
     record = replace(record, alarm=replace(record.alarm, judged=judged))
     event = Event(new_id(at), EventType.ALARM_VERDICT, at, record.alarm)
-    details = {"verdict": said.verdict.value, "stream": record.alarm.stream, "rule": record.alarm.rule}
-    entry = Entry(at, Act.VERDICT, said.by, said.via, record.alarm.alarm_id, details | {"why": said.why})
     events = () if record.alarm.silenced else (event,)  # who never heard of it has nothing to take back
-    return Taken(record, before, Change(events=events, alarms=(record,), audited=(entry,)))
+    return Taken(record, before, Change(events=events, alarms=(record,), audited=(_entry(record, said, at),)))
+
+
+def proof(record: AlarmRecord, said: Statement, entries: Sequence[Entry], at: datetime) -> Entry | None:
+    """Return what goes on record where a statement that says nothing new proves a name that was merely given.
+
+    `entries` are the verdicts on this alarm. None where the name proves nothing, or was proved since it was given.
+    """
+    stands = record.alarm.judged
+    assert stands is not None, "who says something again says what stands"
+    proved = any(one.via is not Via.LINK and one.by == said.by and one.at >= stands.at for one in entries)
+    return None if proved or said.via is Via.LINK else _entry(record, said, at)
+
+
+def _entry(record: AlarmRecord, said: Statement, at: datetime) -> Entry:
+    about = {"stream": record.alarm.stream, "rule": record.alarm.rule}
+    details = {"verdict": said.verdict.value, **about, "why": said.why}
+    return Entry(at, Act.VERDICT, said.by, said.via, record.alarm.alarm_id, details)
 
 
 def _says_nothing_new(said: Statement, before: Judgement) -> bool:
