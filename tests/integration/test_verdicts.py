@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from support.events import Notes, ended_alarm, open_alarm, stated
 from support.outboxes import WAIT, queued, refusing_disk, running
 from support.wait import until
+from tocsin import verdicts as verdicts_module
 from tocsin.alarm.withheld import Withheld
 from tocsin.alarms import Alarms, Origin
 from tocsin.cli import commands
@@ -222,6 +223,18 @@ def test_where_no_disk_can_be_read_a_verdict_is_taken_on_what_memory_knows(
         for alarm_id in (OPEN, OVER, new):
             post.give(alarm_id, stated(Verdict.REJECTED))
         assert [told["alarm_id"] for told in post.told("room")] == [OPEN, new, OVER]
+
+
+def test_what_is_known_of_verdicts_on_their_way_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many the disk never took."""
+    monkeypatch.setattr(verdicts_module, "_MOST", 1)
+    with manned(tmp_path) as post:
+        disk = refusing_disk(monkeypatch)
+        assert not any(post.give(one, stated(Verdict.REJECTED)).durable for one in (OPEN, OVER))
+        assert list(post.verdicts._undone) == [OVER]
+        disk.is_well = True
 
 
 def unreadable(path: Path, *_: object, **__: object) -> NoReturn:

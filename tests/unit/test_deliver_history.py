@@ -51,6 +51,7 @@ def filled(database: sqlite3.Connection) -> sqlite3.Connection:
     [
         (Which(), "dcbea"),
         (Which(ids=("a", "d")), "da"),
+        (Which(but=("e", "c"), limit=2), "db"),
         (Which(stream="yard"), "b"),
         (Which(rule="intruder", limit=2), "dc"),
         (Which(verdict=Verdict.REJECTED), "b"),

@@ -23,13 +23,14 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Which:
-    """Which alarms are meant: all that fit what is not None, at most `limit` of them, the latest.
+    """Which alarms are meant: all that fit what is not None, `but` these, at most `limit` of them, the latest.
 
     `since` and `until` bound when they were raised; `judged` says whether there is a verdict. `after` is the last
     one of the page before.
     """
 
     ids: tuple[str, ...] = ()
+    but: tuple[str, ...] = ()
     stream: str | None = None
     rule: str | None = None
     verdict: Verdict | None = None
@@ -47,6 +48,7 @@ class Which:
         words, values = ["1"], list[object]()
         for word, value in (
             ("alarm_id IN (SELECT value FROM json_each(?))", json.dumps(self.ids) if self.ids else None),
+            ("alarm_id NOT IN (SELECT value FROM json_each(?))", json.dumps(self.but) if self.but else None),
             ("stream = ?", self.stream),
             ("rule = ?", self.rule),
             ("verdict = ?", self.verdict),

@@ -120,10 +120,9 @@ class Standby:
             set(which.ids)
         ):  # all that there is of them, whatever the disk says
             return here
-        newer = {alarm_id for alarm_id, *_ in self._store.rows("alarms")}
-        there = self._readable().alarms(replace(which, limit=which.limit + len(newer)))
-        known = [one for one in there if one.alarm.alarm_id not in newer] + list(here)
-        return tuple(sorted(known, key=history.place, reverse=True)[: which.limit])
+        newer = tuple(alarm_id for alarm_id, *_ in self._store.rows("alarms"))
+        there = self._readable().alarms(replace(which, but=newer))
+        return tuple(sorted(there + here, key=history.place, reverse=True)[: which.limit])
 
     def overrides(self) -> tuple[Override, ...]:
         known = {one.id: one for one in self._readable().overrides()}
