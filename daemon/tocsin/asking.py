@@ -133,3 +133,12 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 def _ago(text: str, now: datetime) -> datetime | None:
     found = _LENGTH.fullmatch(text)
     return None if found is None else now - timedelta(seconds=float(found[1]) * _SECONDS[found[2]])
+
+
+def warn_unless_durable(answer: dict[str, Any]) -> None:
+    """Say of what was ended that nothing but memory knows of it, where that is so."""
+    if not answer["durable"]:
+        print(
+            "tocsin: warning: it has ended, but not on the disk yet: a restart would bring it back",
+            file=sys.stderr,
+        )

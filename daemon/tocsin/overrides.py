@@ -148,10 +148,13 @@ class Overrides:
         """The rules of each stream."""
         return self._rules
 
-    def wait(self, seconds: float) -> None:
-        """Wait until all of it is on the disk, though no longer: while a disk refuses it goes on in memory."""
-        if self._last is not None:
-            wait([self._last], seconds)
+    def wait(self, seconds: float) -> bool:
+        """Wait for all of it to be on the disk, and return whether it is: while a disk refuses it is in memory."""
+        last = self._last
+        if last is None:
+            return True
+        wait([last], seconds)
+        return last.done() and last.exception() is None
 
     def standing(self) -> tuple[InForce, ...]:
         """Return what is in force, the oldest first."""

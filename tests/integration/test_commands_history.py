@@ -18,6 +18,7 @@ from tocsin.deliver.act import Act, Via
 from tocsin.deliver.audit import Entry
 from tocsin.deliver.database import OUTBOX_FILE
 from tocsin.deliver.event import AlarmRecord
+from tocsin.deliver.history import Which
 from tocsin.deliver.schedule import Outcome
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import Verdict
@@ -240,6 +241,10 @@ def test_a_running_daemon_tells_the_same_as_its_file(site: Path, monkeypatch: py
         source = Running(outbox)
         assert {command: answer(source, asked) for command, answer in COMMANDS.items()} == told
         assert {command: answer(Resting(file), asked) for command, answer in COMMANDS.items()} == told
+        monkeypatch.setattr(desk_history, "PAGE", 3)
+        for limit in range(1, 6):
+            which = Which(limit=limit)
+            assert source.alarms(which) == Resting(file).alarms(which), "however many pages that takes"
         monkeypatch.setattr(desk_history, "_BYTES", 600)
         cut = COMMANDS["audit.list"](source, {})
     assert cut["left_out"]

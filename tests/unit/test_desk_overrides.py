@@ -10,6 +10,7 @@ import pytest
 
 from support.events import ALARM, NOON
 from tocsin.alarm.withheld import Withheld
+from tocsin.asking import warn_unless_durable
 from tocsin.capture.status import StreamState, StreamStatus
 from tocsin.control import Caller
 from tocsin.deliver.event import AlarmRecord
@@ -17,6 +18,7 @@ from tocsin.deliver.history import Which
 from tocsin.deliver.letters import Choice, Letter
 from tocsin.deliver.schedule import State
 from tocsin.deliver.store import Change
+from tocsin.desk import overrides as desk_overrides
 from tocsin.desk.overrides import OverridesDesk
 from tocsin.errors import InputError
 from tocsin.overrides import Now, Overrides
@@ -38,6 +40,7 @@ class House:
         self.records: list[AlarmRecord] = []
         self.posted: list[Letter] = []
         self.asked: list[Which] = []
+        self.is_well = True  # whether the disk takes what is committed
         self.report = SimpleNamespace(
             streams=(
                 StreamStatus("entrance", StreamState.LIVE, 0.0),
@@ -55,7 +58,7 @@ class House:
         self.handlers = OverridesDesk(self.overrides, outbox, lambda: report).handlers()
 
     def commit(self, _: Change) -> "Future[None]":
-        return _done()
+        return _done() if self.is_well else Future()
 
     def silenced(self, stream: str, rule: str, is_silenced: bool) -> None: ...
     def walk_test(self, stream: str, is_open: bool) -> None: ...
@@ -192,3 +195,20 @@ def test_what_became_of_each_alarm_is_shown() -> None:
     assert which.since == house.overrides.standing()[0].override.since
     house.ask("test.end", stream="entrance")
     assert house.ask("test.look", id=one["id"], stream="entrance", since=one["since"])["left_seconds"] == 0
+
+
+@pytest.mark.parametrize("is_well", [True, False], ids=["disk", "memory"])
+def test_who_ends_something_hears_whether_a_restart_would_bring_it_back(
+    is_well: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Alarms that everybody takes for told again are not to be silenced by a crash on a full disk."""
+    monkeypatch.setattr(desk_overrides, "PATIENCE", 0.01)
+    house = House()
+    house.ask("silence.begin", name="gate", reason="x", seconds=60)
+    house.ask("test.begin", stream="entrance", seconds=60)
+    house.is_well = is_well
+    ended = house.ask("silence.end", name="gate"), house.ask("test.end", stream="entrance")
+    assert [answer["durable"] for answer in ended] == [is_well] * 2
+    for answer in ended:
+        warn_unless_durable(answer)
+    assert capsys.readouterr().err.count("a restart would bring it back") == (0 if is_well else 2)

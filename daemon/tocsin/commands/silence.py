@@ -15,6 +15,7 @@ from tocsin.asking import (
     local,
     seconds_of,
     table_of,
+    warn_unless_durable,
 )
 from tocsin.errors import InputError
 
@@ -56,11 +57,12 @@ def silence(
     if listed:
         _show(ask(config, "silence.list")["silences"], as_json=as_json)
     elif end is not None:
-        ended = ask(config, "silence.end", name=end, by=by)["ended"]
+        answer = ask(config, "silence.end", name=end, by=by)
         if as_json:
-            print(json.dumps({"ended": ended}, indent=2))
-        for one in [] if as_json else ended:
+            print(json.dumps(answer, indent=2))
+        for one in [] if as_json else answer["ended"]:
             print(f"{target(one)} is silenced no more")
+        warn_unless_durable(answer)
     else:
         asked = {"name": name, "stream": stream, "rule": rule, "reason": reason, "by": by}
         if for_ is None:

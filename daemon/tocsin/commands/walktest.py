@@ -11,7 +11,16 @@ from typing import Annotated, Any
 
 import typer
 
-from tocsin.asking import DEFAULT_CONFIG, ByOption, ConfigOption, JsonOption, local, seconds_of, state_folder
+from tocsin.asking import (
+    DEFAULT_CONFIG,
+    ByOption,
+    ConfigOption,
+    JsonOption,
+    local,
+    seconds_of,
+    state_folder,
+    warn_unless_durable,
+)
 from tocsin.errors import ControlError, InputError
 from tocsin.exits import TEMPORARY_FAILURE
 from tocsin.footage.shown import shown
@@ -41,8 +50,9 @@ def walk_test(
     """
     asking = _asking(config)
     if end:
-        asking("test.end", stream=stream, by=by)
+        answer = asking("test.end", stream=stream, by=by)
         print(json.dumps({"ended": stream}) if as_json else f"the walk test of {stream} has ended")
+        warn_unless_durable(answer)
         return
     begun = asking("test.begin", stream=stream, seconds=seconds_of("--for", for_), by=by)
     say = _mute if as_json else _say

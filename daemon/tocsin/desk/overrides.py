@@ -61,8 +61,8 @@ class OverridesDesk:
     def _speak(self, asked: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
         name, now = _text(asked, "name"), Now.read()
         ended = self._overrides.end(OverrideKind.SILENCE, name, _person(asked, caller), now)
-        self._overrides.wait(PATIENCE)
-        return {"ended": [self._shown(one, now) for one in ended]}
+        durable = self._overrides.wait(PATIENCE)
+        return {"ended": [self._shown(one, now) for one in ended], "durable": durable}
 
     def _list(self, _: Mapping[str, Any], __: Caller) -> Mapping[str, Any]:
         now = Now.read()
@@ -86,8 +86,8 @@ class OverridesDesk:
     def _finish(self, asked: Mapping[str, Any], caller: Caller) -> Mapping[str, Any]:
         stream, now = _text(asked, "stream"), Now.read()
         ended = self._overrides.end(OverrideKind.TEST, stream, _person(asked, caller), now)
-        self._overrides.wait(PATIENCE)
-        return {"ended": [self._shown(one, now) for one in ended]}
+        durable = self._overrides.wait(PATIENCE)
+        return {"ended": [self._shown(one, now) for one in ended], "durable": durable}
 
     def _look(self, asked: Mapping[str, Any], _: Caller) -> Mapping[str, Any]:
         """Say how long a test goes on, what its stream sees, and what became of its alarms, the oldest first."""
