@@ -73,7 +73,7 @@ class Report:
                 "accelerated": self.detector.placement.accelerated,
             },
             "alarms": [
-                {**alarm.alarm.payload(), "opened": stamp(alarm.opened), "reported": stamp(alarm.reported)}
+                {**alarm.alarm.facts(), "opened": stamp(alarm.opened), "reported": stamp(alarm.reported)}
                 for alarm in self.alarms
             ],
             "withheld": [

@@ -1,5 +1,6 @@
 """What the daemon answers to `tocsin silence` and `tocsin test`: refusals, and what became of each alarm."""
 
+import json
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import timedelta
@@ -172,7 +173,8 @@ def test_what_became_of_each_alarm_is_shown() -> None:
     """Which webhook has accepted its raise, at which it waits or was given up; and what the stream saw."""
     house = House()
     for number in (1, 2):
-        alarm = replace(ALARM, alarm_id=f"alarm_{number}", test=True)
+        links = {"url": "https://box/alarm/1?expires=2&signature=s3cret"}
+        alarm = replace(ALARM, alarm_id=f"alarm_{number}", test=True, picture=links, respond=links)
         house.records.append(AlarmRecord(alarm, NOON + timedelta(seconds=number / 2), NOON))
     for number, state, kind, webhook in (
         (1, State.DELIVERED, "alarm.raised", "room"),
@@ -187,6 +189,7 @@ def test_what_became_of_each_alarm_is_shown() -> None:
     fates = [(each["accepted"], each["waiting"], each["given_up"]) for each in seen["alarms"]]
     assert fates == [(["room"], [], ["phone"]), ([], ["room"], [])]
     assert [each["after_seconds"] for each in seen["alarms"]] == [0.5, 1.0]
+    assert "s3cret" not in json.dumps(seen), "who has a link answers the alarm"
     assert 50 < seen["left_seconds"] <= 60
     assert (seen["state"], seen["analysed"], seen["sightings"]) == ("live", 70, {"intruder": 4})
     assert seen["withheld"] == [{"rule": "intruder", "reason": "light", "count": 1}]

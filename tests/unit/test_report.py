@@ -75,6 +75,15 @@ def test_what_a_stream_sends_and_when_a_dead_one_is_tried_again_is_shown() -> No
     assert "refused: nothing listens; next try in 18 s" in out.getvalue()
 
 
+def test_the_status_holds_no_link() -> None:
+    """Whoever has one sees an alarm's pictures and answers it; a status goes into tickets and logs."""
+    links = {"url": "https://box/evidence/1?expires=2&signature=s3cret"}
+    known = AlarmRecord(replace(ALARM, picture=links, respond=links), NOON, NOON)
+    told = replace(report(None), alarms=(known,)).as_json()
+    assert told["alarms"][0]["alarm_id"] == "alarm_1"
+    assert "s3cret" not in json.dumps(told)
+
+
 def test_an_alarm_is_shown_by_the_clock_on_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `outbox list` has it; a program gets it in UTC."""
     monkeypatch.setenv("TZ", "Europe/Madrid")

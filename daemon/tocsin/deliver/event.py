@@ -142,6 +142,10 @@ class AlarmData:
             "ended": None if self.ended is None else stamp(self.ended),
         }
 
+    def facts(self) -> dict[str, Any]:
+        """Return the payload without the links in it: whoever has one sees the alarm's pictures and answers it."""
+        return {key: value for key, value in self.payload().items() if key not in ("picture", "respond")}
+
     @classmethod
     def from_payload(cls, payload: Json) -> Self:
         """Return the data that have this payload; the inverse of `payload`, but for its rounding."""

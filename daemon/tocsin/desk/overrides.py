@@ -105,7 +105,7 @@ class OverridesDesk:
         """Return alarms with the webhooks at which their raise was accepted, waits, or was given up."""
         told = [
             {
-                **one.alarm.payload(),
+                **one.alarm.facts(),
                 "opened": stamp(one.opened),
                 "ended": None if one.ended is None else stamp(one.ended),
                 "after_seconds": round((one.opened - one.alarm.first_seen).total_seconds(), 2),
