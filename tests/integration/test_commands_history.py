@@ -275,6 +275,7 @@ def test_a_file_without_its_index_is_read(site: Path) -> None:
         ),
         ("alarm.list", {"since": "noon"}, "since: expected a time, found another"),
         ("alarm.list", {"limit": 0}, "limit: expected a number from 1 on, found another"),
+        ("audit.list", {"acts": 7}, "acts: expected a list of them, found something else"),
         ("audit.list", {"acts": ["theft"]}, "expected one of verdict, .*, found 'theft'"),
         ("audit.list", {"until": 7}, "until: expected a time, found another"),
     ],

@@ -218,8 +218,14 @@ def test_with_a_raise_that_was_never_sent_goes_what_follows_it(tmp_path: Path) -
         ("purge", {}, "expected a webhook or numbers of deliveries to remove, found neither"),
         ("list", {"state": "lost"}, "expected a state among queued, delivered, dead, found 'lost'"),
         ("retry", {"numbers": ["1; DROP"]}, "expected numbers of deliveries, found something else"),
+        ("retry", {"numbers": 7}, "expected numbers of deliveries, found something else"),
+        ("list", {"limit": -(10**30)}, "limit: expected a number from 1 on, found another"),
+        ("list", {"limit": "all"}, "limit: expected a number from 1 on, found another"),
     ],
-    ids=["no such webhook", "none to list", "none to purge", "nothing chosen", "no such state", "no number"],
+    ids=[
+        *("no such webhook", "none to list", "none to purge", "nothing chosen", "no such state", "no number"),
+        *("no list of numbers", "less than no number has", "no number of rows"),
+    ],
 )
 def test_a_request_for_what_is_not_there_is_refused(
     tmp_path: Path, command: str, arguments: dict[str, Any], sentence: str

@@ -18,6 +18,7 @@ from tocsin.deliver.history import Which
 from tocsin.deliver.letters import Letter, of_alarm
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.verdict import Verdict
+from tocsin.desk.outbox import limit_of
 from tocsin.desk.patience import wait
 from tocsin.errors import InputError
 
@@ -160,12 +161,10 @@ def meant(source: Source, named: str) -> AlarmRecord:
 
 
 def _told(record: AlarmRecord) -> dict[str, Any]:
-    """Return an alarm as it is remembered, without the links in it: whoever has one sees and answers it."""
-    links = ("picture", "respond")
-    payload = {key: value for key, value in record.alarm.payload().items() if key not in links}
+    """Return an alarm as it is remembered."""
     ended = record.ended
     return {
-        **payload,
+        **record.alarm.facts(),
         "opened": stamp(record.opened),
         "ended": None if ended is None else stamp(ended),
         "lasted_seconds": None if ended is None else round((ended - record.opened).total_seconds(), 3),
@@ -195,13 +194,18 @@ def _which(asked: Json) -> Which:
         test=_flag(asked, "test"),
         since=_time(asked, "since"),
         until=_time(asked, "until"),
-        limit=_limit(asked),
+        limit=limit_of(asked, MOST),
     )
 
 
 def _period(asked: Json) -> Period:
-    acts = tuple(_word(Act, word) for word in asked.get("acts") or ())
-    return Period(_time(asked, "since"), _time(asked, "until"), acts, _text(asked, "subject"), _limit(asked))
+    acts = asked.get("acts") or []
+    if not isinstance(acts, list):
+        raise InputError("acts: expected a list of them, found something else")
+    acts = tuple(_word(Act, word) for word in acts)
+    return Period(
+        _time(asked, "since"), _time(asked, "until"), acts, _text(asked, "subject"), limit_of(asked, MOST)
+    )
 
 
 def _word(words: type[W], word: object) -> W:
@@ -219,13 +223,6 @@ def _text(asked: Json, key: str) -> str | None:
 def _flag(asked: Json, key: str) -> bool | None:
     value = asked.get(key)
     return None if value is None else bool(value)
-
-
-def _limit(asked: Json) -> int:
-    limit = asked.get("limit", MOST)
-    if not isinstance(limit, int) or limit < 1:
-        raise InputError("limit: expected a number from 1 on, found another")
-    return min(limit, MOST)
 
 
 def _time(asked: Json, key: str) -> datetime | None:

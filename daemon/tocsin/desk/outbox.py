@@ -39,7 +39,7 @@ class OutboxDesk:
         return {"outbox.list": self._list, "outbox.retry": self._retry, "outbox.purge": self._purge}
 
     def _list(self, asked: Mapping[str, Any], _: Caller) -> Mapping[str, Any]:
-        limit = min(int(asked.get("limit", MOST)), MOST)
+        limit = limit_of(asked, MOST)
         choice = self._choice(asked)
         letters = wait(self._outbox.letters(_state(asked), choice, limit))
         if not letters:
@@ -76,9 +76,17 @@ class OutboxDesk:
     def _choice(asked: Mapping[str, Any]) -> Choice:
         webhook = asked.get("webhook")
         numbers = asked.get("numbers", [])
-        if not all(isinstance(number, int) for number in numbers):
+        if not isinstance(numbers, list) or not all(isinstance(number, int) for number in numbers):
             raise InputError("expected numbers of deliveries, found something else")
         return Choice(None if webhook is None else str(webhook), tuple(numbers))
+
+
+def limit_of(asked: Mapping[str, Any], most: int) -> int:
+    """Return how many are asked for, `most` at most. Raises InputError: a database takes less than none for all."""
+    limit = asked.get("limit", most)
+    if not isinstance(limit, int) or limit < 1:
+        raise InputError("limit: expected a number from 1 on, found another")
+    return min(limit, most)
 
 
 def _state(asked: Mapping[str, Any]) -> State:
