@@ -18,7 +18,7 @@ from tocsin.evaluate import labels
 from tocsin.evidence.link import new_key, piece_of
 from tocsin.evidence.note import Note, noted
 from tocsin.evidence.picture import jpeg
-from tocsin.evidence.shelf import Kind, Shelf
+from tocsin.evidence.shelf import FOLDER, Kind, Shelf
 from tocsin.lessons.form import Form
 from tocsin.lessons.gather import Fate, Gatherer, check, gather
 
@@ -59,6 +59,16 @@ class House:
 
 def usual(alarm_id: str) -> bytes:
     return noted(jpeg(PIXELS), Note(alarm_id, "person", 0.8, BOX).text())
+
+
+def test_a_link_in_the_place_of_a_picture_is_not_followed(house: House, tmp_path: Path) -> None:
+    """Root exports from a folder that is the daemon's, and would hand out what is root's alone."""
+    house.alarm(Verdict.REJECTED)
+    (path,) = (tmp_path / "state" / FOLDER).iterdir()
+    path.rename(tmp_path / "elsewhere.jpg")
+    path.symlink_to(tmp_path / "elsewhere.jpg")
+    with pytest.raises(EvidenceError, match="expected to read a picture, found too many"):
+        house.gatherer.find(house.alarms[0])
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@
 import errno
 import os
 import shutil
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -11,7 +13,7 @@ from tocsin.commands import evidence
 from tocsin.commands.evidence import get
 from tocsin.errors import EvidenceError, InputError, OutputError
 from tocsin.evidence.link import evidence_key, piece_of
-from tocsin.evidence.shelf import Kind, Shelf
+from tocsin.evidence.shelf import FOLDER, Kind, Shelf, path_of
 
 CONFIG = """\
 detector: {{device: cpu}}
@@ -89,12 +91,12 @@ def test_an_alarm_that_nobody_knows_is_wrong_usage(site: Site) -> None:
 def test_a_disk_that_is_full_leaves_no_half_file(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who finds a file may believe it."""
 
-    def half(source: Path, target: Path) -> None:
-        Path(target).write_bytes(Path(source).read_bytes()[:5])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+    def half(source: BinaryIO, target: BinaryIO) -> None:
+        target.write(source.read(5))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     site.put(Kind.FRAME)
-    monkeypatch.setattr(shutil, "copyfile", half)
+    monkeypatch.setattr(shutil, "copyfileobj", half)
     with pytest.raises(OutputError, match=r"frame\.jpg: expected to write it, found no space left on device"):
         site.get()
     assert site.names() == []
@@ -108,3 +110,43 @@ def test_the_evidence_of_another_alarm_is_not_overwritten(site: Site) -> None:
     with pytest.raises(OutputError, match="expected a folder for this alarm alone, found a file of another"):
         site.get("alarm_2")
     assert (site.out / "frame.jpg").read_bytes() == b"alarm_1 frame"
+
+
+@pytest.mark.parametrize("at", ["piece", "folder"])
+def test_a_link_among_what_is_kept_leads_nowhere(site: Site, tmp_path: Path, at: str) -> None:
+    """Mostly root asks: whatever took over the daemon could have any file copied to where others read it."""
+    site.put(Kind.FRAME)
+    kept = site.state / FOLDER
+    (secret := tmp_path / "secret").mkdir()
+    name = path_of(site.state, piece_of("alarm_1", Kind.FRAME, site.key), Kind.FRAME).name
+    (secret / name).write_text("for root alone")
+    if at == "piece":
+        (kept / name).unlink()
+        (kept / name).symlink_to(secret / name)
+    else:
+        kept.rename(tmp_path / "moved")
+        kept.symlink_to(secret)
+    with pytest.raises(EvidenceError, match=r"expected to read a frame, found (too many|not a directory)"):
+        site.get()
+    assert site.names() == []
+
+
+def test_a_pipe_among_what_is_kept_keeps_nobody_waiting(site: Site) -> None:
+    """It is no picture, and the rest is copied."""
+    site.put(Kind.CROP)
+    os.mkfifo(path_of(site.state, piece_of("alarm_1", Kind.FRAME, site.key), Kind.FRAME))
+    site.get()
+    assert site.names() == ["crop.jpg"]
+
+
+def test_copies_are_for_who_asked(site: Site, tmp_path: Path) -> None:
+    """A new folder is closed to others, and a link in one that they write to leads nowhere."""
+    site.put(Kind.FRAME)
+    (victim := tmp_path / "victim").write_text("untouched")
+    site.get()
+    assert stat.S_IMODE(site.out.stat().st_mode) == 0o700
+    (site.out / "frame.jpg").unlink()
+    (site.out / ".frame.jpg.part").symlink_to(victim)
+    site.get()
+    assert site.names() == ["frame.jpg"]
+    assert victim.read_text() == "untouched"

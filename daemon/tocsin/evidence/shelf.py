@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import BinaryIO
 
 from tocsin.errors import EvidenceError, reason
 
@@ -283,6 +284,25 @@ def _last_to_go(files: Sequence[_File], most_held: int) -> list[_File]:
 def path_of(state_dir: Path, piece: str, kind: Kind) -> Path:
     """Return where a whole piece lies, for who may read there."""
     return state_dir / FOLDER / _name(piece, kind)
+
+
+def read_from(state_dir: Path, piece: str, kind: Kind) -> BinaryIO | None:
+    """Open a whole piece for who may read there, mostly root; None where there is none. Raises OSError.
+
+    The folder is the daemon's, and a link that got in there would lead root to any file: none is followed.
+    """
+    with contextlib.ExitStack() as undo:
+        try:
+            folder = os.open(state_dir / FOLDER, os.O_PATH | os.O_DIRECTORY | _FLAGS)
+            undo.callback(os.close, folder)
+            file = os.open(_name(piece, kind), os.O_RDONLY | os.O_NONBLOCK | _FLAGS, dir_fd=folder)
+        except FileNotFoundError:
+            return None
+        opened = os.fdopen(file, "rb")
+    if stat.S_ISREG(os.fstat(file).st_mode):
+        return opened
+    opened.close()  # a pipe, say, which would never end
+    return None
 
 
 def part_of(state_dir: Path, piece: str, kind: Kind) -> Path:

@@ -13,7 +13,7 @@ from tocsin.deliver.verdict import Verdict
 from tocsin.errors import EvidenceError, InputError, OutputError, reason
 from tocsin.evidence.link import piece_of
 from tocsin.evidence.note import Note, text_in
-from tocsin.evidence.shelf import Kind, path_of
+from tocsin.evidence.shelf import Kind, path_of, read_from
 from tocsin.image import decode
 from tocsin.lessons import coco, yolo
 from tocsin.lessons.form import Form
@@ -23,6 +23,9 @@ TO_LABEL = "to_label"
 """The folder of what nobody judged: a trainer would take it for background."""
 
 _ALARM = re.compile(r"\w{1,80}", re.ASCII)
+
+_LARGEST = 1 << 28
+"""Bytes of a picture: a JPEG of the largest that OpenCV reads has fewer, and what a worker wrote need be none."""
 
 Alarm = Mapping[str, Any]
 """As `tocsin alarm list --json` has it."""
@@ -60,13 +63,9 @@ class Gatherer:
         alarm_id = str(alarm["alarm_id"])
         if not _ALARM.fullmatch(alarm_id):
             return Fate.UNCLEAR, None, b""
-        path = path_of(self._state, piece_of(alarm_id, Kind.PLAIN, self._key), Kind.PLAIN)
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
+        content = self._content(piece_of(alarm_id, Kind.PLAIN, self._key))
+        if content is None:
             return Fate.GONE, None, b""
-        except OSError as error:
-            raise EvidenceError(f"{path}: expected to read a picture, found {reason(error)}") from error
         note = Note.read(text_in(content))
         if note is None or note.alarm_id != alarm_id:
             return Fate.UNCLEAR, None, b""
@@ -78,6 +77,18 @@ class Gatherer:
         if min(lesson.inside[2:]) <= 0:
             return Fate.UNCLEAR, None, b""
         return Fate.EXPORTED, lesson, content
+
+    def _content(self, piece: str) -> bytes | None:
+        """Return a picture's file; of one that is too large, so much that it is none. Raises EvidenceError."""
+        try:
+            file = read_from(self._state, piece, Kind.PLAIN)
+            if file is None:
+                return None
+            with file:
+                return file.read(_LARGEST)
+        except OSError as error:
+            path = path_of(self._state, piece, Kind.PLAIN)
+            raise EvidenceError(f"{path}: expected to read a picture, found {reason(error)}") from error
 
 
 def gather(
