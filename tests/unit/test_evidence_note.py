@@ -52,6 +52,10 @@ KNOWN = json.loads(NOTE.text())
         json.dumps({**KNOWN, "box": [0.1, 0.2, 10**400, 0.4]}),
         json.dumps({**KNOWN, "score": "high"}),
         json.dumps({**KNOWN, "class": ["person"]}),
+        json.dumps({**KNOWN, "box": [-1e308, 0.2, 1e308, 0.4]}),
+        json.dumps({**KNOWN, "class": "per\ud800son"}),
+        json.dumps({**KNOWN, "class": "\x1b]0;person\x07"}),
+        json.dumps({**KNOWN, "score": float("inf")}),
         json.dumps({"class": "person"}),
     ],
 )

@@ -14,6 +14,9 @@ _BEFORE = frozenset({0xE0})
 _LONGEST = 4096
 """Characters: a note has some two hundred."""
 
+_FAR = 100.0
+"""Widths and heights of the picture, from its corner: a detector draws over the edge, and not so far."""
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
@@ -47,9 +50,10 @@ class Note:
             note = cls(known["alarm_id"], known["class"], float(known["score"]), (left, top, right, bottom))
         except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
             return None
-        words = isinstance(note.alarm_id, str) and isinstance(note.class_name, str)
-        numbers = (note.score, *note.box)
-        if not words or not all(map(math.isfinite, numbers)) or left >= right or top >= bottom:
+        # what is printable has no half of a letter either, which no file of labels could hold
+        words = (isinstance(one, str) and one.isprintable() for one in (note.alarm_id, note.class_name))
+        near = all(abs(edge) <= _FAR for edge in note.box)
+        if not all(words) or not math.isfinite(note.score) or not near or left >= right or top >= bottom:
             return None
         return note
 
