@@ -260,8 +260,16 @@ class _Gate:
                     headers.setdefault(name, value)  # a page knows best what it needs
             await send(message)
 
-        refusal = self._unknown_name(scope) or await self._stranger(scope, terms)
+        refusal = self._two_lengths(scope) or self._unknown_name(scope) or await self._stranger(scope, terms)
         await (refusal or self._app)(scope, receive, answer)
+
+    @staticmethod
+    def _two_lengths(scope: Scope) -> Response | None:
+        """Refuse a body with two lengths: after one of them comes a request that a proxy took for the body."""
+        names = Headers(scope=scope).keys()
+        if "content-length" in names and "transfer-encoding" in names:
+            return PlainTextResponse("expected one length of the body\n", 400, {"connection": "close"})
+        return None
 
     def _unknown_name(self, scope: Scope) -> Response | None:
         named = Headers(scope=scope).getlist("host")

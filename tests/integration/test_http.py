@@ -137,6 +137,21 @@ def test_two_names_are_none(running: Endpoint) -> None:
             assert answer.split(b" ")[1] in (b"400", b"421")
 
 
+def test_a_body_with_two_lengths_is_refused(running: Endpoint) -> None:
+    """What comes after one of them would be a request of its own, which a proxy took for the body of this one."""
+    hidden = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    lengths = b"Content-Length: %d\r\nTransfer-Encoding: chunked\r\n" % (5 + len(hidden))
+    with socket.create_connection(("127.0.0.1", running.port), timeout=5) as connection:
+        connection.sendall(
+            b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + lengths + b"\r\n0\r\n\r\n" + hidden
+        )
+        answer = b""
+        while more := connection.recv(65536):
+            answer += more
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
 def test_the_listen_host_is_known() -> None:
     """The address it listens on is a name by which it may be asked."""
     with (
