@@ -150,6 +150,25 @@ def test_a_stream_that_dies_leaves_a_shorter_clip(tmp_path: Path) -> None:
         assert sum(1 for _ in played.decode(video=0)) == 2 * RATE
 
 
+@pytest.mark.parametrize("masks", [(), [((0.0, 0.0), (0.1, 0.0), (0.1, 0.1))]], ids=["copied", "anew"])
+def test_a_camera_that_floods_leaves_a_shorter_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, masks: Sequence
+) -> None:
+    """However much it sends there is room left for alarms, and what there is of it can be played."""
+    lengths, most, path = list[int](), 1 << 30, tmp_path / "clip.mp4"
+    for _ in range(2):
+        monkeypatch.setattr(Reel, "room", lambda *_, most=most: most)
+        answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
+        room = darkroom(filled(film(), seconds=12.0), answers.put, masks)
+        room.ask(Film(1, 0.0, 11.9), [file(path)])
+        assert made(answers) == Made(1, "")
+        with av.open(str(path)) as played:
+            lengths.append(sum(1 for _ in played.decode(video=0)))
+        most = path.stat().st_size // 3
+        path.rename(tmp_path / "before.mp4")
+    assert lengths[0] > 1.3 * lengths[1] > 0
+
+
 def test_pictures_do_not_wait_for_a_clip_that_is_encoded_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

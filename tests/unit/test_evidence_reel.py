@@ -44,6 +44,12 @@ def test_a_reel_takes_no_more_memory_than_it_may() -> None:
     assert filled(content, most=100, until=COUNT - 1).strip(0.0) is None
 
 
+def test_a_film_has_room_at_the_pace_of_what_is_kept() -> None:
+    """By default 96 MB for fifteen seconds: no camera sends so much that is not broken or hostile."""
+    reel = Reel(5.0, 12_000_000)
+    assert [reel.room(seconds) for seconds in (15.0, 0.0, -1.0)] == [96_000_000, 24_000_000, 24_000_000]
+
+
 def test_packets_of_next_to_nothing_take_their_room_too() -> None:
     """A camera that sends a million of ten bytes fills no memory beside that of the reel."""
     reel = Reel(5.0, 1_000_000)

@@ -244,13 +244,18 @@ class _Filming:
         self._task = task
         self._file = os.fdopen(descriptor, "wb", buffering=0)  # what is written is there if this process dies
         self._reel = reel
+        # A camera that floods would fill the disk, of which the sweep sees a clip only when it is whole.
+        self._most = reel.room(task.until - task.since)
         self._masks = masks
         self._leader: Leader | None = None
         self._clip: Clip | None = None
         self._last = -1
 
     def go_on(self, now: float) -> None:
-        """Write what there is, for a short time; the clip ends when it is long enough or the stream broke off."""
+        """Write what there is, for a short time.
+
+        The clip ends when it is long enough or takes too much room, or the stream broke off.
+        """
         try:
             strip = self._reel.strip(self._task.since)
             if strip is not None and self._leader in (None, strip[0]):
@@ -271,7 +276,7 @@ class _Filming:
         for one in kept:
             if one.number <= self._last:
                 continue
-            if one.at > self._task.until:
+            if one.at > self._task.until or os.fstat(self._file.fileno()).st_size > self._most:
                 self.end()
                 return
             # What the reel had to drop leaves a gap to a keyframe.

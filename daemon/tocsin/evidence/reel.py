@@ -123,6 +123,10 @@ class Reel:
             kept = [one for group in groups[begin:] for one in group.kept]
             return self._leader, kept
 
+    def room(self, seconds: float) -> int:
+        """Return the bytes that a film of so many seconds may have: twice as many as are kept of that time."""
+        return round(2 * self._most_bytes * (1 + max(0.0, seconds) / self._seconds))
+
     @property
     def leader(self) -> Leader | None:
         """That of the opening that is kept now."""
