@@ -293,6 +293,14 @@ def test_who_asks_too_often_waits_and_keeps_nobody_out(site: Site) -> None:
     assert len(pace._even) == REMEMBERED
 
 
+@pytest.mark.parametrize("by", ["\ud800", "\udfffanna"])
+def test_half_of_a_letter_is_refused_with_a_page(site: Site, by: str) -> None:
+    """JSON may hold one, and a page cannot."""
+    status, _, body = site.post(JSON | PAGE, verdict="guilty", by=by)
+    assert status == 400
+    assert "expected one of" in body
+
+
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[Site]:
     """A site whose endpoint has users."""

@@ -176,7 +176,9 @@ class _Visit:
             return _nothing()
         if not self._wants_page:
             return JSONResponse(_facts(case), status)
-        filled = {key: str((told or {}).get(key) or "") for key in ("by", "why")}
+        # JSON may hold half of a letter, with which no page can be sent
+        said = {key: str((told or {}).get(key) or "") for key in ("by", "why")}
+        filled = {key: text.encode(errors="replace").decode() for key, text in said.items()}
         token = "" if self._user is None else self._invitations.token(self._alarm_id, self._user)
         return HTMLResponse(
             page(case, datetime.now().astimezone(), Form(self._user, token, **filled), notice), status
