@@ -21,7 +21,7 @@ from support.events import open_alarm
 from tocsin.deliver.act import Via
 from tocsin.deliver.judging import Case, Given, Statement, case_of, take
 from tocsin.deliver.verdict import Verdict
-from tocsin.endpoint.answers import BODY_BYTES, BURST, EACH, REMEMBERED, Pace
+from tocsin.endpoint.answers import BODY_BYTES, BURST, EACH, REMEMBERED, SAID_BURST, SAID_EACH, Pace
 from tocsin.endpoint.invitations import Invitations
 from tocsin.endpoint.terms import Web
 from tocsin.errors import ControlError, OutboxError
@@ -291,6 +291,16 @@ def test_who_asks_too_often_waits_and_keeps_nobody_out(site: Site) -> None:
     for number in range(2 * REMEMBERED):
         pace.admits("a", f"x{number}", now)
     assert len(pace._even) == REMEMBERED
+
+
+def test_who_says_too_much_waits_longer(site: Site) -> None:
+    """Each word goes to every receiver, and a loop of them would push all else out of the record."""
+    assert [site.post(FORM | PAGE, verdict="guilty", by="anna")[0] for _ in range(5)] == [400] * 5
+    said = [site.post(FORM | PAGE, verdict="rejected", by=f"anna {n}") for n in range(SAID_BURST + 1)]
+    assert [status for status, _, _ in said] == [200] * SAID_BURST + [429]
+    assert said[-1][1]["retry-after"] == str(round(SAID_EACH))
+    assert len(site.bench.said) == SAID_BURST
+    assert site.ask(site.path(), **PAGE)[0] == 200, "the page is still shown"
 
 
 @pytest.mark.parametrize("by", ["\ud800", "\udfffanna"])

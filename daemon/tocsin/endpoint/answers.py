@@ -30,6 +30,10 @@ BURST = 20
 EACH = 2.0
 """Requests about one alarm that one person may make at once, and the seconds after which there is one more."""
 
+SAID_BURST = 10
+SAID_EACH = 60.0
+"""The same of what is said: each word goes to every receiver, and into a record that drops its oldest entries."""
+
 REMEMBERED = 1_000
 """Persons and alarms of which it is known how often they asked, those who asked last."""
 
@@ -53,21 +57,22 @@ class Bench(Protocol):
 
 
 class Pace:
-    """How often each may ask: as often as BURST at once, and then every EACH seconds.
+    """How often each may ask: as often as `burst` at once, and then every `each` seconds.
 
     Each is counted by himself, so that nobody keeps another out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, burst: int = BURST, each: float = EACH) -> None:
+        self._burst, self._each = burst, each
         self._even: OrderedDict[tuple[str, str], float] = (
             OrderedDict()
         )  # when each has asked too often no more
 
     def admits(self, alarm_id: str, who: str, now: float) -> bool:
         """Count a request at that monotonic time; False where it is one too many."""
-        even = max(self._even.pop((alarm_id, who), now), now) + EACH
-        admitted = even <= now + BURST * EACH
-        self._even[alarm_id, who] = even if admitted else even - EACH
+        even = max(self._even.pop((alarm_id, who), now), now) + self._each
+        admitted = even <= now + self._burst * self._each
+        self._even[alarm_id, who] = even if admitted else even - self._each
         if len(self._even) > REMEMBERED:
             self._even.popitem(last=False)
         return admitted
@@ -78,7 +83,7 @@ class Answers:
 
     def __init__(self) -> None:
         self._open: tuple[Invitations, Bench] | None = None  # set once, before anything has a link
-        self._pace = Pace()
+        self._pace, self._said = Pace(), Pace(SAID_BURST, SAID_EACH)
 
     def begin(self, invitations: Invitations, bench: Bench) -> None:
         """Show alarms to whoever has a link that was made there, and hand on what they say."""
@@ -101,8 +106,8 @@ class Answers:
         if not self._open[0].is_good(*given, now=time.time()):
             return _nothing()
         if not self._pace.admits(alarm_id, _who(request), time.monotonic()):
-            return PlainTextResponse("wait a moment, and try again\n", 429, {"retry-after": str(round(EACH))})
-        visit = _Visit(request, alarm_id, *self._open)
+            return _wait(EACH)
+        visit = _Visit(request, alarm_id, *self._open, self._said)
         try:
             return await (visit.take() if request.method == "POST" else visit.show())
         except (ControlError, OutboxError) as error:
@@ -113,13 +118,16 @@ class Answers:
 
 
 class _Visit:
-    """One request by a good link."""
+    """One request by a good link; `pace` is that of what is said."""
 
-    def __init__(self, request: Request, alarm_id: str, invitations: Invitations, bench: Bench) -> None:
+    def __init__(
+        self, request: Request, alarm_id: str, invitations: Invitations, bench: Bench, pace: Pace
+    ) -> None:
         self._request = request
         self._alarm_id = alarm_id
         self._invitations = invitations
         self._bench = bench
+        self._pace = pace
         self._user: str | None = getattr(request.state, "user", None)
 
     async def show(self) -> Response:
@@ -144,6 +152,8 @@ class _Visit:
             said = self._statement(told)
         except InputError as error:
             return await self._shown(400, told, Notice(Tone.REFUSED, str(error)))
+        if not self._pace.admits(self._alarm_id, _who(request), time.monotonic()):
+            return _wait(SAID_EACH)
         given = await asyncio.to_thread(self._bench.give, self._alarm_id, said)
         if given is None:
             return _nothing()
@@ -262,6 +272,10 @@ def _who(request: Request) -> str:
     except ValueError:
         return host
     return host if address.version == 4 else str(ip_network((address, 64), strict=False))
+
+
+def _wait(seconds: float) -> Response:
+    return PlainTextResponse("wait a moment, and try again\n", 429, {"retry-after": str(round(seconds))})
 
 
 def _nothing() -> Response:
