@@ -94,7 +94,7 @@ def replace(file: Path, text: str) -> None:
     other.replace(file)
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", "/nothing"])
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", "/nothing", "/alarm/x", "/evidence/x"])
 def test_nothing_is_told_without_the_password(file: Path, path: str) -> None:
     """On no path; who is refused is asked for one, and learns nothing of what there is."""
     file.write_text(USERS)
@@ -104,7 +104,7 @@ def test_nothing_is_told_without_the_password(file: Path, path: str) -> None:
             assert answer.status == 401
             assert answer.headers["www-authenticate"].startswith('Basic realm="tocsin"')
         found = get(one, login=f"prometheus:{PASSWORD}", path=path).status
-        assert found == (404 if path == "/nothing" else 200)
+        assert found == {"/nothing": 404, "/alarm/x": 503, "/evidence/x": 404}.get(path, 200)
     assert {line["event"] for line in logs} == {"a login at the endpoint is refused"}
     assert {line["client"] for line in logs} == {"127.0.0.1"}
 
