@@ -8,6 +8,8 @@ import av
 import numpy as np
 import pytest
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
 
 from support.films import COUNT, GROUP, RATE, filled, film, kept, packets
 from tocsin.capture.darkroom import whole
@@ -107,6 +109,31 @@ def test_the_picture_of_a_packet_is_found_again(b_frames: int, number: int) -> N
     leader, strip = kept(filled(content, seconds=10.0))
     found = developed(leader, strip, number)
     np.testing.assert_array_equal(found.to_ndarray(), wanted[number])
+
+
+class Counted:
+    """A decoder whose pictures are counted."""
+
+    def __init__(self, decoder: VideoCodecContext, frames: list[VideoFrame]) -> None:
+        self.__dict__.update(of=decoder, frames=frames)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self.of, name, value)
+
+    def decode(self, packet: Packet | None) -> list[VideoFrame]:
+        found = self.of.decode(packet)
+        self.frames.extend(found)
+        return found
+
+
+def test_what_nothing_is_built_on_is_not_decoded_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where such pictures are a third, a third of the work is none; the picture is the same."""
+    frames: list[VideoFrame] = []
+    decoder = Leader.decoder
+    monkeypatch.setattr(Leader, "decoder", lambda leader: Counted(decoder(leader), frames))
+    leader, strip = kept(filled(film(b_frames=2), seconds=10.0))
+    developed(leader, strip, 249)
+    assert 0 < len(frames) < GROUP * 3 / 4
 
 
 OPEN = {

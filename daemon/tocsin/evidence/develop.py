@@ -35,9 +35,12 @@ def developed(leader: Leader, kept: Sequence[Kept], number: int) -> VideoFrame:
 def _last(leader: Leader, way: Sequence[Kept]) -> VideoFrame | None:
     """Return the picture of the last of these packets, of which the first is a keyframe."""
     decoder = leader.decoder()
+    decoder.skip_frame = "NONREF"  # what nothing is built on is not decoded on the way
     found: VideoFrame | None = None
-    for one in [*(one.packet for one in way), None]:
-        for frame in decoder.decode(one):
+    for one in [*way, None]:
+        if one is way[-1]:
+            decoder.skip_frame = "DEFAULT"
+        for frame in decoder.decode(None if one is None else one.packet):
             if isinstance(frame.opaque, tuple) and frame.opaque[0] == way[-1].number:
                 found = frame
     return found
