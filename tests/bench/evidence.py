@@ -1,27 +1,32 @@
 """What pictures and clips of alarms cost: the alarm's way to its receiver, the age of frames, memory.
 
-    python tests/bench/evidence.py [--streams 8] [--turns 30] [--bursts 8] [--fps 2]
+    python tests/bench/evidence.py [--streams 8] [--turns 30] [--bursts 8] [--rounds 2] [--fps 2]
 
 The whole daemon but for its command line: 1080p25 streams of 4 Mbit/s at `--fps` analysed frames a second, the
-bundled detector, a receiver in a process of its own. What is seen is written in a script, turn by turn with
-evidence and without, so that whatever else the machine does falls on both alike; the video is kept in both.
+bundled detector, and a receiver that follows each link at once, in processes of their own. What is seen is written
+in a script. A daemon with `evidence` has something made of each alarm in one of two turns ("made") and nothing in
+the other ("kept": the video alone), so that whatever else the machine does falls on both alike; in each round
+another daemon without `evidence` has its turns before it or after it ("none"). A turn begins when all that came of
+the one before is done. Alarms of one turn are no independent samples: the intervals come of drawing whole turns.
 """
 
 import argparse
 import json
 import logging
 import math
+import multiprocessing
 import statistics
 import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -48,36 +53,68 @@ AFTER = 2.0
 """Seconds that a clip goes on after the alarm."""
 
 REST = 3.0
-"""Seconds after which the alarms of a turn have ended and its clips are whole."""
+"""Seconds after which the alarms of a turn have ended."""
+
+DRAWS = 1000
+"""Of turns, for the intervals."""
 
 BOX = (0.4, 0.4, 0.5, 0.6)
 
 
 @dataclass
 class Script:
-    """What is seen on which stream, and what came of it; filled by the engine's thread and by those that look."""
+    """What is seen on which stream, and what came of it, for the engine's thread; `links` goes to who looks."""
 
-    shown: dict[str, Collection[str]] = field(default_factory=dict)
+    links: Connection
+    shown: Mapping[str, Collection[str]] = field(default_factory=dict)
     ages: list[float] = field(default_factory=list)
     raised: dict[str, float] = field(default_factory=dict)
-    pictures: list[float] = field(default_factory=list)
-    missing: int = 0
     entered: float = 0.0
-    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(32))
 
-    def look(self, url: str, since: float) -> None:
-        """Follow a link at once, as a receiver does, and again while the picture is being made."""
+    def looked(self) -> list[float]:
+        """After how many seconds each picture could be had since this was asked last, infinite where never."""
+        self.links.send(None)
+        found: list[float] = self.links.recv()
+        return found
+
+
+def look(url: str, since: float) -> float:
+    """Follow a link, again while the picture is being made, and return the seconds until it was there."""
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=20) as answer:
+                answer.read()
+        except urllib.error.HTTPError as error:
+            if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
+                continue  # the endpoint waits for it
+            return math.inf
+        return time.monotonic() - since
+
+
+def follow(links: Connection) -> None:
+    """Look at every link that comes; tell what came of them when asked."""
+    with ThreadPoolExecutor(32) as pool:
+        looks = []
         while True:
-            try:
-                with urllib.request.urlopen(url, timeout=20) as answer:
-                    answer.read()
-            except urllib.error.HTTPError as error:
-                if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
-                    continue  # the endpoint waits for it
-                self.missing += 1
+            said = links.recv()
+            if said is None:
+                links.send([one.result() for one in looks])
+                looks = []
             else:
-                self.pictures.append(time.monotonic() - since)
-            return
+                looks.append(pool.submit(look, *said))
+
+
+@contextmanager
+def onlooker() -> Iterator[Connection]:
+    """Yield the pipe to a process that follows links."""
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.Process(target=follow, args=(theirs,), daemon=True)
+    process.start()
+    try:
+        yield ours
+    finally:
+        process.kill()
+        process.join()
 
 
 @contextmanager
@@ -100,12 +137,13 @@ def directed(script: Script) -> Iterator[None]:
         seen(self, frame, shown)
 
     def hear(self, change, *more):  # type: ignore[no-untyped-def]
+        answer = commit(self, change, *more)
         for event in change.events:
             if event.type is EventType.ALARM_RAISED:
                 script.raised[event.id] = script.entered
                 if event.data.picture:
-                    script.pool.submit(script.look, event.data.picture["url"], script.entered)
-        return commit(self, change, *more)
+                    script.links.send((event.data.picture["url"], script.entered))
+        return answer
 
     Lookout.seen, Outbox.commit = see, hear  # type: ignore[method-assign]
     try:
@@ -114,13 +152,17 @@ def directed(script: Script) -> Iterator[None]:
         Lookout.seen, Outbox.commit = seen, commit  # type: ignore[method-assign]
 
 
-def configuration(clip: Path, state: Path, port: int, streams: int, fps: float) -> dict[str, Any]:
+def configuration(
+    clip: Path, state: Path, port: int, given: argparse.Namespace, keeps: bool
+) -> dict[str, Any]:
     """So many streams, a rule for each class, one receiver."""
     about = {"min_score": 0.5, "confirm": {"hits": HIT, "of": HIT, "within": "5s"}, "end_after": "300ms"}
-    evidence = {"before": "5s", "after": f"{AFTER:g}s"}
-    stream = {"source": f"file:{clip}", "loop": True, "max_fps": fps, "rules": list(CLASSES)}
+    evidence: dict[str, Any] = {"before": "5s", "after": f"{AFTER:g}s"}
+    if not keeps:
+        evidence = {"pictures": False, "clip": False}
+    stream = {"source": f"file:{clip}", "loop": True, "max_fps": given.fps, "rules": list(CLASSES)}
     return {
-        "streams": [{"name": f"s{n}", **stream, "evidence": dict(evidence)} for n in range(streams)],
+        "streams": [{"name": f"s{n}", **stream, "evidence": dict(evidence)} for n in range(given.streams)],
         "rules": [{"name": name, "classes": [name], **about} for name in CLASSES],
         "webhooks": [
             {
@@ -137,13 +179,19 @@ def configuration(clip: Path, state: Path, port: int, streams: int, fps: float) 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What alarms came of a turn, by their events, and how old frames were meanwhile."""
+    """The seconds to each first POST and to each picture, and how old frames were meanwhile."""
 
-    raised: dict[str, float]
+    late: list[float]
+    pictures: list[float]
     ages: list[float]
 
 
-def turn(script: Script, shown: dict[str, Collection[str]], fps: float) -> Turn:
+Shown = Mapping[str, Collection[str]]
+Found = dict[tuple[int, str], list[Turn]]
+"""Turns by the number of alarms, and by what was made of them."""
+
+
+def turn(app: App, script: Script, shown: Shown, fps: float, pipe: Connection) -> Turn:
     """Show something for as many frames as raise an alarm, and wait until all of it is over."""
     script.raised, script.ages = {}, []
     wanted = sum(len(names) for names in shown.values())
@@ -154,26 +202,62 @@ def turn(script: Script, shown: dict[str, Collection[str]], fps: float) -> Turn:
     script.shown = {}
     time.sleep(AFTER + REST + 2 / fps)
     assert len(script.raised) == wanted, f"{wanted} alarms, found {len(script.raised)}"
-    return Turn(script.raised, script.ages)
+    archive = app._keeping.archive
+    assert archive is not None, "the disk lets evidence be kept"
+    while archive._requests:
+        time.sleep(0.01)
+    posts = told(pipe)
+    return Turn(
+        [posts[event] - since for event, since in script.raised.items()], script.looked(), script.ages
+    )
 
 
-def at(ordered: list[float], share: float) -> float:
+def at(seconds: list[float], share: float) -> float:
     """The value in milliseconds below which that share lies."""
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1e3
+    return sorted(seconds)[min(len(seconds) - 1, int(len(seconds) * share))] * 1e3
 
 
-def line(name: str, seconds: list[float]) -> str:
-    """Median, p99 and the most."""
-    found = sorted(seconds) or [math.nan]
-    return f"  {name:<34} median {at(found, 0.5):6.1f} ms   p99 {at(found, 0.99):6.1f}   of {len(seconds)}"
+def pooled(turns: list[list[float]]) -> list[float]:
+    return [one for turn in turns for one in turn]
 
 
-def compare(name: str, bare: list[float], kept: list[float]) -> None:
-    """Print both, and the ratio of their p99."""
-    print(line(f"{name}, without", bare))
-    print(line(f"{name}, with", kept))
-    print(f"  {'with / without':<34} median {at(sorted(kept), 0.5) / at(sorted(bare), 0.5):6.2f}", end="")
-    print(f"      p99 {at(sorted(kept), 0.99) / at(sorted(bare), 0.99):6.2f}", flush=True)
+def line(name: str, turns: list[list[float]]) -> None:
+    """Print median, p99 and the slowest; nothing of nothing."""
+    found = pooled(turns)
+    if found:
+        told = (
+            f"median {at(found, 0.5):7.1f} ms   p99 {at(found, 0.99):7.1f}   slowest {max(found) * 1e3:7.1f}"
+        )
+        print(f"  {name:<34} {told}   of {len(found)} in {len(turns)} turns", flush=True)
+
+
+def ratio(above: list[list[float]], below: list[list[float]], share: float) -> str:
+    """Return the ratio at that share, and the interval of 95 % of the ratios of turns that are drawn again."""
+    chance = np.random.default_rng(0)
+
+    def drawn(turns: list[list[float]]) -> float:
+        return at(pooled([turns[n] for n in chance.integers(len(turns), size=len(turns))]), share)
+
+    low, high = np.quantile([drawn(above) / drawn(below) for _ in range(DRAWS)], (0.025, 0.975))
+    return f"{at(pooled(above), share) / at(pooled(below), share):5.2f} [{low:.2f} to {high:.2f}]"
+
+
+def report(found: Found) -> None:
+    """Print all of it, and what it comes to."""
+    for count in sorted({count for count, _ in found}):
+        ways = {way: turns for (number, way), turns in found.items() if number == count}
+        print(f"{count} alarms at once:")
+        for name, of in (("raised -> first POST", "late"), ("frame age", "ages")):
+            values = {way: [getattr(one, of) for one in turns] for way, turns in ways.items()}
+            for way in ("none", "kept", "made"):
+                line(f"{name}, {way}", values[way])
+            for below in ("none", "kept"):
+                both = values["made"], values[below]
+                print(
+                    f"  {'made / ' + below:<34} median {ratio(*both, 0.5)}   p99 {ratio(*both, 0.99)}",
+                    flush=True,
+                )
+        line("raised -> picture can be had", [one.pictures for one in ways["made"]])
 
 
 def held(clip: Path) -> None:
@@ -204,62 +288,60 @@ def main() -> None:
     options.add_argument("--streams", type=int, default=8)
     options.add_argument("--turns", type=int, default=30)
     options.add_argument("--bursts", type=int, default=8)
+    options.add_argument("--rounds", type=int, default=2)
     options.add_argument("--fps", type=float, default=2.0)
     given = options.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    with tempfile.TemporaryDirectory() as folder, receiver() as (port, pipe):
+    with tempfile.TemporaryDirectory() as folder, receiver() as (port, pipe), onlooker() as links:
         spare_workers()
         clip, _ = make_clip(Path(folder))
         held(clip)
-        script = Script()
-        content = json.dumps(configuration(clip, Path(folder) / "state", port, given.streams, given.fps))
-        config = loads(content.encode(), name="bench", folder=Path(folder))
+        script, found = Script(links), Found()
         with directed(script):
-            app = App(config, resolve_secrets(config))
-            app.start()
-            stop = threading.Event()
-            running = threading.Thread(target=app.run, args=(stop,))
-            running.start()
-            try:
-                run(app, script, given, lambda: told(pipe))
-            finally:
-                stop.set()
-                running.join()
-                app.stop()
+            for number in range(2 * given.rounds):
+                keeps = bool(number % 2) ^ bool(number // 2 % 2)  # neither is always the first of two
+                state = Path(folder) / f"state{number}"
+                config = json.dumps(configuration(clip, state, port, given, keeps))
+                with daemon(config.encode(), Path(folder)) as app:
+                    run(app, script, given, pipe, found, ("kept", "made") if keeps else ("none",))
+        report(found)
 
 
-def run(app: App, script: Script, given: argparse.Namespace, came: Any) -> None:
-    """Alarms of few streams, then many at once, turn by turn with evidence and without."""
+@contextmanager
+def daemon(content: bytes, folder: Path) -> Iterator[App]:
+    """Run a daemon while the block lasts, for which its rings are full."""
+    config = loads(content, name="bench", folder=folder)
+    app = App(config, resolve_secrets(config))
+    app.start()
+    stop = threading.Event()
+    running = threading.Thread(target=app.run, args=(stop,))
+    running.start()
+    try:
+        time.sleep(10.0)
+        yield app
+    finally:
+        stop.set()
+        running.join()
+        app.stop()
+
+
+def run(
+    app: App, script: Script, given: argparse.Namespace, pipe: Connection, found: Found, ways: tuple[str, ...]
+) -> None:
+    """Alarms of few streams, then many at once, with all ways turn by turn."""
     archive = app._keeping.archive
     assert archive is not None, "the disk lets evidence be kept"
     kept = archive.settings
-    ways = {False: replace(kept, wanted={}), True: kept}
-    time.sleep(10.0)  # until the rings are full
     half = given.streams // 2
     few = {f"s{n}": CLASSES[:1] for n in range(half)}
     many = {f"s{n}": CLASSES[: 3 if n < half else 2] for n in range(given.streams)}
     for shown, turns in ((few, given.turns), (many, given.bursts)):
-        found: dict[bool, list[Turn]] = {False: [], True: []}
-        script.pictures, script.missing = [], 0
-        for number in range(2 * turns):
-            wanted = bool(number % 2) ^ bool(number // 2 % 2)  # neither is always the first of two
-            archive.settings = ways[wanted]
-            found[wanted].append(turn(script, shown, given.fps))
-        posts = came()
-        late = {
-            wanted: [posts[event] - since for one in found[wanted] for event, since in one.raised.items()]
-            for wanted in found
-        }
         count = sum(len(names) for names in shown.values())
-        print(
-            f"{count} alarms at once on {given.streams} streams, {turns} turns with evidence and {turns} without:"
-        )
-        compare("raised -> first POST", late[False], late[True])
-        ages = {wanted: [age for one in found[wanted] for age in one.ages] for wanted in found}
-        compare("frame age", ages[False], ages[True])
-        print(
-            line("raised -> picture can be had", script.pictures) + f", {script.missing} missing", flush=True
-        )
+        for number in range(-(-turns // given.rounds)):
+            for way in ways if number % 2 else ways[::-1]:
+                archive.settings = kept if way == "made" else replace(kept, wanted={})
+                one = turn(app, script, shown, given.fps, pipe)
+                found.setdefault((count, way), []).append(one)
 
 
 if __name__ == "__main__":
