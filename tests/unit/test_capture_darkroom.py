@@ -3,6 +3,7 @@
 import math
 import os
 import queue
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 
 from support.films import COUNT, GROUP, RATE, filled, film, packets
 from support.wait import until
@@ -195,6 +197,67 @@ def test_alarms_of_one_frame_have_it_decoded_once(tmp_path: Path, monkeypatch: p
     room.start()
     assert [made(answers) for _ in range(20)] == [Made(request, "") for request in range(20)]
     assert len(calls) == 1
+
+
+def at_hand(at: float, luma: int) -> VideoFrame:
+    """A picture of one brightness."""
+    planes = np.full((360, 320), 128, np.uint8)
+    planes[:240] = luma
+    return VideoFrame.from_ndarray(planes, format="yuv420p")
+
+
+def test_a_picture_that_is_at_hand_waits_for_none_that_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor for a machine that has better to do than to look back ten seconds."""
+    held, decoding = threading.Event(), threading.Event()
+
+    def slowly(*_: object) -> VideoFrame:
+        decoding.set()
+        assert held.wait(20)
+        return at_hand(0.0, 16)
+
+    monkeypatch.setattr(darkrooms, "developed", slowly)
+    answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
+    room = darkroom(filled(film()), answers.put)
+    room.handed_over(12.0, COUNT, at_hand(12.0, 16 + 219))
+    room.ask(Develop(1, (COUNT - 1) / RATE, BOX, ("first",)), [file(tmp_path / "first.jpg")])
+    assert decoding.wait(20)
+    room.ask(Develop(2, 12.0, BOX, ("frame", "crop")), [file(tmp_path / f"{name}.jpg") for name in "ab"])
+    assert made(answers) == Made(2, "")
+    assert min(shown(tmp_path / f"{name}.jpg")[100:, 100:].mean() for name in "ab") > 240
+    held.set()
+    assert made(answers) == Made(1, "")
+
+
+def test_what_people_look_at_first_is_decoded_first(tmp_path: Path) -> None:
+    """Where it is at hand no longer."""
+    answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
+    room = Darkroom(filled(film()), VIEW, Policy(mode=Mode.OFF), (), answers.put)
+    room.handed_over(11.0, COUNT - 1)
+    for request, kind in enumerate(("corrected", "first", "frame", "plain", "frame")):
+        room.ask(Develop(request, 11.0, BOX, (kind,)), [file(tmp_path / f"{request}.jpg")])
+    room.start()
+    assert [made(answers).request for _ in range(5)] == [2, 4, 0, 1, 3]
+
+
+def test_pictures_that_wait_take_no_memory_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task for which there is no room has its picture decoded; those of one picture share it."""
+    monkeypatch.setattr(darkrooms, "_MOST_PINNED", 1)
+    decoded: list[object] = []
+    developed = darkrooms.developed
+    monkeypatch.setattr(darkrooms, "developed", lambda *given: decoded.append(given) or developed(*given))
+    answers: queue.SimpleQueue[Made] = queue.SimpleQueue()
+    room = Darkroom(filled(film()), VIEW, Policy(mode=Mode.OFF), (), answers.put)
+    for number in (COUNT - 2, COUNT - 1):
+        room.handed_over(number / RATE, number, at_hand(0.0, 16))
+    for number in (COUNT - 2, COUNT - 2, COUNT - 1):
+        room.ask(Develop(number, number / RATE, BOX, ("frame",)), [file(tmp_path / f"{number}.jpg")])
+    room.start()
+    assert {made(answers) for _ in range(3)} == {Made(COUNT - 2, ""), Made(COUNT - 1, "")}
+    assert len(decoded) == 1
 
 
 def test_a_clip_ends_with_what_no_film_can_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

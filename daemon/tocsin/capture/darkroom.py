@@ -1,6 +1,7 @@
 """Makes the pictures and clips of alarms from what the reel holds, beside the capture of the same stream."""
 
 import contextlib
+import itertools
 import math
 import os
 import queue
@@ -10,11 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
+from weakref import WeakSet
 
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 
+from tocsin.capture.negatives import Negative, Negatives
 from tocsin.capture.order import ViewOrder
 from tocsin.capture.shrink import Shrinker
 from tocsin.capture.wire import Develop, Film, Made
@@ -32,7 +35,10 @@ from tocsin.light.plan import Policy
 from tocsin.light.treat import Treatment
 
 _NICE = 10
-"""What the thread's work is put back by: no camera of this machine loses a picture to it."""
+"""What the darkroom's work is put back by: no camera of this machine loses a picture to it."""
+
+_MOST_PINNED = 8
+"""Pictures that tasks wait with at most: what is asked for of others is decoded."""
 
 _KNOWN = 1024
 """Frames whose packets are remembered: more than the reel holds at the most that is analysed, for ten seconds."""
@@ -54,8 +60,16 @@ Task = Develop | Film
 
 @dataclass(frozen=True, slots=True)
 class _Job:
+    """What is asked for, the files it goes into, and the picture it is of where that need not be decoded."""
+
     task: Task
     descriptors: Sequence[int]
+    negative: Negative | None = None
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether it is what people look at first, or a clip, whose packets will not stay."""
+        return isinstance(self.task, Film) or Kind.FRAME in self.task.kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +82,11 @@ class _Known:
 
 
 class Darkroom:
-    """One thread that serves what is asked for: pictures one after another, and clips between them.
+    """Serves what is asked for: pictures one after another, and clips between them.
 
-    `post` tells the daemon what came of it, and `broke` hears of an error that nobody expected and that ended the
-    thread; both from that thread.
+    One thread takes its time. Another, which is put back behind nothing, makes what people look at first of
+    pictures that are still at hand: 7 ms of work at 1080p. `post` tells the daemon what came of it, and
+    `broke` hears of an error that nobody expected and that ended a thread; both from that thread.
     """
 
     def __init__(
@@ -89,44 +104,77 @@ class Darkroom:
         self._masks = masks
         self._post = post
         self._broke = broke
-        # Filled by the thread that hears the daemon, None by the one that ends; this one waits for it.
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._negatives = Negatives()
+        self._pinned: WeakSet[Negative] = WeakSet()  # of the thread that hears the daemon alone
+        # Filled by the thread that hears the daemon, None by the one that ends; the darkroom's waits for it. Those
+        # of the lowest rank go first, and of one rank in their order.
+        self._jobs: queue.PriorityQueue[tuple[int, int, _Job | None]] = queue.PriorityQueue()
+        self._numbers = itertools.count()
+        # The same for the thread of prints.
+        self._prints: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         # Filled by the thread that hands frames over; this one copies it whole, which no other interrupts.
         self._known: deque[_Known] = deque(maxlen=_KNOWN)
         # What was decoded last, for as long as somebody waits: alarms that come together are of the same frames.
         self._fresh: deque[tuple[_Known, VideoFrame]] = deque(maxlen=2)
         self._films: list[_Filming] = []
-        self._thread = threading.Thread(target=self._work, name="darkroom", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._work, args=(work,), name=name, daemon=True)
+            for name, work in (("darkroom", self._run), ("prints", self._print))
+        ]
 
     def start(self) -> None:
         """Begin to serve."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
-    def handed_over(self, at: float, number: int) -> None:
+    def handed_over(self, at: float, number: int, frame: VideoFrame | None = None) -> None:
         """Remember which packet the frame of that time was made of; for the thread that reads the stream."""
         self._known.append(_Known(at, number, self._reel.leader))
+        if frame is not None:
+            self._negatives.keep(at, frame)
 
     def ask(self, task: Task, descriptors: Sequence[int]) -> None:
-        """Serve this when all before it is done; the files are closed afterwards."""
-        self._jobs.put(_Job(task, descriptors))
+        """Serve this when what goes before it is done; the files are closed afterwards."""
+        job = _Job(task, descriptors, self._pin(task.at) if isinstance(task, Develop) else None)
+        if job.is_urgent and job.negative is not None:
+            self._prints.put(job)
+        else:
+            self._jobs.put((0 if job.is_urgent else 1, next(self._numbers), job))
+
+    def _pin(self, at: float) -> Negative | None:
+        """Return the picture of that time where it is still at hand, for a task that waits with it."""
+        negative = self._negatives.of(at)
+        if negative is None or (negative not in self._pinned and len(self._pinned) >= _MOST_PINNED):
+            return None
+        self._pinned.add(negative)
+        return negative
 
     def finish(self, seconds: float) -> None:
         """Make clips of what there is, and end; waits for it no longer than that."""
-        self._jobs.put(None)
-        self._thread.join(seconds)
+        self._prints.put(None)
+        self._jobs.put((2, 0, None))
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
 
-    def _work(self) -> None:
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+    def _work(self, work: Callable[[], None]) -> None:
         try:
-            self._run()
+            work()
         except Exception as error:  # noqa: BLE001 - the last line of the thread: evidence that ends unseen is none
             self._broke(error)
 
+    def _print(self) -> None:
+        while (job := self._prints.get()) is not None:
+            self._serve(job)
+            del job  # and the picture in it
+
     def _run(self) -> None:
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         while (job := self._next()) is not None:
             if isinstance(job, _Job):
                 self._serve(job)
+            del job  # and the picture in it
             if self._jobs.empty():
                 self._fresh.clear()
             now = time.monotonic()
@@ -143,7 +191,7 @@ class Darkroom:
         if self._films:
             patience = 0.0 if any(film.behind for film in self._films) else _LOOK
         try:
-            return self._jobs.get(timeout=patience)
+            return self._jobs.get(timeout=patience)[2]
         except queue.Empty:
             return False
 
@@ -163,21 +211,21 @@ class Darkroom:
         elif isinstance(task, Film):
             self._films.append(_Filming(task, job.descriptors[0], self._reel, self._masks))
         else:
-            self._post(Made(task.request, self._develop(task, job.descriptors)))
+            self._post(Made(task.request, self._develop(task, job)))
 
-    def _develop(self, task: Develop, descriptors: Sequence[int]) -> str:
+    def _develop(self, task: Develop, job: _Job) -> str:
         """Write the pictures that are asked for; return why that failed, or nothing."""
         try:
             with contextlib.ExitStack() as files:
-                targets = [files.enter_context(os.fdopen(one, "wb")) for one in descriptors]
-                for target, content in zip(targets, self._pictures(task), strict=True):
+                targets = [files.enter_context(os.fdopen(one, "wb")) for one in job.descriptors]
+                frame = job.negative.frame if job.negative else self._frame(task.at)
+                for target, content in zip(targets, self._pictures(task, frame), strict=True):
                     target.write(content)
         except (EvidenceError, OSError, *_UNFIT) as error:
             return _why("a picture", error)
         return ""
 
-    def _pictures(self, task: Develop) -> Iterator[bytes]:
-        frame = self._frame(task.at)
+    def _pictures(self, task: Develop, frame: VideoFrame) -> Iterator[bytes]:
         planes = whole(frame)
         if self._masks:
             Curtain(self._masks, planes.shape[1], planes.shape[0] * 2 // 3).draw(planes)

@@ -227,7 +227,7 @@ class Worker:
         if not self._order.source.realtime:
             self._let_it_pass()
         if self._darkroom is not None:
-            self._darkroom.handed_over(picture.at, picture.packet)
+            self._darkroom.handed_over(picture.at, picture.packet, frame)
         self.post(record)
 
     def _let_it_pass(self) -> None:
