@@ -86,7 +86,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     site.archive.stop(time.monotonic() + 5.0)
 
 
-def expect(site: Site, tasks: int = 3) -> None:
+def expect(site: Site, tasks: int = 4) -> None:
     assert site.archive.expect(RAISED)
     until(lambda: len(site.tasks) == tasks, 5.0, f"{tasks} tasks")
 
@@ -94,16 +94,14 @@ def expect(site: Site, tasks: int = 3) -> None:
 def test_an_alarm_has_its_pictures_and_its_clip_made(site: Site) -> None:
     """Of the frame that raised it, of the first one, and of the time around it; found when they are whole."""
     expect(site)
-    pictures, first, clip = site.tasks
-    assert isinstance(pictures, Develop)
-    assert (pictures.at, pictures.box, pictures.kinds) == (
-        AT,
-        RAISED.box,
-        ("frame", "corrected", "crop", "plain"),
-    )
-    assert Note.read(pictures.note) == Note("alarm_1", "person", 0.81, RAISED.box)
-    assert isinstance(first, Develop)
-    assert (first.at, first.kinds) == (AT - 2.0, ("first",))
+    *pictures, clip = site.tasks
+    assert all(isinstance(one, Develop) and one.box == RAISED.box for one in pictures)
+    assert [(one.at, one.kinds) for one in pictures] == [
+        (AT, ("frame", "crop")),
+        (AT, ("corrected", "plain")),
+        (AT - 2.0, ("first",)),
+    ]
+    assert Note.read(pictures[1].note) == Note("alarm_1", "person", 0.81, RAISED.box)
     assert isinstance(clip, Film)
     assert (clip.since, clip.until) == (AT - 5.0, AT + 10.0)
     assert site.read(Kind.FRAME) is None
@@ -113,6 +111,17 @@ def test_an_alarm_has_its_pictures_and_its_clip_made(site: Site) -> None:
     assert [site.read(kind) for kind in Kind] == [b"picture"] * len(Kind)
     assert not any(site.archive.is_expected(site.archive.piece("alarm_1", kind)) for kind in Kind)
     assert sorted(site.counted) == sorted((kind, Came.KEPT) for kind in Kind)
+
+
+def test_what_people_look_at_first_waits_for_no_more_than_that_of_others(tmp_path: Path) -> None:
+    """Of twenty alarms at once each has its picture before any has all of its own."""
+    site = Site(tmp_path)
+    for number in range(20):
+        site.archive.expect(replace(RAISED, alarm_id=f"alarm_{number}"))
+    site.archive.start()
+    until(lambda: len(site.tasks) == 80, 5.0, "all tasks")
+    assert [getattr(one, "kinds", ()) for one in site.tasks[:20]] == [("frame", "crop")] * 20
+    site.archive.stop(time.monotonic() + 5.0)
 
 
 def test_what_can_be_learned_from_a_judged_alarm_is_kept_for_longer(site: Site) -> None:
@@ -133,8 +142,8 @@ def test_evidence_is_made_of_the_streams_that_keep_it(site: Site) -> None:
     """Of no other, and without a clip where none is wanted."""
     assert site.archive.expect(replace(RAISED, stream="gate")) == ()
     site.archive.settings = replace(site.archive.settings, wanted={"yard": Wanted()})
-    assert site.archive.expect(RAISED) == (*archives.PICTURES, Kind.FIRST)
-    until(lambda: len(site.tasks) == 2, 5.0, "two tasks")
+    assert site.archive.expect(RAISED) == (*archives.AT_ONCE, *archives.IN_TIME, Kind.FIRST)
+    until(lambda: len(site.tasks) == 3, 5.0, "three tasks")
     assert not any(isinstance(task, Film) for task in site.tasks)
     assert not site.archive.is_expected(site.archive.piece("alarm_1", Kind.CLIP))
     site.archive.settings = replace(site.archive.settings, wanted={"yard": Wanted(False, Span(1.0, 1.0))})
@@ -145,8 +154,8 @@ def test_what_fails_is_told_and_leaves_nothing(site: Site) -> None:
     """Once for what was asked for together, with the worker's reason."""
     expect(site)
     site.answer("expected the packets of the picture, found them gone")
-    told = [site.failures.get(timeout=5) for _ in range(3)]
-    assert [one.kinds for one in told] == [archives.PICTURES, (Kind.FIRST,), (Kind.CLIP,)]
+    told = [site.failures.get(timeout=5) for _ in range(4)]
+    assert [one.kinds for one in told] == [archives.AT_ONCE, archives.IN_TIME, (Kind.FIRST,), (Kind.CLIP,)]
     assert {one.why for one in told} == {"expected the packets of the picture, found them gone"}
     assert site.files() == []
     assert {outcome for _, outcome in site.counted} == {Came.FAILED}
@@ -173,8 +182,8 @@ def test_a_worker_that_is_silent_is_waited_for_no_longer(site: Site, monkeypatch
     monkeypatch.setattr(archives, "_ANSWER", -2 * 86_400.0)
     site.content = FILM
     expect(site)
-    told = {site.failures.get(timeout=5).kinds for _ in range(2)}
-    assert told == {archives.PICTURES, (Kind.FIRST,)}
+    told = {site.failures.get(timeout=5).kinds for _ in range(3)}
+    assert told == {archives.AT_ONCE, archives.IN_TIME, (Kind.FIRST,)}
     until(lambda: site.read(Kind.CLIP), 5.0, "the clip")
 
 
@@ -183,8 +192,8 @@ def test_a_film_that_shows_nothing_yet_is_none(site: Site, monkeypatch: pytest.M
     monkeypatch.setattr(archives, "_ANSWER", -2 * 86_400.0)
     site.content = b"....ftyp....free"
     expect(site)
-    told = {site.failures.get(timeout=5).kinds for _ in range(3)}
-    assert told == {archives.PICTURES, (Kind.FIRST,), (Kind.CLIP,)}
+    told = {site.failures.get(timeout=5).kinds for _ in range(4)}
+    assert told == {archives.AT_ONCE, archives.IN_TIME, (Kind.FIRST,), (Kind.CLIP,)}
 
 
 def test_a_daemon_that_stops_keeps_the_film_that_is_being_made(site: Site) -> None:
@@ -193,7 +202,7 @@ def test_a_daemon_that_stops_keeps_the_film_that_is_being_made(site: Site) -> No
     expect(site)
     site.archive.stop(time.monotonic() + 5.0)
     assert site.read(Kind.CLIP) == FILM
-    told = [site.failures.get(timeout=5) for _ in range(2)]
+    told = [site.failures.get(timeout=5) for _ in range(3)]
     assert {one.why for one in told} == {"expected the time to make it, found the daemon stopping"}
     assert [name.partition(".")[2] for name in site.files()] == ["clip.mp4"]
 
@@ -204,7 +213,7 @@ def test_a_reload_between_the_alarm_and_its_pictures_changes_nothing(tmp_path: P
     assert site.archive.expect(RAISED)
     site.archive.settings = replace(site.archive.settings, wanted={})
     site.archive.start()
-    until(lambda: len(site.tasks) == 3, 5.0, "three tasks")
+    until(lambda: len(site.tasks) == 4, 5.0, "four tasks")
     site.answer()
     until(lambda: site.read(Kind.CLIP), 5.0, "the clip")
     site.archive.stop(time.monotonic() + 5.0)
@@ -213,12 +222,12 @@ def test_a_reload_between_the_alarm_and_its_pictures_changes_nothing(tmp_path: P
 def test_no_file_stays_open_where_another_cannot_be(site: Site) -> None:
     """A daemon that runs out of files must not run out of more by it."""
     site.archive.expect(RAISED)
-    until(lambda: len(site.tasks) == 3, 5.0, "three tasks")
+    until(lambda: len(site.tasks) == 4, 5.0, "four tasks")
     (site.folder / FOLDER / f"{site.archive.piece('alarm_2', Kind.CROP)}.crop.jpg.part").touch()
     before = len(list(Path("/proc/self/fd").iterdir()))
     site.archive.expect(replace(RAISED, alarm_id="alarm_2"))
     assert site.failures.get(timeout=5).why == "expected room for a crop, found file exists"
-    until(lambda: len(site.tasks) == 5, 5.0, "the other tasks")
+    until(lambda: len(site.tasks) == 7, 5.0, "the other tasks")
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
@@ -251,7 +260,7 @@ def test_a_disk_that_fails_ends_nothing_but_evidence(site: Site, monkeypatch: py
     monkeypatch.setattr(os, "fstatvfs", broken)
     assert site.archive.expect(RAISED)
     found = "expected a disk to keep evidence on, found input/output error"
-    assert {site.failures.get(timeout=5).why for _ in range(3)} == {found}
+    assert {site.failures.get(timeout=5).why for _ in range(4)} == {found}
     monkeypatch.undo()
     expect(site)
 

@@ -29,7 +29,10 @@ log = structlog.get_logger(__name__)
 
 Task = Develop | Film
 
-PICTURES = (Kind.FRAME, Kind.CORRECTED, Kind.CROP, Kind.PLAIN)
+AT_ONCE = (Kind.FRAME, Kind.CROP)
+"""What people look at first. It is a task of its own, so that it is there before the rest is."""
+
+IN_TIME = (Kind.CORRECTED, Kind.PLAIN)
 
 _ANSWER = 10.0
 """Seconds in which a worker answers what it can do at once."""
@@ -72,7 +75,7 @@ class Wanted:
     @property
     def kinds(self) -> tuple[Kind, ...]:
         """The pieces that there will be."""
-        pictures = (*PICTURES, Kind.FIRST) if self.pictures else ()
+        pictures = (*AT_ONCE, *IN_TIME, Kind.FIRST) if self.pictures else ()
         return (*pictures, *((Kind.CLIP,) if self.clip else ()))
 
 
@@ -257,15 +260,22 @@ class Archive:
         self._give_up(math.inf, "expected the time to make it, found the daemon stopping")
 
     def _begin(self, raised: Raised, wanted: Wanted) -> None:
-        now = time.monotonic()
         if wanted.pictures:
-            for at, kinds in ((raised.at, PICTURES), (raised.first, (Kind.FIRST,))):
-                task = Develop(next(self._numbers), at, raised.box, kinds, raised.note)
-                self._request(task, raised, kinds, now + _ANSWER)
+            self._develop(raised, raised.at, AT_ONCE)
+        self._inbox.put(partial(self._go_on, raised, wanted))  # behind what others look at first
+
+    def _go_on(self, raised: Raised, wanted: Wanted) -> None:
+        if wanted.pictures:
+            self._develop(raised, raised.at, IN_TIME)
+            self._develop(raised, raised.first, (Kind.FIRST,))
         if wanted.clip is not None:
             since, until = raised.at - wanted.clip.before, raised.at + wanted.clip.after
             film = Film(next(self._numbers), since, until)
             self._request(film, raised, (Kind.CLIP,), until + _ANSWER)
+
+    def _develop(self, raised: Raised, at: float, kinds: tuple[Kind, ...]) -> None:
+        task = Develop(next(self._numbers), at, raised.box, kinds, raised.note)
+        self._request(task, raised, kinds, time.monotonic() + _ANSWER)
 
     def _request(self, task: Task, raised: Raised, kinds: tuple[Kind, ...], deadline: float) -> None:
         pieces = {kind: self.piece(raised.alarm_id, kind) for kind in kinds}
