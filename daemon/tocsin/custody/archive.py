@@ -34,6 +34,9 @@ AT_ONCE = (Kind.FRAME, Kind.CROP)
 
 IN_TIME = (Kind.CORRECTED, Kind.PLAIN)
 
+_HEAD_START = 0.03
+"""Seconds by which an alarm goes before its pictures: it is committed and on its way when they take the processor."""
+
 _ANSWER = 10.0
 """Seconds in which a worker answers what it can do at once."""
 
@@ -193,7 +196,7 @@ class Archive:
             with self._expecting:
                 self._expected |= {self.piece(raised.alarm_id, kind) for kind in wanted.kinds}
             # with what is wanted now: a reload does not change what its event tells
-            self._inbox.put(partial(self._begin, raised, wanted))
+            self._inbox.put(partial(self._begin, raised, wanted, time.monotonic() + _HEAD_START))
         return wanted.kinds
 
     def links(self, raised: Raised) -> Mapping[str, str] | None:
@@ -259,7 +262,8 @@ class Archive:
             self._sweep(_SWEEP_EVERY)
         self._give_up(math.inf, "expected the time to make it, found the daemon stopping")
 
-    def _begin(self, raised: Raised, wanted: Wanted) -> None:
+    def _begin(self, raised: Raised, wanted: Wanted, at: float) -> None:
+        self._stopping.wait(max(0.0, at - time.monotonic()))
         if wanted.pictures:
             self._develop(raised, raised.at, AT_ONCE)
         self._inbox.put(partial(self._go_on, raised, wanted))  # behind what others look at first
