@@ -145,7 +145,7 @@ class Verdicts:
         """Take a verdict from the control socket. Raises InputError."""
         verdict = verdict_of(request.get("verdict"))
         by = caller.named(words_of(request.get("by") or "", "--by", MOST_BY))
-        said = Statement(verdict, by, Via.COMMAND, words_of(request.get("why") or "", "--why", MOST_WHY))
+        said = Statement(verdict, by, Via.COMMAND, words_of(request.get("why") or "", "--reason", MOST_WHY))
         named = str(request.get("alarm"))
         found = self.give(named, said)
         if found is None:

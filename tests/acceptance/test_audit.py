@@ -79,7 +79,7 @@ def test_all_that_was_done_is_on_record(block_model: Path, receiver: Receiver, t
             reload(daemon, good.replace("min_score: 0.5", "min_scoer: 0.4"), "refused")
             daemon.config_file.write_text(good.replace("min_score: 0.5", "min_score: 0.4"))
             tocsin(daemon, "evidence", "get", alarm, "--out", str(tmp_path / "copied"))
-            tocsin(daemon, "alarm", "reject", alarm[-6:], "--by", "anna", "--why", "a mop")
+            tocsin(daemon, "alarm", "reject", alarm[-6:], "--by", "anna", "--reason", "a mop")
             tocsin(daemon, "outbox", "purge", "--webhook", "hook", "--state", "queued")
             daemon.kill9()  # at once: what was answered is on the disk
 

@@ -311,7 +311,7 @@ def typed(config: Path, *words: str, sudo: str = "") -> str:
 def test_a_verdict_is_typed_at_the_machine(tmp_path: Path, config: Path) -> None:
     """By the whole identity or its end, as one hears it by radio; the next one is told what stood before."""
     with manned(tmp_path) as post, on_call(post, tmp_path):
-        said = typed(config, "reject", "89abcdef", "--why", "a mop")
+        said = typed(config, "reject", "89abcdef", "--reason", "a mop")
         assert said.startswith(f"{OPEN}: rejected (person, intruder on entrance, raised 2026-11-21 ")
         assert "ended" not in said
         assert len(said.splitlines()) == 1
@@ -337,7 +337,7 @@ def test_a_verdict_is_typed_at_the_machine(tmp_path: Path, config: Path) -> None
         (("ack", "cdef"), r"expected one alarm of those that tocsin alarm list shows, found 'cdef'"),
         (("ack", "000000"), r"expected one alarm of those that tocsin alarm list shows, found '000000'"),
         (("ack", OPEN[:-1] + "0"), r"expected one alarm of those .*, found 'alarm_[0-9a-f]+'"),
-        (("ack", OPEN, "--why", "x" * 501), r"--why: expected 500 characters at most, found 501"),
+        (("ack", OPEN, "--reason", "x" * 501), r"--reason: expected 500 characters at most, found 501"),
         (("ack", OPEN, "--by", "x" * 65), r"--by: expected 64 characters at most, found 65"),
     ],
 )

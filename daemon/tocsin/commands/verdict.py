@@ -15,12 +15,12 @@ from tocsin.footage.shown import harmless
 AlarmArgument = Annotated[
     str, typer.Argument(metavar="ALARM", help="The alarm's id, or its last six characters or more.")
 ]
-WhyOption = Annotated[str, typer.Option(metavar="TEXT", help=f"The reason, {MOST_WHY} characters at most.")]
+ReasonOption = Annotated[str, typer.Option(metavar="TEXT", help=f"Why: {MOST_WHY} characters at most.")]
 
 
 def ack(
     alarm_id: AlarmArgument,
-    why: WhyOption = "",
+    reason: ReasonOption = "",
     by: ByOption = "",
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
@@ -29,40 +29,40 @@ def ack(
 
     Example: tocsin alarm ack 8123ab --by anna
     """
-    _give(Verdict.ACKNOWLEDGED, alarm_id, why, by, config, as_json=as_json)
+    _give(Verdict.ACKNOWLEDGED, alarm_id, reason, by, config, as_json=as_json)
 
 
 def confirm(
     alarm_id: AlarmArgument,
-    why: WhyOption = "",
+    reason: ReasonOption = "",
     by: ByOption = "",
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Say that an alarm is real.
 
-    Example: tocsin alarm confirm 8123ab --why "a man with a crowbar at the gate"
+    Example: tocsin alarm confirm 8123ab --reason "a man with a crowbar at the gate"
     """
-    _give(Verdict.CONFIRMED, alarm_id, why, by, config, as_json=as_json)
+    _give(Verdict.CONFIRMED, alarm_id, reason, by, config, as_json=as_json)
 
 
 def reject(
     alarm_id: AlarmArgument,
-    why: WhyOption = "",
+    reason: ReasonOption = "",
     by: ByOption = "",
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Say that an alarm is false.
 
-    Example: tocsin alarm reject 8123ab --why "a mop"
+    Example: tocsin alarm reject 8123ab --reason "a mop"
     """
-    _give(Verdict.REJECTED, alarm_id, why, by, config, as_json=as_json)
+    _give(Verdict.REJECTED, alarm_id, reason, by, config, as_json=as_json)
 
 
-def _give(verdict: Verdict, alarm_id: str, why: str, by: str, config: Path, *, as_json: bool) -> None:
+def _give(verdict: Verdict, alarm_id: str, reason: str, by: str, config: Path, *, as_json: bool) -> None:
     # what cannot be said is said to be so before anybody is asked
-    said = {"by": words_of(by, "--by", MOST_BY), "why": words_of(why, "--why", MOST_WHY)}
+    said = {"by": words_of(by, "--by", MOST_BY), "why": words_of(reason, "--reason", MOST_WHY)}
     answer = ask(config, "alarm.verdict", alarm=alarm_id, verdict=verdict.value, **said)
     if as_json:
         print(json.dumps(answer, indent=2))
