@@ -58,7 +58,7 @@ FRAME = Picture("frame", "frame.jpg", "image/jpeg", b"\xff\xd8frame")
 
 SILENCE = Override(
     *("silence_1", OverrideKind.SILENCE, "entrance", "intruder"),
-    *(NOON, NOON + timedelta(minutes=30), "anna", "the lock is being repaired"),
+    *(NOON, NOON + timedelta(minutes=30), "anna", "a broken lock"),
 )
 EVERYTHING = [
     (EventType.ALARM_RAISED, ALARM),
@@ -161,7 +161,7 @@ def test_a_test_can_be_routed_by_its_label() -> None:
         (
             EventType.SILENCE_BEGUN,
             OverrideData(SILENCE),
-            "silence begun: entrance/intruder until 2026-11-21T12:30:00.418Z by anna: the lock is being repaired",
+            "silence begun: entrance/intruder for 30m, until 2026-11-21 12:30 UTC, by anna: a broken lock",
         ),
         (
             EventType.SILENCE_ENDED,
@@ -276,7 +276,9 @@ def test_what_was_rejected_is_resolved_and_what_may_be_over_is_not_revived() -> 
     later = NOON + timedelta(minutes=9)
     rejected = alert(committed(EventType.ALARM_VERDICT, judged(Verdict.REJECTED), at=later))
     assert rejected["endsAt"] == "2026-11-21T12:09:00.418Z"
-    assert rejected["annotations"]["summary"].startswith("alarm verdict rejected: person")
+    assert rejected["annotations"]["summary"] == (
+        "alarm verdict rejected by anna: person 0.81 at entrance/doorway (intruder, critical): the gardener"
+    )
     for verdict in (Verdict.ACKNOWLEDGED, Verdict.CONFIRMED):
         event = committed(EventType.ALARM_VERDICT, judged(verdict))
         told = json.loads(event.body)

@@ -11,6 +11,7 @@ from typing import Any
 from tocsin.deliver.attach import Attached, Part, Picture, composed, with_base64, with_left_out
 from tocsin.deliver.event import AlarmRecord, EventType, Json, stamp
 from tocsin.deliver.verdict import Verdict
+from tocsin.fields import duration_text
 
 LATE = 60.0  # seconds after which what people read says that it is late
 ALIVE = timedelta(
@@ -203,11 +204,15 @@ def summary(told: Json) -> str:
     kind, data = str(told["type"]), told["data"]
     what = kind.replace(".", " ")
     if kind.startswith(("alarm.", "evidence.")):
+        why = data.get("why")
+        if kind == EventType.ALARM_VERDICT:
+            judged = data.get("judged") or {}
+            why = judged.get("why")
+            what += f" {data['verdict']}" + (f" by {judged['by']}" if judged.get("by") else "")
         where = "/".join(part for part in (data["stream"], data.get("zone")) if part)
         score = "" if data.get("score") is None else f" {data['score']:.2f}"
-        verdict = f" {data['verdict']}" if kind == EventType.ALARM_VERDICT else ""
-        why = f": {data['why']}" if data.get("why") else ""
-        text = f"{what}{verdict}: {data['class']}{score} at {where} ({data['rule']}, {data['severity']}){why}"
+        text = f"{what}: {data['class']}{score} at {where} ({data['rule']}, {data['severity']})"
+        text += f": {why}" if why else ""
     elif kind.startswith(("silence.", "test.")):
         text = f"{what}: {_override(data)}"
     else:
@@ -217,11 +222,13 @@ def summary(told: Json) -> str:
 
 
 def _override(data: Json) -> str:
-    """Return whose alarms an override concerns, and until when and who wants it so, or why it is over."""
+    """Return whose alarms an override concerns, for how long and who wants it so, or why it is over."""
     where = "/".join(part for part in (data["stream"], data["rule"]) if part)
     if data["reason"]:
         return f"{where}, {data['reason']}" + (f" by {data['ended_by']}" if data["ended_by"] else "")
-    return f"{where} until {data['until']} by {data['by']}" + (f": {data['why']}" if data["why"] else "")
+    since, until = (datetime.fromisoformat(data[word]) for word in ("since", "until"))
+    lasts = f"for {duration_text((until - since).total_seconds())}, until {until:%Y-%m-%d %H:%M} UTC"
+    return f"{where} {lasts}, by {data['by']}" + (f": {data['why']}" if data["why"] else "")
 
 
 def _alarm(data: Json, line: str, ends: str, more: Mapping[str, str]) -> dict[str, Any]:
