@@ -91,7 +91,7 @@ def test_it_says_what_where_when_and_who_said_what() -> None:
     assert "<b>test</b>" in text
     silent = page(Case(open_alarm(), ()), NOW + timedelta(days=1), Form())
     assert "Nobody has said anything about it yet." in silent
-    assert "Sat 21 Nov 2026, 13:00:00 CET (24 h ago)</p><p>It lasts." in silent
+    assert "Sat 21 Nov 2026, 13:00:00 CET (24 h ago)</p><p>It is still open. Alarm " in silent
     assert "<b>test</b>" not in silent
 
 

@@ -138,12 +138,13 @@ def _head(record: AlarmRecord, now: datetime) -> str:
     tags = "".join(
         f"<b>{word}</b>" for word, is_so in (("test", alarm.test), ("silenced", alarm.silenced)) if is_so
     )
-    over = "It lasts." if record.ended is None else f"Not seen since {_clock(record.ended, now)}."
+    over = "It is still open." if record.ended is None else f"Not seen since {_clock(record.ended, now)}."
     seconds = (now - record.opened).total_seconds()
     return (
         f'<header class="{escape(alarm.severity)}"><p class="tags">{escape(alarm.severity)}{tags}</p>'
         f"<h1>{escape(alarm.class_name)} at {escape(where)}</h1>"
-        f"<p>{escape(alarm.rule)}, {_clock(record.opened, now)} ({ago(seconds)})</p><p>{over}</p></header>"
+        f"<p>{escape(alarm.rule)}, {_clock(record.opened, now)} ({ago(seconds)})</p>"
+        f"<p>{over} Alarm {escape(alarm.alarm_id[-8:])}.</p></header>"
     )
 
 

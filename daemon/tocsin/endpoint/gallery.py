@@ -94,4 +94,6 @@ class _Shown(FileResponse):
 
 
 def _nothing() -> Response:
-    return PlainTextResponse("there is nothing here\n", 404)
+    return PlainTextResponse(
+        "there is nothing here: a link is good whole, and for as long as pictures are kept\n", 404
+    )
