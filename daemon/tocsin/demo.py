@@ -183,9 +183,9 @@ def _status(report: Report, rate: float) -> str:
 
 
 def _show(console: Console, event: dict[str, Any], delay: float) -> None:
-    """Print an event, and below an alarm where its picture is: in one piece, to be followed."""
-    link = links(event["data"]).get("picture") if event["type"] == EventType.ALARM_RAISED else None
-    below = "" if link is None else f"\n          {link}"
+    """Print an event, and below an alarm where to see and answer it: a link in one piece, to be followed."""
+    link = links(event["data"]).get("respond") if event["type"] == EventType.ALARM_RAISED else None
+    below = "" if link is None else f"\n          see it, answer it: {link}"
     console.print(f"{_line(event, delay)}{below}", soft_wrap=True)
 
 

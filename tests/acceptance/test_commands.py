@@ -220,6 +220,8 @@ def test_the_version_is_told() -> None:
         "alarm ack",
         "alarm confirm",
         "alarm reject",
+        "silence",
+        "test",
         "webhook test",
         "outbox list",
         "outbox retry",
@@ -261,7 +263,7 @@ def test_the_demo_raises_alarms_and_stops_at_ctrl_c(tmp_path: Path) -> None:
             start_new_session=True,
         )
     try:
-        until(lambda: "/evidence/" in printed.read_text(), 30.0, "the first alarm and its picture")
+        until(lambda: "/alarm/" in printed.read_text(), 30.0, "the first alarm and its link")
         began = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=10) == 0
@@ -275,5 +277,6 @@ def test_the_demo_raises_alarms_and_stops_at_ctrl_c(tmp_path: Path) -> None:
     assert re.search(
         r"ALARM RAISED\s+person 0\.\d\d at street/gate, .* 5 of 10 frames; verified after \d+ ms", text
     )
-    assert re.search(r"^ {10}http://127\.0\.0\.1:\d+/evidence/\S+&signature=[0-9a-f]+$", text, re.MULTILINE)
+    link = r"^ {10}see it, answer it: http://127\.0\.0\.1:\d+/alarm/alarm_\S+&signature=[0-9a-f]+$"
+    assert re.search(link, text, re.MULTILINE)
     assert re.search(r"Stopped after \d+ s: \d+ frames analysed, [1-9]\d* alarms? raised", text)
