@@ -157,7 +157,9 @@ def request(path: Path, command: str, timeout: float = 5.0, **arguments: Any) ->
             f"expected to be let in at {path}, found permission denied: ask as the daemon's user or as root"
         ) from error
     except TimeoutError as error:
-        raise ControlError(f"expected an answer at {path} within {timeout:g} s, found none") from error
+        raise ControlError(
+            f"expected an answer at {path} within {timeout:g} s, found none; it may do later what was asked"
+        ) from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ControlError(f"expected an answer at {path}, found a broken one") from error
     raise refusal
