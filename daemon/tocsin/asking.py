@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -16,6 +17,9 @@ from tocsin.errors import ControlError, InputError
 from tocsin.footage.shown import harmless, shown
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration file.")]
+AlarmArgument = Annotated[
+    str, typer.Argument(metavar="ALARM", help="The alarm's id, or its last six characters or more.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 ByOption = Annotated[
     str,
@@ -27,6 +31,12 @@ ByOption = Annotated[
 ]
 
 DEFAULT_CONFIG = Path("/etc/tocsin/tocsin.yaml")
+
+TAIL = 8  # characters of an identity, of those that are random
+
+_TEXTS = {"opened", "when", "until", "settled", "timestamp"}  # times, which have a space to be broken at
+_TEXTS |= {"seen", "verdict", "by", "subject", "told", "why", "is", "picture", "standing"}
+"""Columns that grow narrow with the terminal; in the others stands what a person types, or less."""
 
 _WIDTH = 160  # rich would cut at 80 columns where there is no terminal
 
@@ -84,12 +94,33 @@ def console_of() -> Console:
 def table_of(
     rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str], longest: int, title: str | None = None
 ) -> Table:
-    """Return a table with these columns and their headings; what strangers wrote does nothing in it."""
-    table = Table(*columns.values(), title=title, title_justify="left")
-    for row in rows:
-        cells = (row[column] for column in columns)
-        table.add_row(*("" if cell is None else shown(cell, longest) for cell in cells))
+    """Return a table with these columns and their headings; what strangers wrote does nothing in it.
+
+    Columns in which nothing stands are left out, and a narrow terminal breaks the lines of texts.
+    """
+    told = [
+        {column: "" if row[column] is None else shown(row[column], longest) for column in columns}
+        for row in rows
+    ]
+    filled = [column for column in columns if any(row[column] for row in told)]
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for column in filled:
+        table.add_column(columns[column], no_wrap=column not in _TEXTS, overflow="fold")
+    for row in told:
+        table.add_row(*(row[column] for column in filled))
     return table
+
+
+def tail(identity: str | None) -> str:
+    """Return the end of an identity, by which commands know it: tables have no room for the whole."""
+    return "" if identity is None else identity[-TAIL:]
 
 
 def local(text: str) -> str:

@@ -20,7 +20,7 @@ import structlog
 
 from tocsin.deliver.act import Act, Via
 from tocsin.deliver.audit import Entry
-from tocsin.deliver.event import Event, EventType, OverrideData, new_id, stamp
+from tocsin.deliver.event import SHORTEST, Event, EventType, OverrideData, new_id, stamp
 from tocsin.deliver.override import Override, OverrideKind
 from tocsin.deliver.store import Change
 from tocsin.errors import ControlError, InputError, OutboxError
@@ -190,7 +190,7 @@ class Overrides:
         if not least <= seconds <= most:
             bounds = f"{duration_text(least)} to {duration_text(most)}"
             found = duration_text(seconds) if math.isfinite(seconds) else f"{seconds:g}"
-            raise InputError(f"expected {bounds} for a {kind.value}, found {found}")
+            raise InputError(f"--for: expected {bounds} for a {kind.value}, found {found}")
         until = now.wall + timedelta(seconds=seconds)
         identity = new_id(now.wall, kind.value)
         one = Override(identity, kind, target.stream, target.rule, now.wall, until, person.name, why)
@@ -210,14 +210,15 @@ class Overrides:
         return one
 
     def end(self, kind: OverrideKind, name: str, person: Person, now: Now) -> tuple[Override, ...]:
-        """End those of that id, stream or rule before their time. Raises InputError where there is none."""
+        """End those of that id, stream or rule before their time. Raises InputError where there is none.
+
+        The end of an id will do where nothing is called so.
+        """
         with self._changing:
+            known = [one for one in self._standing if one.override.kind is kind]
             meant = [
-                one
-                for one in self._standing
-                if one.override.kind is kind
-                and name in (one.override.id, one.override.stream, one.override.rule)
-            ]
+                one for one in known if name in (one.override.id, one.override.stream, one.override.rule)
+            ] or [one for one in known if len(name) >= SHORTEST and one.override.id.endswith(name)]
             if not meant:
                 raise InputError(f"expected a {kind.value} that is in force, found none of {name[:64]!r}")
             self._end(meant, Over.LIFTED, person, now)

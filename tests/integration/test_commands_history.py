@@ -111,7 +111,7 @@ def names(site: Path, *options: str) -> str:
         ("--open", "d"),
         ("--ended --no-test", "ab"),
         ("--silenced", "b"),
-        ("--not-silenced --test", "c"),
+        ("--no-silenced --test", "c"),
     ],
 )
 def test_alarms_are_listed_by_what_is_asked(site: Path, options: str, found: str) -> None:
@@ -162,18 +162,33 @@ def test_an_alarm_is_shown_with_all_that_became_of_it(site: Path) -> None:
     assert "none is kept" in printed(site, "alarm", "show", "alarm_b")
 
 
-@pytest.mark.parametrize(("named", "found"), [("alarm_x", "'alarm_x'"), ("arm_a", "'arm_a'"), ("", "''")])
-def test_an_alarm_that_is_not_there_is_told_in_a_sentence(site: Path, named: str, found: str) -> None:
+@pytest.mark.parametrize(
+    ("named", "sentence"),
+    [
+        ("alarm_x", "expected one alarm of those that tocsin alarm list shows, found 'alarm_x'"),
+        ("arm_a", "expected the id of an alarm or its last 6 characters or more, found 'arm_a'"),
+        ("", "expected the id of an alarm or its last 6 characters or more, found ''"),
+    ],
+)
+def test_an_alarm_that_is_not_there_is_told_in_a_sentence(site: Path, named: str, sentence: str) -> None:
     """It is wrong usage, and not an empty page."""
     done = CliRunner().invoke(commands, ["alarm", "show", named, "--config", str(site)])
     assert isinstance(done.exception, InputError)
-    sentence = f"expected one alarm of those that tocsin alarm list shows, found {found}"
     assert str(done.exception) == sentence
 
 
 def test_the_end_of_an_identity_is_enough(site: Path) -> None:
     """Its last six characters, where no other ends so."""
     assert json.loads(printed(site, "alarm", "show", "larm_a", "--json"))["alarm"]["alarm_id"] == "alarm_a"
+
+
+def test_the_end_of_an_identity_finds_what_is_kept(site: Path, tmp_path: Path) -> None:
+    """As it does for a verdict, and with a typing error in the configuration, too."""
+    site.write_text(site.read_text() + "stream: []\n")
+    got = printed(site, "evidence", "get", "LARM_A", "--out", str(tmp_path / "out"))
+    assert got == f"{tmp_path / 'out' / 'clip.mp4'}\n"
+    done = CliRunner().invoke(commands, ["evidence", "get", "larm_x", "--config", str(site)])
+    assert str(done.exception) == ("expected one alarm of those that tocsin alarm list shows, found 'larm_x'")
 
 
 @pytest.mark.parametrize(
@@ -185,6 +200,7 @@ def test_the_end_of_an_identity_is_enough(site: Path) -> None:
         ("--since 1h", ["evidence.read"]),
         ("--until 1h --limit 1", ["verdict"]),
         ("--subject alarm_a --until 4h", ["verdict", "verdict"]),
+        ("--subject LARM_A --until 4h", ["verdict", "verdict"]),
         ("--stream yard", ["verdict", "verdict"]),
     ],
 )
@@ -206,6 +222,7 @@ def test_who_did_what_is_a_table_for_a_person(site: Path) -> None:
 def test_an_entry_that_somebody_removed_is_missed(site: Path) -> None:
     """With the database's own guards out of the way, too; those that left at the old end are not."""
     assert printed(site, "audit", "--verify") == "4 entries, from 1 to 4: none is missing\n"
+    assert json.loads(printed(site, "audit", "--verify", "--json"))["missing"] == 0
     file = site.parent / "state" / OUTBOX_FILE
     with closing(sqlite3.connect(file, isolation_level=None)) as writer:
         writer.execute("DELETE FROM audit WHERE number = 1")

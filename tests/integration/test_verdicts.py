@@ -334,7 +334,7 @@ def test_a_verdict_is_typed_at_the_machine(tmp_path: Path, config: Path) -> None
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("ack", "cdef"), r"expected one alarm of those that tocsin alarm list shows, found 'cdef'"),
+        (("ack", "cdef"), r"expected the id of an alarm or its last 6 characters or more, found 'cdef'"),
         (("ack", "000000"), r"expected one alarm of those that tocsin alarm list shows, found '000000'"),
         (("ack", OPEN[:-1] + "0"), r"expected one alarm of those .*, found 'alarm_[0-9a-f]+'"),
         (("ack", OPEN, "--reason", "x" * 501), r"--reason: expected 500 characters at most, found 501"),

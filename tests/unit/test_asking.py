@@ -3,12 +3,13 @@
 import subprocess
 import sys
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from tocsin.asking import moment, table_of
+from tocsin.asking import moment, table_of, tail
 from tocsin.errors import InputError
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -71,3 +72,35 @@ except ControlError:
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert found.stdout.strip() == "[]", found.stderr
+
+
+COLUMNS = {"opened": "raised", "where": "stream", "zone": "zone", "why": "why", "alarm_id": "alarm"}
+ROW = {
+    "opened": "2026-11-22 00:45:06",
+    "where": "the-entrance-of-the-warehouse",
+    "zone": None,
+    "why": "the lock was repaired, and whoever did it walked to and fro",
+    "alarm_id": tail("alarm_01a200b6c18679f2a81c3cf9739582df"),
+}
+
+
+def drawn(width: int) -> str:
+    page = StringIO()
+    Console(width=width, file=page).print(table_of([ROW], COLUMNS, 200))
+    return page.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_what_is_to_be_typed_stands_whole_in_a_narrow_table(width: int) -> None:
+    """Names and the ends of identities are in one line, and no word of a text is lost."""
+    page = drawn(width)
+    assert all(len(line) <= width for line in page.splitlines())
+    assert "the-entrance-of-the-warehouse" in page
+    assert "739582df" in page
+    assert "…" not in page
+    assert set(ROW["why"].split()) <= set(page.split()), "a reason is no use by halves"
+
+
+def test_a_column_in_which_nothing_stands_is_left_out() -> None:
+    """It would take the room of what there is to say."""
+    assert "zone" not in drawn(80)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from tocsin.asking import DEFAULT_CONFIG, ConfigOption, record
+from tocsin.asking import DEFAULT_CONFIG, AlarmArgument, ConfigOption, ask_or_read, record
 
 if TYPE_CHECKING:
     from tocsin.evidence.shelf import Kind
@@ -18,7 +18,7 @@ MARGIN = 10.0
 """Seconds that a clip may take after its last picture."""
 
 evidence = typer.Typer(
-    help="Get what was kept of an alarm.",
+    help="Get what was kept of alarms.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -26,27 +26,23 @@ evidence = typer.Typer(
 
 @evidence.command()
 def get(
-    alarm: Annotated[str, typer.Argument(metavar="ALARM", help="The alarm's id.")],
+    alarm: AlarmArgument,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to put it in.")] = Path(),
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Copy the pictures and the clip of an alarm into a folder, whether the daemon runs or not.
 
-    Example: tocsin evidence get alarm_0193... --out /tmp/alarm
+    Example: tocsin evidence get 8123ab --out /tmp/alarm
     """
-    from tocsin.config.load import load
+    from tocsin.config.load import state_of
     from tocsin.errors import EvidenceError, InputError, OutputError, reason
-    from tocsin.evidence.link import known_key, piece_of
-    from tocsin.evidence.shelf import Kind, part_of, path_of
 
-    settings = load(config)
-    state = Path(settings.state_dir)
-    key = known_key(state)
-    pieces = {kind: piece_of(alarm, kind, key) for kind in Kind}
-    making = [kind for kind, piece in pieces.items() if part_of(state, piece, kind).exists()]
-    kept = [kind for kind, piece in pieces.items() if path_of(state, piece, kind).is_file()]
-    takes = max((stream.evidence.after for stream in settings.streams), default=0.0) + MARGIN
-    left = f"{', '.join(making)}: still being made, until {takes:g} s after the alarm"
+    state, _ = state_of(config)
+    pieces, making, kept = _found(state, alarm)
+    if not (making or kept):
+        alarm = _whole(config, alarm)
+        pieces, making, kept = _found(state, alarm)
+    left = f"{', '.join(making)}: still being made{_takes(config)}" if making else ""
     if making and not kept:
         raise EvidenceError(f"expected what is kept of the alarm, found it to come: {left}")
     if not kept:
@@ -62,6 +58,43 @@ def get(
         print(target)
     if making:
         print(f"tocsin: {left}; get it again then", file=sys.stderr)
+
+
+def _found(state: Path, alarm_id: str) -> "tuple[dict[Kind, str], list[Kind], list[Kind]]":
+    """Return the pieces of an alarm, which are still being made, and which are kept. Raises EvidenceError."""
+    from tocsin.evidence.link import known_key, piece_of
+    from tocsin.evidence.shelf import Kind, part_of, path_of
+
+    key = known_key(state)
+    pieces = {kind: piece_of(alarm_id, kind, key) for kind in Kind}
+    making = [kind for kind, piece in pieces.items() if part_of(state, piece, kind).exists()]
+    kept = [kind for kind, piece in pieces.items() if path_of(state, piece, kind).is_file()]
+    return pieces, making, kept
+
+
+def _whole(config: Path, named: str) -> str:
+    """Return the identity of the alarm that is remembered and ends like this. Raises InputError."""
+    from tocsin.desk.history import Resting, alarm_shown
+    from tocsin.errors import ControlError
+
+    asked = {"alarm_id": named}
+    try:
+        found = ask_or_read(config, "alarm.show", lambda file: alarm_shown(Resting(file), asked), **asked)
+    except ControlError:  # neither a daemon nor its file: nobody remembers any
+        return named
+    return str(found["alarm"]["alarm_id"])
+
+
+def _takes(config: Path) -> str:
+    """Say for how long a clip is made; nothing where the configuration is wrong by now."""
+    from tocsin.config.load import load
+    from tocsin.errors import ConfigError
+
+    try:
+        streams = load(config).streams
+    except ConfigError:
+        return ""
+    return f", until {max(one.evidence.after for one in streams) + MARGIN:g} s after the alarm"
 
 
 def _opened(state: Path, piece: str, kind: "Kind") -> BinaryIO:

@@ -1,6 +1,7 @@
 """`tocsin alarm list`, `tocsin alarm show` and `tocsin audit`: what happened, and who did what."""
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ import typer
 
 from tocsin.asking import (
     DEFAULT_CONFIG,
+    AlarmArgument,
     ConfigOption,
     JsonOption,
     ask_or_read,
@@ -20,11 +22,16 @@ from tocsin.asking import (
     local,
     moment,
     table_of,
+    tail,
 )
 from tocsin.deliver.act import Act
 from tocsin.errors import OutboxError
 
 _SHOWN = 120  # characters of a cell
+_ACT_SHOWN = 700  # of one that may hold a reason and more
+
+_IDENTITY = re.compile(r"(alarm|silence|test)_[0-9a-f]{32}")
+_DIGEST = re.compile(r"(sha256:)?[0-9a-f]{64}")
 
 _WHEN = "a time ago such as 24h or 7d, a day such as 2026-11-20, or 2026-11-20T18:30 by this machine's clock"
 Since = Annotated[str | None, typer.Option(metavar="TIME", help=f"From then on: {_WHEN}.")]
@@ -42,7 +49,6 @@ class Verdicts(StrEnum):
 
 
 def list_alarms(
-    config: ConfigOption = DEFAULT_CONFIG,
     stream: Annotated[str | None, typer.Option(metavar="NAME", help="Of this stream alone.")] = None,
     rule: Annotated[str | None, typer.Option(metavar="NAME", help="Of this rule alone.")] = None,
     verdict: Annotated[Verdicts | None, typer.Option(help="With this verdict; none: without any.")] = None,
@@ -50,10 +56,11 @@ def list_alarms(
     until: Until = None,
     is_open: Annotated[bool | None, typer.Option("--open/--ended", help="Open ones, or ended ones.")] = None,
     silenced: Annotated[
-        bool | None, typer.Option("--silenced/--not-silenced", help="Those that a silence kept back, or not.")
+        bool | None, typer.Option("--silenced/--no-silenced", help="Those that a silence kept back, or not.")
     ] = None,
     test: Annotated[bool | None, typer.Option("--test/--no-test", help="Those of tests, or not.")] = None,
     limit: Limit = 50,
+    config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """List the alarms that were raised, the latest last, of a running daemon or from its file.
@@ -82,7 +89,7 @@ def list_alarms(
 
 
 def show_alarm(
-    alarm_id: Annotated[str, typer.Argument(metavar="ALARM", help="The alarm's id, or its end.")],
+    alarm_id: AlarmArgument,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -90,7 +97,7 @@ def show_alarm(
 
     Deliveries that arrived are known for a week.
 
-    Example: tocsin alarm show alarm_019a...
+    Example: tocsin alarm show 8123ab
     """
     found = _asked(config, "alarm.show", alarm_id=alarm_id)
     found["evidence"] = _evidence(config, found["alarm"]["alarm_id"])
@@ -106,11 +113,12 @@ def show_alarm(
     ):
         table = table_of([dict.fromkeys(columns) | row for row in rows], columns, _SHOWN, title)
         table.show_header = title is not None
+        if title is not None:
+            screen.print()
         screen.print(table if rows else f"no {title}")
 
 
 def audit(
-    config: ConfigOption = DEFAULT_CONFIG,
     since: Since = None,
     until: Until = None,
     act: Annotated[list[Act] | None, typer.Option(help="Of this kind alone; repeatable.")] = None,
@@ -124,6 +132,7 @@ def audit(
     verify: Annotated[
         bool, typer.Option("--verify", help="Say instead whether an entry is missing, but for the oldest.")
     ] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Show who did what, the latest last, of a running daemon or from its file.
@@ -131,7 +140,7 @@ def audit(
     Example: tocsin audit --since 7d --act verdict --stream yard
     """
     if verify:
-        _verify(config)
+        _verify(config, as_json=as_json)
         return
     acts = [one.value for one in act or ()]
     times = _times(since, until)
@@ -143,18 +152,21 @@ def audit(
     elif not entries:
         print("nothing of the kind is on record")
     else:
-        console_of().print(table_of([_act_in_cells(one) for one in entries], _ACTS, _SHOWN))
+        console_of().print(table_of([_act_in_cells(one) for one in entries], _ACTS, _ACT_SHOWN))
     _tell_rest(found["left_out"] or len(entries) == limit, entries, "timestamp")
 
 
-def _verify(config: Path) -> None:
+def _verify(config: Path, *, as_json: bool) -> None:
     found = _asked(config, "audit.verify")
     if found["missing"] or not found["guarded"]:
         less = (
             f"{found['missing']} missing" if found["missing"] else "a database that lets entries be changed"
         )
         raise OutboxError(f"expected every entry from {found['first']} to {found['last']}, found {less}")
-    print(f"{found['count']} entries, from {found['first']} to {found['last']}: none is missing")
+    if as_json:
+        print(json.dumps(found))
+    else:
+        print(f"{found['count']} entries, from {found['first']} to {found['last']}: none is missing")
 
 
 def _asked(config: Path, command: str, **asked: Any) -> dict[str, Any]:
@@ -177,13 +189,10 @@ def _tell_rest(is_cut: bool, rows: list[dict[str, Any]], time: str) -> None:
 _ALARMS = {
     "opened": "raised",
     "lasted": "lasted",
-    "stream": "stream",
+    "where": "stream",
     "rule": "rule",
-    "class": "class",
-    "score": "score",
-    "zone": "zone",
+    "seen": "seen",
     "verdict": "verdict",
-    "marks": "",
     "alarm_id": "alarm",
 }
 _ACTS = {
@@ -198,11 +207,9 @@ _VERDICTS = {"when": "when", "verdict": "verdict", "by": "by", "via": "via", "wh
 _DELIVERIES = {
     "webhook": "webhook",
     "type": "type",
-    "when": "when",
-    "state": "state",
+    "standing": "state",
     "settled": "settled",
     "attempts": "attempts",
-    "outcome": "last outcome",
     "number": "number",
 }
 """The columns of the tables, and their headings."""
@@ -210,13 +217,15 @@ _DELIVERIES = {
 
 def _in_cells(one: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the table says of an alarm."""
-    judged = one["judged"]
+    judged, marks = one["judged"], _marks(one)
     return {
         **one,
         "opened": local(one["opened"]),
+        "alarm_id": tail(one["alarm_id"]),
+        "where": "/".join(filter(None, (one["stream"], one["zone"]))),
+        "seen": f"{one['class']} {one['score'] or 0:.2f}{f' ({marks})' if marks else ''}",
         "lasted": _lasted(one["lasted_seconds"]),
         "verdict": judged and " by ".join(filter(None, (one["verdict"], judged["by"]))),
-        "marks": _marks(one),
     }
 
 
@@ -234,13 +243,24 @@ def _marks(one: Mapping[str, Any]) -> str:
 
 def _act_in_cells(one: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a table says of an entry."""
-    told = " ".join(f"{key}={value}" for key, value in one["details"].items() if value)
-    return {**one, "when": local(one["timestamp"]), "told": told}
+    told = " ".join(f"{key}={_brief(key, value)}" for key, value in one["details"].items() if value)
+    subject = _brief("subject", one["subject"])
+    return {**one, "when": local(one["timestamp"]), "subject": subject, "told": told}
+
+
+def _brief(key: str, value: str) -> str:
+    """Return a value as a person reads it: the end of an identity, the start of a digest, a time of this clock."""
+    if _IDENTITY.fullmatch(value):
+        return tail(value)
+    if _DIGEST.fullmatch(value):
+        return value[: value.index(":") + 13] if ":" in value else value[:12]
+    return local(value) if key == "until" else value
 
 
 def _delivery_in_cells(one: Mapping[str, Any]) -> dict[str, Any]:
-    settled = one["settled"]
-    return {**one, "when": local(one["timestamp"]), "settled": settled and local(settled)}
+    state, outcome, settled = one["state"], one["outcome"], one["settled"]
+    standing = state if outcome in (None, state) else f"{state} ({outcome})"
+    return {**one, "standing": standing, "settled": settled and local(settled)}
 
 
 def _facts(found: Mapping[str, Any]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from tocsin.asking import (
     console_of,
     local,
     table_of,
+    tail,
 )
 from tocsin.deliver.schedule import State
 from tocsin.errors import InputError
@@ -53,12 +54,12 @@ _COLUMNS = {
 
 @outbox.command("list")
 def list_deliveries(
-    config: ConfigOption = DEFAULT_CONFIG,
     webhook: WebhookOption = None,
     state: Annotated[
         State, typer.Option(help="dead: given up; queued: waiting; delivered: of the last week.")
     ] = State.DEAD,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most, the oldest first.")] = 100,
+    config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """List deliveries, of a running daemon or from its file.
@@ -73,16 +74,16 @@ def list_deliveries(
     if not found:
         print(_NONE[state])
         return
-    rows = ({**one, "timestamp": local(one["timestamp"])} for one in found)
+    rows = ({**one, "timestamp": local(one["timestamp"]), "alarm_id": tail(one["alarm_id"])} for one in found)
     console_of().print(table_of(rows, _COLUMNS, _SHOWN))
 
 
 @outbox.command()
 def retry(
     numbers: Numbers = None,
-    config: ConfigOption = DEFAULT_CONFIG,
     webhook: WebhookOption = None,
     everything: Annotated[bool, typer.Option("--all", help="Of every webhook.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Queue what was given up again, for 72 hours more, and try now what waits.
 
@@ -98,11 +99,11 @@ def retry(
 @outbox.command()
 def purge(
     numbers: Numbers = None,
-    config: ConfigOption = DEFAULT_CONFIG,
     webhook: WebhookOption = None,
     state: Annotated[
         State, typer.Option(help="dead: given up; queued: waiting, never to be sent.")
     ] = State.DEAD,
+    config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Remove deliveries for good.
 

@@ -15,6 +15,7 @@ from tocsin.asking import (
     local,
     seconds_of,
     table_of,
+    tail,
     warn_unless_durable,
 )
 from tocsin.errors import InputError
@@ -37,9 +38,8 @@ def silence(
     by: ByOption = "",
     listed: Annotated[bool, typer.Option("--list", help="List the silences that are in force.")] = False,
     end: Annotated[
-        str | None,
-        typer.Option(metavar="ID|NAME", help="End those of this id, stream or rule before their time."),
-    ] = None,
+        bool, typer.Option("--end", help="End it before its time; an id of --list will do, too.")
+    ] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -47,17 +47,24 @@ def silence(
 
     From a minute to seven days. Who is still there when it ends is told as a new alarm.
 
-    Example: tocsin silence entrance --for 30m --reason "the lock is being repaired"
+    Example: tocsin silence entrance --for 30m --reason "a broken lock"
+
+    Example: tocsin silence entrance --end
     """
-    begins = any(one is not None for one in (name, for_, reason, stream, rule))
-    if listed + (end is not None) + begins != 1:
+    begins = any(one is not None for one in (for_, reason, stream, rule))
+    if listed or end:
+        is_clear = not begins and listed != end and listed == (name is None)
+    else:
+        is_clear = begins or name is not None
+    if not is_clear:
+        found = "more" if listed or (end and begins) else "less"
         raise InputError(
-            "expected STREAM or RULE with --for and --reason, or --list, or --end, found another"
+            f"expected STREAM or RULE with --for and --reason, or with --end, or --list alone, found {found}"
         )
     if listed:
         _show(ask(config, "silence.list")["silences"], as_json=as_json)
-    elif end is not None:
-        answer = ask(config, "silence.end", name=end, by=by)
+    elif end:
+        answer = ask(config, "silence.end", name=name, by=by)
         if as_json:
             print(json.dumps(answer, indent=2))
         for one in [] if as_json else answer["ended"]:
@@ -66,7 +73,7 @@ def silence(
     else:
         asked = {"name": name, "stream": stream, "rule": rule, "reason": reason, "by": by}
         if for_ is None:
-            raise InputError("expected --for with a time beside it, such as 30m, found none")
+            raise InputError("--for: expected a time such as 30m, found none")
         one = ask(config, "silence.begin", seconds=seconds_of("--for", for_), **asked)["silence"]
         if as_json:
             print(json.dumps({"silence": one}, indent=2))
@@ -74,7 +81,7 @@ def silence(
             print(
                 f"{target(one)} is silenced until {local(one['until'])}: alarms are kept, and told to nobody"
             )
-            print(f"sooner: tocsin silence --end {one['id']}")
+            print(f"sooner: tocsin silence {tail(one['id'])} --end")
 
 
 def target(one: dict[str, Any]) -> str:
@@ -92,7 +99,13 @@ def _show(silences: list[dict[str, Any]], *, as_json: bool) -> None:
         print("nothing is silenced")
         return
     rows = [
-        {**one, "until": local(one["until"]), "rule": one["rule"] or "any", "stream": one["stream"] or "any"}
+        {
+            **one,
+            "until": local(one["until"]),
+            "rule": one["rule"] or "any",
+            "stream": one["stream"] or "any",
+            "id": tail(one["id"]),
+        }
         for one in silences
     ]
     console_of().print(table_of(rows, _COLUMNS, _SHOWN))

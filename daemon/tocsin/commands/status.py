@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tocsin.asking import DEFAULT_CONFIG, ConfigOption, JsonOption, ask, console_of, local, table_of
+from tocsin.asking import DEFAULT_CONFIG, ConfigOption, JsonOption, ask, console_of, local, table_of, tail
 from tocsin.footage.shown import shown
 
 _SHOWN = 500  # characters of a cell
@@ -16,7 +16,7 @@ _TABLES = {
         "state": "state",
         "for_seconds": "for (s)",
         "picture": "picture",
-        "last_frame_age_seconds": "frame age (s)",
+        "last_frame_age_seconds": "age (s)",
         "fps": "fps",
         "frames_analysed": "analysed",
         "why": "why",
@@ -30,10 +30,10 @@ _TABLES = {
         "zone": "zone",
         "opened": "since",
         "verdict": "verdict",
-        "muted": "muted",
+        "marks": "",
         "alarm_id": "id",
     },
-    "overrides": {
+    "silences and walk tests": {
         "kind": "kind",
         "stream": "stream",
         "rule": "rule",
@@ -83,21 +83,33 @@ def show(console: Console, answer: dict[str, Any]) -> None:
     for one in detector["degraded"]:
         where = "".join(f", {one[word]}" for word in ("stream", "rule") if one[word])
         console.print(f"          degraded ({one['reason']}{where}): {shown(one['why'], _SHOWN)}")
-    console.print(f"metrics   port {answer['port']}\n")
+    console.print(f"metrics   port {answer['port']}")
     answer = answer | {
         "streams": [one | _in_words(one) for one in answer["streams"]],
-        "alarms": [one | {"opened": local(one["opened"]), "muted": _muted(one)} for one in answer["alarms"]],
-        "overrides": [one | {"until": local(one["until"])} for one in answer.get("overrides", [])],
+        "alarms": [
+            one
+            | {
+                "opened": local(one["opened"]),
+                "marks": _marks(one),
+                "alarm_id": tail(one["alarm_id"]),
+                "score": f"{one['score'] or 0:.2f}",
+            }
+            for one in answer["alarms"]
+        ],
+        "silences and walk tests": [
+            one | {"until": local(one["until"]), "id": tail(one["id"])} for one in answer.get("overrides", [])
+        ],
         "queues": [one | {"configured": "yes" if one["configured"] else "no"} for one in answer["queues"]],
     }
     for title, columns in _TABLES.items():
         if answer.get(title):  # a daemon from before an update does not know all
+            console.print()
             console.print(table_of(answer[title], columns, _SHOWN, title))
         elif title in _ALWAYS:
-            console.print(f"no {title}")
+            console.print(f"\nno {title}")
 
 
-def _muted(alarm: dict[str, Any]) -> str:
+def _marks(alarm: dict[str, Any]) -> str:
     return "silenced" if alarm.get("silenced") else "test" if alarm.get("test") else ""
 
 

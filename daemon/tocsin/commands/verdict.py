@@ -8,13 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from tocsin.asking import DEFAULT_CONFIG, ByOption, ConfigOption, JsonOption, ask, local
+from tocsin.asking import DEFAULT_CONFIG, AlarmArgument, ByOption, ConfigOption, JsonOption, ask, local
 from tocsin.deliver.verdict import MOST_BY, MOST_WHY, Judgement, Verdict, words_of
 from tocsin.footage.shown import harmless
 
-AlarmArgument = Annotated[
-    str, typer.Argument(metavar="ALARM", help="The alarm's id, or its last six characters or more.")
-]
 ReasonOption = Annotated[str, typer.Option(metavar="TEXT", help=f"Why: {MOST_WHY} characters at most.")]
 
 

@@ -194,7 +194,7 @@ class Config(Section):
     )
     state_dir: LocalPath = Field(
         default="/var/lib/tocsin",
-        description="where the outbox and the control socket live; no folder that everybody writes in",
+        description="where the outbox, evidence and the control socket live; no folder that everybody writes in",
     )
 
     _origin: Origin | None = PrivateAttr(default=None)

@@ -19,6 +19,10 @@ Json = Mapping[str, Any]
 """A JSON object: its values are texts, numbers, booleans, nulls, lists and further objects."""
 
 
+SHORTEST = 6
+"""Characters of an identity's end that a person may give instead."""
+
+
 class EventType(StrEnum):
     """What happened: the `type` of a body and the word that `webhooks[].events` selects by."""
 

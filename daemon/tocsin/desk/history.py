@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -13,7 +14,7 @@ from tocsin.deliver import audit, history
 from tocsin.deliver.act import Act
 from tocsin.deliver.audit import Entry, Extent, Period
 from tocsin.deliver.database import read_only
-from tocsin.deliver.event import AlarmRecord, Json, stamp
+from tocsin.deliver.event import SHORTEST, AlarmRecord, Json, stamp
 from tocsin.deliver.history import Which
 from tocsin.deliver.letters import Letter, of_alarm
 from tocsin.deliver.outbox import Outbox
@@ -35,9 +36,6 @@ _LETTERS = 1_000
 
 _BYTES = 3_000_000
 """Of what one answer holds, so that it fits through the control socket however long its texts are."""
-
-SHORTEST = 6
-"""Characters of an identity's end that a person may give instead."""
 
 UNJUDGED = "none"
 """The word for alarms without a verdict."""
@@ -119,7 +117,13 @@ def alarm_shown(source: Source, asked: Json) -> dict[str, Any]:
 
 def acts_listed(source: Source, asked: Json) -> dict[str, Any]:
     """Return the entries that are asked for, the latest last; raises InputError for what nobody can be asked."""
-    rows, left_out = _fitting(entry.as_json() for entry in source.audit(_period(asked)))
+    period = _period(asked)
+    entries = source.audit(period)
+    if not entries and period.subject is not None:
+        with suppress(InputError):  # no alarm's identity ends like this
+            alarm_id = meant(source, period.subject).alarm.alarm_id
+            entries = source.audit(replace(period, subject=alarm_id))
+    rows, left_out = _fitting(entry.as_json() for entry in entries)
     return {"entries": rows[::-1], "left_out": left_out}
 
 
@@ -152,10 +156,13 @@ def meant(source: Source, named: str) -> AlarmRecord:
     """Return the alarm of this identity, or the one whose identity ends like this. Raises InputError."""
     if found := source.alarms(Which(ids=(named,))):
         return found[0]
-    if len(named) >= SHORTEST:
-        found = tuple(one for one in source.alarms(Which()) if one.alarm.alarm_id.endswith(named.lower()))
-        if len(found) == 1:
-            return found[0]
+    if len(named) < SHORTEST:
+        raise InputError(
+            f"expected the id of an alarm or its last {SHORTEST} characters or more, found {named!r}"
+        )
+    found = tuple(one for one in source.alarms(Which()) if one.alarm.alarm_id.endswith(named.lower()))
+    if len(found) == 1:
+        return found[0]
     which = ", ".join(one.alarm.alarm_id for one in found) or repr(named[:64])
     raise InputError(f"expected one alarm of those that tocsin alarm list shows, found {which}")
 

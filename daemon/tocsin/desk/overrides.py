@@ -75,8 +75,11 @@ class OverridesDesk:
         if not self._overrides.rules[stream]:
             raise InputError(f"expected a stream with rules, found none on {stream}")
         if known := [one for one in self._of(OverrideKind.TEST) if one.override.stream == stream]:
-            until = stamp(known[0].override.until)
-            raise InputError(f"expected a stream without a walk test, found one on {stream} until {until}")
+            until = known[0].override.until.astimezone()
+            raise InputError(
+                f"expected a stream without a walk test, found one on {stream} until {until:%H:%M:%S}: "
+                f"tocsin test {stream} --end ends it"
+            )
         notes = self._hindrances(stream)
         person = _person(asked, caller)
         begun = self._overrides.begin(OverrideKind.TEST, target, _seconds(asked), person, "", now)

@@ -27,7 +27,6 @@ if TYPE_CHECKING:  # pictures and the configuration load when there is something
 
 def export(
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or an empty folder.", show_default=False)],
-    config: ConfigOption = DEFAULT_CONFIG,
     verdict: Annotated[
         list[Verdict] | None,
         typer.Option(help="Alarms with this verdict; repeatable.", show_default="rejected and confirmed"),
@@ -39,6 +38,7 @@ def export(
         str | None, typer.Option(metavar="TIME", help="Raised from then on: 30d (ago), 2026-11-20.")
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Raised before then.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Write pictures of judged alarms, and labels, as a data set to train with and for tocsin evaluate.
