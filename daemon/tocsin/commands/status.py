@@ -92,7 +92,7 @@ def show(console: Console, answer: dict[str, Any]) -> None:
                 "opened": local(one["opened"]),
                 "marks": _marks(one),
                 "alarm_id": tail(one["alarm_id"]),
-                "score": f"{one['score'] or 0:.2f}",
+                "score": None if one["score"] is None else f"{one['score']:.2f}",
             }
             for one in answer["alarms"]
         ],

@@ -35,7 +35,7 @@ AT_ONCE = (Kind.FRAME, Kind.CROP)
 IN_TIME = (Kind.CORRECTED, Kind.PLAIN)
 
 _HEAD_START = 0.03
-"""Seconds by which an alarm goes before its pictures: it is committed and on its way when they take the processor."""
+"""Seconds by which an alarm goes before its pictures: it is on its way when they take the processor."""
 
 _ANSWER = 10.0
 """Seconds in which a worker answers what it can do at once."""
