@@ -90,8 +90,7 @@ def test_an_alarm_is_shown_by_the_clock_on_the_wall(monkeypatch: pytest.MonkeyPa
     time.tzset()
     words = ("stream", "rule", "severity", "class", "score", "zone", "verdict", "alarm_id")
     alarm = dict.fromkeys(words, "x") | {
-        "test": False,
-        "silenced": False,
+        "score": None,
         "opened": "2026-07-01T22:30:00.000Z",
     }
     queue = {"webhook": "w", "configured": False, "queued": 1, "dead": 0, "oldest_age_seconds": 1.0}
