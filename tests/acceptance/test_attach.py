@@ -60,7 +60,7 @@ def test_each_receiver_gets_the_pictures_in_its_own_shape(
     raised = receiver.accepted[0]
     for key in ("alarm_id", "severity", "rule", "test", "picture", "respond"):
         assert made.data[key] == raised.data[key]
-    assert made.data["kinds"] == ["frame", "corrected", "crop", "first"]
+    assert made.data["kinds"] == ["frame", "corrected", "crop", "first", "plain"]
     beside = {one["kind"]: b64decode(one["base64"]) for one in made.data["attached"]}
     assert list(beside) == ["crop", "frame", "first", "corrected"]
     assert shape(beside["frame"]) == (240, 320)
