@@ -10,8 +10,6 @@ import base64
 import binascii
 import contextlib
 import errno
-import gzip
-import re
 import socket
 import threading
 import time
@@ -32,7 +30,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from tocsin.endpoint import connections
 from tocsin.endpoint.answers import Answers, Bench
 from tocsin.endpoint.connections import Connections, Place
-from tocsin.endpoint.exposition import OPENMETRICS, TEXT, Source, Writer, wants_openmetrics
+from tocsin.endpoint.exposition import OPENMETRICS, TEXT, Pages, Source, takes_gzip, wants_openmetrics
 from tocsin.endpoint.gallery import Archive, Gallery, Read
 from tocsin.endpoint.invitations import PATH, Invitations
 from tocsin.endpoint.passwords import Login, Passwords
@@ -45,8 +43,6 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 HEADER_BYTES = 16 * 1024
 START_SECONDS = 10.0
 _BACKLOG = 128
-_SHARE = 0.2
-"""Of its thread's time, that making pages may take: who asks more often gets the last one again."""
 
 Listen = tuple[str, int] | socket.socket
 """A host and a port (0 takes a free one), or a socket that is bound already."""
@@ -315,31 +311,10 @@ def host_name(header: str) -> str:
     return name.removeprefix("[").removesuffix("]").lower()
 
 
-class _Pages:
-    """The page of metrics, made anew as often as that takes no more than its share of the time."""
-
-    def __init__(self, source: Source) -> None:
-        self._writer = Writer(source)
-        self._kept: dict[tuple[bool, bool], tuple[bytes, float]] = {}
-
-    def page(self, openmetrics: bool, packed: bool) -> bytes:
-        """Return the page, in OpenMetrics or as text, packed by gzip or not."""
-        began = time.monotonic()
-        page, until = self._kept.get((openmetrics, packed), (b"", 0.0))
-        if began < until:
-            return page
-        page = self._writer.page(openmetrics=openmetrics)
-        if packed:
-            page = gzip.compress(page, 1)
-        now = time.monotonic()
-        self._kept[openmetrics, packed] = page, now + (now - began) * (1 / _SHARE - 1)
-        return page
-
-
 def _application(
     source: Source, healthy: Callable[[], Health], ready: Callable[[], Health], others: Sequence[Route]
 ) -> Starlette:
-    pages = _Pages(source)
+    pages = Pages(source)
 
     async def metrics(request: Request) -> Response:
         openmetrics = wants_openmetrics(request.headers.get("accept", ""))
@@ -362,12 +337,6 @@ def _application(
         *others,
     ]
     return Starlette(routes=routes)
-
-
-def takes_gzip(accepted: str) -> bool:
-    """Whether a request with this Accept-Encoding header takes gzip."""
-    choices = (choice.replace(" ", "").lower().partition(";") for choice in accepted.split(","))
-    return any(name == "gzip" and not re.fullmatch(r"q=0(\.0*)?", weight) for name, _, weight in choices)
 
 
 def _answer(health: Health) -> Response:

@@ -1,7 +1,6 @@
 """Clients that mean no good to the endpoint: another one gets its page all the same."""
 
 import http.client
-import itertools
 import socket
 import ssl
 import time
@@ -163,33 +162,6 @@ def test_the_one_with_most_makes_room() -> None:
         assert page(one.port)[0] == 200
         kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert kept.recv(64).startswith(b"HTTP/1.1 200")
-
-
-def test_pages_take_a_share_of_the_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks again and again gets the page that was made a moment ago; later it is made anew."""
-    made: list[float] = []
-
-    class Slow:
-        def collect(self) -> list[object]:
-            made.append(time.monotonic())
-            until(lambda: time.monotonic() > made[-1] + 0.1, 5, "the page to be made")
-            return []
-
-    one = Endpoint(("127.0.0.1", 0), Slow(), lambda: WELL, lambda: WELL, Metrics(CollectorRegistry(), FIFTY))
-    one.start()
-    try:
-
-        def ask() -> int:
-            connection = http.client.HTTPConnection("127.0.0.1", one.port, timeout=20)
-            connection.request("GET", "/metrics")
-            assert connection.getresponse().status == 200
-            connection.close()
-            return len(made)
-
-        until(lambda: ask() >= 3, 20, "the page to be made three times")
-    finally:
-        one.stop(time.monotonic() + 5)
-    assert min(later - sooner for sooner, later in itertools.pairwise(made)) >= 0.5
 
 
 @pytest.mark.fault(63)

@@ -1,11 +1,13 @@
 """The pages for Prometheus, held against those of the client library."""
 
+from threading import Event
+
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from tocsin.endpoint.exposition import Writer, wants_openmetrics
+from tocsin.endpoint.exposition import Pages, Writer, wants_openmetrics
 from tocsin.metrics import Metrics, Names
 
 NAMES = Names(streams={"yard": ["armed"], "gate": []}, rules={"armed": ["knife"]}, webhooks=["desk"])
@@ -68,3 +70,65 @@ def test_a_page_is_the_library_s(registry: CollectorRegistry, openmetrics: bool)
 def test_openmetrics_is_for_who_names_it_first(accept: str, wanted: bool) -> None:
     """A browser and curl get plain text."""
     assert wants_openmetrics(accept) is wanted
+
+
+class Slow:
+    """A page of no metric, whose making takes processor time of its own."""
+
+    def __init__(self) -> None:
+        self.now = self.worked = 0.0
+        self.takes = 0.1
+        self.made = 0
+
+    def collect(self) -> list[object]:
+        self.made += 1
+        self.worked += self.takes
+        self.now += self.takes
+        return []
+
+
+def test_who_asks_again_gets_a_page_of_now() -> None:
+    """Somebody who asks after each of some alarms sees what each one changed."""
+    slow = Slow()
+    slow.takes = 0.005
+    pages = Pages(slow, lambda: slow.now, lambda: slow.worked)
+    for _ in range(50):
+        pages.page(openmetrics=False, packed=False)
+    assert slow.made == 50
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_flood_takes_a_share_of_a_core_only(packed: bool) -> None:
+    """Who asks without pause gets the page that was made a moment ago; in ten minutes they took a fifth."""
+    slow = Slow()
+    pages = Pages(slow, lambda: slow.now, lambda: slow.worked)
+    while slow.now < 600:
+        pages.page(openmetrics=False, packed=packed)
+        slow.now += 0.01
+    assert slow.worked == pytest.approx(0.2 * 600, rel=0.02)
+
+
+def test_forms_of_the_page_share_what_it_may_take() -> None:
+    """A flood that asks for each form in turn takes no more."""
+    slow = Slow()
+    pages = Pages(slow, lambda: slow.now, lambda: slow.worked)
+    while slow.now < 600:
+        for form in range(4):
+            pages.page(openmetrics=bool(form & 1), packed=bool(form & 2))
+        slow.now += 0.01
+    assert slow.worked == pytest.approx(0.2 * 600, rel=0.02)
+
+
+def test_waiting_is_no_work() -> None:
+    """On a machine that is busy with other things a page is as new as on an idle one."""
+    made = []
+
+    class Waiting:
+        def collect(self) -> list[object]:
+            made.append(Event().wait(0.05))
+            return []
+
+    pages = Pages(Waiting())
+    for _ in range(8):  # 0.4 s of waiting, which as work would be more than is allowed at once
+        pages.page(openmetrics=False, packed=False)
+    assert len(made) == 8

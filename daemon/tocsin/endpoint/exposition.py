@@ -4,8 +4,11 @@ The client library's writers escape every label anew for each page; with fifty c
 Here what does not change is made once a series. A test holds the pages against the library's, byte by byte.
 """
 
+import gzip
 import math
-from collections.abc import Iterable
+import re
+import time
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from prometheus_client import Metric
@@ -17,6 +20,13 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 _KEPT = 200_000
 """Series whose labels are kept, far more than a page has: those of a detector that was replaced stay."""
+
+
+_SHARE = 0.2
+"""Of a core, that making pages may take in the long run."""
+
+_AT_ONCE = 0.25
+"""Seconds of work that may be asked for at once: some fifty pages of ten cameras."""
 
 
 class Source(Protocol):
@@ -32,6 +42,45 @@ def wants_openmetrics(accept: str) -> bool:
         if kind in ("application/openmetrics-text", "text/plain"):
             return kind != "text/plain"
     return False
+
+
+def takes_gzip(accepted: str) -> bool:
+    """Whether a request with this Accept-Encoding header takes gzip."""
+    choices = (choice.replace(" ", "").lower().partition(";") for choice in accepted.split(","))
+    return any(name == "gzip" and not re.fullmatch(r"q=0(\.0*)?", weight) for name, _, weight in choices)
+
+
+class Pages:
+    """The page of metrics as it is now; where that would take more work than it may, the one that was made last.
+
+    Used by one thread, whose processor time `worked` tells: on a busy machine a page waits more than it works, and
+    whoever asks after an alarm is to see it. `now` is a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        now: Callable[[], float] = time.monotonic,
+        worked: Callable[[], float] = time.thread_time,
+    ) -> None:
+        self._writer = Writer(source)
+        self._now, self._worked = now, worked
+        self._made: dict[tuple[bool, bool], bytes] = {}
+        self._even = -math.inf  # when all work that was done is within the share
+
+    def page(self, openmetrics: bool, packed: bool) -> bytes:
+        """Return the page, in OpenMetrics or as text, packed by gzip or not."""
+        now = self._now()
+        made = self._made.get((openmetrics, packed))
+        if made is not None and self._even > now + _AT_ONCE / _SHARE:
+            return made
+        began = self._worked()
+        page = self._writer.page(openmetrics=openmetrics)
+        if packed:
+            page = gzip.compress(page, 1)
+        self._made[openmetrics, packed] = page
+        self._even = max(self._even, now) + (self._worked() - began) / _SHARE
+        return page
 
 
 class Writer:
