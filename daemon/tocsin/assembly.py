@@ -131,7 +131,7 @@ def reel(stream: StreamSettings) -> ReelOrder | None:
     if not (kept.pictures or kept.clip):
         return None
     seconds = max(kept.before, LEAST_REEL)
-    return ReelOrder(seconds, round(seconds * REEL_BYTES), stream.private)
+    return ReelOrder(seconds, round(seconds * REEL_BYTES), kept.pictures, stream.private)
 
 
 def keeping(config: Config, address: str) -> Settings:

@@ -10,6 +10,9 @@ from av.video.frame import VideoFrame
 MOST_BYTES = 10_000_000
 """Three pictures of 1080p: 0.3 s of ten analysed pictures a second. The newest is kept, even if it is larger."""
 
+MOST_SECONDS = 2.0
+"""No picture is kept for longer, however small it is: no alarm comes so late."""
+
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Negative:
@@ -32,12 +35,12 @@ class Negatives:
         self._kept: tuple[Negative, ...] = ()  # the newest first; replaced whole
 
     def keep(self, at: float, frame: VideoFrame) -> None:
-        """Keep a picture, and of those before it as many as there is room for."""
+        """Keep a picture, and of those before it what is not too old and what there is room for."""
         kept = [Negative(at, frame)]
         left = self._most_bytes - kept[0].bytes
         for one in self._kept:
             left -= one.bytes
-            if left < 0:
+            if left < 0 or one.at < at - MOST_SECONDS:
                 break
             kept.append(one)
         self._kept = tuple(kept)

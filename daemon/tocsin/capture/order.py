@@ -64,11 +64,13 @@ class ViewOrder:
 class ReelOrder:
     """How much of a stream is kept for evidence, and what of its picture nobody may see.
 
-    At least so many `seconds` of packets, in no more than `most_bytes`; `masks` are polygons relative to the frame.
+    At least so many `seconds` of packets, in no more than `most_bytes`, and with `pictures` the last decoded ones;
+    `masks` are polygons relative to the frame.
     """
 
     seconds: float
     most_bytes: int
+    pictures: bool = True
     masks: tuple[tuple[tuple[float, float], ...], ...] = ()
 
 

@@ -226,8 +226,9 @@ class Worker:
         )
         if not self._order.source.realtime:
             self._let_it_pass()
-        if self._darkroom is not None:
-            self._darkroom.handed_over(picture.at, picture.packet, frame)
+        if self._darkroom is not None and self._order.reel is not None:
+            kept = frame if self._order.reel.pictures else None
+            self._darkroom.handed_over(picture.at, picture.packet, kept)
         self.post(record)
 
     def _let_it_pass(self) -> None:
