@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from tocsin.deliver.act import Act, Via
+from tocsin.deliver.criteria import condition
 from tocsin.deliver.event import Json, new_id, stamp
 
 MOST = 50_000
@@ -63,19 +64,14 @@ class Period:
 
     def condition(self) -> tuple[str, tuple[object, ...]]:
         """Return the words of SQL that choose among entries, and what stands in their places."""
-        words, values = ["1"], list[object]()
         # what costs least comes first, and a text is looked for before it is taken apart: a guard who looks at an
         # alarm has all of 50,000 entries read, while a raise waits
-        for word, *told in (
+        return condition(
             ("at >= ?", None if self.since is None else self.since.timestamp()),
             ("at < ?", None if self.until is None else self.until.timestamp()),
             ("act IN (SELECT value FROM json_each(?))", json.dumps(self.acts) if self.acts else None),
             (_ABOUT, self.subject, json.dumps(self.subject), self.subject),
-        ):
-            if told[0] is not None:
-                words.append(word)
-                values += told
-        return " AND ".join(words), tuple(values)
+        )
 
 
 _ABOUT = "(subject = ? OR (instr(data, ?) AND ? IN (SELECT value FROM json_each(data))))"
@@ -94,9 +90,9 @@ def write(database: sqlite3.Connection, entry: Entry) -> None:
 
 def read(database: sqlite3.Connection, period: Period) -> tuple[Entry, ...]:
     """Return the latest entries of a period, newest first."""
-    condition, values = period.condition()
+    words, values = period.condition()
     rows = database.execute(
-        f"SELECT {', '.join(COLUMNS)} FROM audit WHERE {condition} ORDER BY number DESC LIMIT ?",  # noqa: S608 - our own words
+        f"SELECT {', '.join(COLUMNS)} FROM audit WHERE {words} ORDER BY number DESC LIMIT ?",  # noqa: S608 - our own words
         (*values, period.limit),
     )
     return tuple(entered(*row) for row in rows)

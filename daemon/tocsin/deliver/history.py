@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from tocsin.deliver.criteria import condition
 from tocsin.deliver.event import AlarmData, AlarmRecord
 from tocsin.deliver.verdict import Verdict
 
@@ -45,8 +46,7 @@ class Which:
 
     def condition(self) -> tuple[str, tuple[object, ...]]:
         """Return the words of SQL that choose among alarms, and what stands in their places."""
-        words, values = ["1"], list[object]()
-        for word, value in (
+        return condition(
             ("alarm_id IN (SELECT value FROM json_each(?))", json.dumps(self.ids) if self.ids else None),
             ("alarm_id NOT IN (SELECT value FROM json_each(?))", json.dumps(self.but) if self.but else None),
             ("stream = ?", self.stream),
@@ -58,15 +58,15 @@ class Which:
             ("test = ?", self.test),
             ("opened >= ?", None if self.since is None else self.since.timestamp()),
             ("opened < ?", None if self.until is None else self.until.timestamp()),
-        ):
-            if value is not None:
-                words.append(word)
-                values.append(value)
-        if self.after is not None:
-            opened, alarm_id = place(self.after)
-            words.append("(opened, alarm_id) < (?, ?)")
-            values += opened.timestamp(), alarm_id
-        return " AND ".join(words), tuple(values)
+            ("(opened, alarm_id) < (?, ?)", *_after(self.after)),
+        )
+
+
+def _after(last: AlarmRecord | None) -> tuple[object, *tuple[object, ...]]:
+    if last is None:
+        return (None,)
+    opened, alarm_id = place(last)
+    return opened.timestamp(), alarm_id
 
 
 def place(record: AlarmRecord) -> tuple[datetime, str]:
@@ -94,9 +94,9 @@ def write(database: sqlite3.Connection, record: AlarmRecord) -> None:
 
 def read(database: sqlite3.Connection, which: Which) -> tuple[AlarmRecord, ...]:
     """Return the latest of those alarms, newest first."""
-    condition, values = which.condition()
+    words, values = which.condition()
     rows = database.execute(
-        f"SELECT opened, reported, ended, data FROM alarms WHERE {condition}"  # noqa: S608 - our own words
+        f"SELECT opened, reported, ended, data FROM alarms WHERE {words}"  # noqa: S608 - our own words
         " ORDER BY opened DESC, alarm_id DESC LIMIT ?",
         (*values, which.limit),
     )
