@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from multiprocessing import forkserver
+from multiprocessing import current_process, forkserver
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from support.wait import until
 from tocsin.capture import keeper, reconnect, starter, supervisor
 from tocsin.capture.process import WorkerProcess
 from tocsin.capture.status import StreamState
+from tocsin.errors import WorkerError
 
 
 def _worker(capture: Capture, name: str) -> int:
@@ -29,6 +30,10 @@ def _fork_server() -> int:
     pid = forkserver._forkserver._forkserver_pid
     assert pid is not None, "a worker was started"
     return int(pid)
+
+
+def _fork_server_runs() -> bool:
+    return forkserver._forkserver._forkserver_pid is not None
 
 
 def _assert_frames_of(capture: Capture, name: str) -> None:
@@ -61,6 +66,19 @@ def test_a_fork_server_that_does_not_answer_keeps_only_its_own_stream_waiting(
             capture.wait_state(StreamState.LIVE, name="victim", timeout=20.0)
             assert _fork_server() != server
             assert capture.tally["worker_restarted"] == 1
+
+
+def test_a_temporary_folder_with_too_long_a_path_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fork server's socket lies there; what Python says of it has no number of the system's."""
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
+    if _fork_server_runs():
+        kill(_fork_server(), signal.SIGKILL)
+    monkeypatch.setitem(current_process()._config, "tempdir", str(folder))
+    with pytest.raises(WorkerError, match=r"^stream gate: .* worker to start, found AF_UNIX path too long$"):
+        WorkerProcess(order("rtsp://127.0.0.1/", name="gate"))
 
 
 def test_a_worker_that_survives_being_killed_keeps_only_its_own_stream_waiting(

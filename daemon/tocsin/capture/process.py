@@ -150,7 +150,8 @@ def _translated(stream: str) -> Iterator[None]:
         yield
     except (OSError, EOFError, RuntimeError) as error:
         # No descriptors or processes left, or the fork server died at this moment: the next try starts a new one.
-        found = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+        # What Python itself raises, such as of a temporary folder whose path is too long for a socket, has no code.
+        found = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise WorkerError(f"stream {stream}: expected a capture worker to start, found {found}") from error
 
 
