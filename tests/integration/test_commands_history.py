@@ -268,6 +268,16 @@ def test_a_running_daemon_tells_the_same_as_its_file(site: Path, monkeypatch: py
     assert cut["entries"] == told["audit.list"]["entries"][-len(cut["entries"]) :]
 
 
+def test_a_walk_test_teaches_nothing(site: Path) -> None:
+    """Who confirmed it says that it was the test, and not what is in the picture."""
+    out = site.parent / "out"
+    asked = ["evidence", "export", "--verdict", "confirmed", "--out", str(out), "--config", str(site)]
+    done = CliRunner().invoke(commands, asked)
+    assert done.exit_code == 0, done.output
+    assert done.stdout == "no alarm of those was confirmed: nothing was written\n"
+    assert not out.exists()
+
+
 def test_a_file_without_its_index_is_read(site: Path) -> None:
     """As a daemon leaves it that was killed, whose log is not in the database yet."""
     state = site.parent / "state"
