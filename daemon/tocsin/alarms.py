@@ -21,8 +21,10 @@ from tocsin.alarm.watch import Finding, Watch
 from tocsin.alarm.withheld import Withheld
 from tocsin.clock import monotonic_time, synchronized, wall_time
 from tocsin.custody.archive import Raised
-from tocsin.deliver.event import AlarmData, AlarmRecord, Event, EventType, new_id
+from tocsin.deliver.alarmdata import AlarmData, AlarmRecord
+from tocsin.deliver.event import Event, EventType
 from tocsin.deliver.judging import Statement, Taken, take
+from tocsin.deliver.notation import new_id
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.store import Change
 from tocsin.frame import Detections, Frame, View

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from tocsin.deliver.event import AlarmData
+from tocsin.deliver.alarmdata import AlarmData
 from tocsin.deliver.verdict import Verdict
 from tocsin.endpoint.invitations import Invitations
 

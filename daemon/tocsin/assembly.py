@@ -20,8 +20,8 @@ from tocsin.clock import monotonic_time
 from tocsin.config.load import Config, HttpSettings, Secrets, StreamSettings, messages, place
 from tocsin.custody.archive import Settings, Span, Wanted
 from tocsin.deliver.access import Access, basic, tls_context
+from tocsin.deliver.alarmdata import AlarmRecord
 from tocsin.deliver.attach import ORDER, Attach, Way
-from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.formats import (
     Format,
     Render,

@@ -20,7 +20,8 @@ import structlog
 
 from tocsin.deliver.act import Act, Via
 from tocsin.deliver.audit import Entry
-from tocsin.deliver.event import SHORTEST, Event, EventType, OverrideData, new_id, stamp
+from tocsin.deliver.event import Event, EventType, OverrideData
+from tocsin.deliver.notation import SHORTEST, new_id, stamp
 from tocsin.deliver.override import Override, OverrideKind
 from tocsin.deliver.store import Change
 from tocsin.errors import ControlError, InputError, OutboxError

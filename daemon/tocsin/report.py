@@ -7,7 +7,8 @@ from typing import Any
 
 from tocsin.alarm.withheld import Withheld
 from tocsin.capture.status import StreamState, StreamStatus
-from tocsin.deliver.event import AlarmRecord, stamp
+from tocsin.deliver.alarmdata import AlarmRecord
+from tocsin.deliver.notation import stamp
 from tocsin.deliver.queues import QueueCount
 from tocsin.detect.detector import Detector
 from tocsin.eyesight.lights import LightStatus

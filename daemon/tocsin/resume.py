@@ -8,7 +8,9 @@ import structlog
 from tocsin import assembly
 from tocsin.alarms import Watched
 from tocsin.config.load import Config
-from tocsin.deliver.event import AlarmRecord, Event, EventType, new_id
+from tocsin.deliver.alarmdata import AlarmRecord
+from tocsin.deliver.event import Event, EventType
+from tocsin.deliver.notation import new_id
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
 

@@ -9,8 +9,8 @@ from typing import Any
 from tocsin.alarms import Alarms
 from tocsin.control import Caller, Handler
 from tocsin.deliver.act import Act, Via
+from tocsin.deliver.alarmdata import AlarmData, AlarmRecord
 from tocsin.deliver.audit import Entry, Period
-from tocsin.deliver.event import AlarmData, AlarmRecord
 from tocsin.deliver.history import Which
 from tocsin.deliver.judging import Case, Given, Statement, Taken, case_of, proof, take
 from tocsin.deliver.outbox import Outbox

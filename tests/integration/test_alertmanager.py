@@ -17,7 +17,8 @@ from support.events import ALARM, Notes
 from support.scene import Scene, visits
 from support.site import VISIT, stream
 from support.wait import until
-from tocsin.deliver.event import AlarmData, AlarmRecord, Event, EventType
+from tocsin.deliver.alarmdata import AlarmData, AlarmRecord
+from tocsin.deliver.event import Event, EventType
 from tocsin.deliver.formats import as_alert
 from tocsin.deliver.keepalive import KeepAlive
 from tocsin.deliver.resolve import ResolvingLoop

@@ -24,8 +24,10 @@ from support.wait import until
 from tocsin import clock
 from tocsin.app import App
 from tocsin.config.load import load, loads, resolve_secrets
+from tocsin.deliver.alarmdata import AlarmRecord
 from tocsin.deliver.database import OUTBOX_FILE, damage
-from tocsin.deliver.event import AlarmRecord, Event, EventType, PauseData, StreamData, new_id
+from tocsin.deliver.event import Event, EventType, PauseData, StreamData
+from tocsin.deliver.notation import new_id
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change, Store
 from tocsin.detect import device

@@ -20,10 +20,12 @@ from support.wait import SCALE, until
 from tocsin.custody.announcements import reading
 from tocsin.custody.archive import Archive, Settings
 from tocsin.deliver import porter
+from tocsin.deliver.alarmdata import EvidenceData
 from tocsin.deliver.attach import Attach, Picture, Read, Way
 from tocsin.deliver.dispatch import Dispatcher
-from tocsin.deliver.event import Event, EventType, EvidenceData, TrialData, new_id
+from tocsin.deliver.event import Event, EventType, TrialData
 from tocsin.deliver.formats import as_form, as_tocsin, beside, in_parts
+from tocsin.deliver.notation import new_id
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.schedule import Outcome, Schedule
 from tocsin.deliver.store import Change

@@ -15,9 +15,9 @@ from support.events import ALARM, Notes, alarm_event, judged
 from support.outboxes import WAIT, running
 from tocsin.cli import commands
 from tocsin.deliver.act import Act, Via
+from tocsin.deliver.alarmdata import AlarmRecord
 from tocsin.deliver.audit import Entry
 from tocsin.deliver.database import OUTBOX_FILE
-from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.history import Which
 from tocsin.deliver.schedule import Outcome
 from tocsin.deliver.store import Change

@@ -24,8 +24,9 @@ from tocsin.deliver import clerk as clerk_module
 from tocsin.deliver import outbox as outbox_module
 from tocsin.deliver import standby as standby_module
 from tocsin.deliver.database import Marks
-from tocsin.deliver.event import DetectorData, Event, EventType, HeartbeatData, StreamData, new_id
+from tocsin.deliver.event import DetectorData, Event, EventType, HeartbeatData, StreamData
 from tocsin.deliver.letters import Choice, read_letters
+from tocsin.deliver.notation import new_id
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.overflow import Limits
 from tocsin.deliver.recall import Recall
@@ -124,7 +125,8 @@ CHILD = textwrap.dedent("""
     import sys
     from datetime import UTC, datetime
     from pathlib import Path
-    from tocsin.deliver.event import Event, EventType, StreamData, new_id
+    from tocsin.deliver.event import Event, EventType, StreamData
+    from tocsin.deliver.notation import new_id
     from tocsin.deliver.outbox import Outbox
     from tocsin.deliver.store import Change
 

@@ -15,8 +15,10 @@ from support.outboxes import WAIT, commit, queued, refusing_disk, running
 from support.wait import until
 from tocsin.deliver import clerk
 from tocsin.deliver import database as database_module
+from tocsin.deliver.alarmdata import EvidenceData
 from tocsin.deliver.database import VERSION
-from tocsin.deliver.event import Event, EventType, EvidenceData, OverrideData, new_id
+from tocsin.deliver.event import Event, EventType, OverrideData
+from tocsin.deliver.notation import new_id
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.overflow import Limits
 from tocsin.deliver.override import Override, OverrideKind

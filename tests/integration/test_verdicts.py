@@ -26,10 +26,12 @@ from tocsin.control import Caller, ControlServer
 from tocsin.deliver import clerk as clerk_module
 from tocsin.deliver import outbox as outbox_module
 from tocsin.deliver.act import Act, Via
+from tocsin.deliver.alarmdata import AlarmRecord
 from tocsin.deliver.audit import Period
-from tocsin.deliver.event import AlarmRecord, EventType, Json
+from tocsin.deliver.event import EventType
 from tocsin.deliver.history import Which
 from tocsin.deliver.judging import Given, Statement
+from tocsin.deliver.notation import Json
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import Verdict

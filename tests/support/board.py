@@ -4,8 +4,8 @@ After a change here run `python tests/dashboard.py`; a test says so when it was 
 """
 
 from support.panels import Colour, I, Kind, Panel, Query, Row, S, Word, increase, mean, quantile, rate
-from tocsin.deliver.clerk import DropReason
 from tocsin.deliver.schedule import Settlement
+from tocsin.deliver.trouble import DropReason
 from tocsin.deliver.verdict import Verdict
 
 YES_NO = (Word(0, 0, "no", Colour.FINE), Word(1, 1, "YES", Colour.ACT))

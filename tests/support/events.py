@@ -4,8 +4,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from tocsin.deliver.act import Via
-from tocsin.deliver.event import AlarmData, AlarmRecord, Event, EventType, StreamData, new_id
+from tocsin.deliver.alarmdata import AlarmData, AlarmRecord
+from tocsin.deliver.event import Event, EventType, StreamData
 from tocsin.deliver.judging import Statement
+from tocsin.deliver.notation import new_id
 from tocsin.deliver.schedule import Outcome, Settlement
 from tocsin.deliver.trouble import DropReason, Trouble
 from tocsin.deliver.verdict import Judgement, Verdict

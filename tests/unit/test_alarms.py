@@ -20,7 +20,9 @@ from tocsin.alarm.withheld import Withheld
 from tocsin.alarm.zone import Zones
 from tocsin.alarms import Alarms, Origin, Watched, memory_of
 from tocsin.custody.archive import Raised
-from tocsin.deliver.event import AlarmRecord, EventType, stamp
+from tocsin.deliver.alarmdata import AlarmRecord
+from tocsin.deliver.event import EventType
+from tocsin.deliver.notation import stamp
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import Verdict

@@ -15,7 +15,7 @@ from tocsin.alarm.withheld import Withheld
 from tocsin.alarm.zone import Zones
 from tocsin.alarms import Alarms, Origin, Watched
 from tocsin.custody.archive import Raised
-from tocsin.deliver.event import AlarmRecord
+from tocsin.deliver.alarmdata import AlarmRecord
 from tocsin.deliver.store import Change
 from tocsin.frame import Detections, Frame
 from tocsin.overrides import PLAIN, Treatment

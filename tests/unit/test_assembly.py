@@ -14,8 +14,8 @@ from tocsin.alarm.moment import Moment
 from tocsin.assembly import score_floor, watched, webhooks
 from tocsin.clock import monotonic_time
 from tocsin.config.load import Config, Secrets, loads, warnings
+from tocsin.deliver.alarmdata import AlarmRecord
 from tocsin.deliver.attach import Attach, Way
-from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.recall import Recall
 from tocsin.deliver.verdict import Verdict
 

@@ -11,7 +11,8 @@ import pytest
 from support.events import ALARM, NOON, alarm_event
 from tocsin.custody.announcements import Announcements, finish, reading
 from tocsin.custody.archive import Archive, Failure, Raised, Settings, Wanted
-from tocsin.deliver.event import AlarmRecord, Event, EventType
+from tocsin.deliver.alarmdata import AlarmRecord
+from tocsin.deliver.event import Event, EventType
 from tocsin.deliver.letters import Letter
 from tocsin.deliver.schedule import State
 from tocsin.deliver.store import Change

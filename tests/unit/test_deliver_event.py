@@ -10,19 +10,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from support.events import ALARM, NOON, judged
+from tocsin.deliver.alarmdata import AlarmData, EvidenceData
 from tocsin.deliver.event import (
-    AlarmData,
     DetectorData,
     Event,
     EventType,
-    EvidenceData,
     ImpairmentData,
     StreamData,
     TrialData,
-    Verdict,
-    make_id,
-    new_id,
 )
+from tocsin.deliver.notation import make_id, new_id
+from tocsin.deliver.verdict import Verdict
 from tocsin.errors import Degradation
 
 

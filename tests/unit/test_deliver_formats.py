@@ -12,16 +12,14 @@ from hypothesis import strategies as st
 
 from support.events import ALARM, NOON
 from support.forms import fields
+from tocsin.deliver.alarmdata import AlarmData, AlarmRecord, EvidenceData
 from tocsin.deliver.attach import Attached, Picture
 from tocsin.deliver.event import (
-    AlarmData,
-    AlarmRecord,
     Data,
     DeliveryData,
     DetectorData,
     Event,
     EventType,
-    EvidenceData,
     OutboxData,
     OverrideData,
     StreamData,

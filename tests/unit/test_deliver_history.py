@@ -10,9 +10,9 @@ import pytest
 from support.events import NOON, ended_alarm, judged, open_alarm
 from tocsin.deliver import audit, history
 from tocsin.deliver.act import Act, Via
+from tocsin.deliver.alarmdata import AlarmRecord
 from tocsin.deliver.audit import Entry, Period
 from tocsin.deliver.database import Marks, memory_database
-from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.history import Which
 from tocsin.deliver.verdict import Verdict
 

@@ -7,7 +7,8 @@ import pytest
 
 from support.events import NOON, ended_alarm, judged, open_alarm, stated
 from tocsin.deliver.act import Act, Via
-from tocsin.deliver.event import AlarmRecord, EventType
+from tocsin.deliver.alarmdata import AlarmRecord
+from tocsin.deliver.event import EventType
 from tocsin.deliver.judging import Said, case_of, take
 from tocsin.deliver.verdict import MOST_BY, MOST_WHY, Verdict, ago, verdict_of, words_of
 from tocsin.errors import InputError

@@ -14,7 +14,7 @@ from tocsin.alarm.withheld import Withheld
 from tocsin.asking import warn_unless_durable
 from tocsin.capture.status import StreamState, StreamStatus
 from tocsin.control import Caller
-from tocsin.deliver.event import AlarmRecord
+from tocsin.deliver.alarmdata import AlarmRecord
 from tocsin.deliver.history import Which
 from tocsin.deliver.letters import Choice, Letter
 from tocsin.deliver.schedule import State

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from support.events import ALARM, NOON, ended_alarm, judged, open_alarm
 from tocsin.deliver.act import Via
-from tocsin.deliver.event import AlarmRecord
+from tocsin.deliver.alarmdata import AlarmRecord
 from tocsin.deliver.judging import Case, Said
 from tocsin.deliver.verdict import Verdict
 from tocsin.endpoint.answerpage import POLICY, Form, Notice, Tone, page

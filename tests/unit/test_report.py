@@ -17,7 +17,7 @@ from tocsin.alarm.withheld import Withheld
 from tocsin.capture.decoder import Decoder
 from tocsin.capture.status import StreamState, StreamStatus
 from tocsin.commands import status
-from tocsin.deliver.event import AlarmRecord
+from tocsin.deliver.alarmdata import AlarmRecord
 from tocsin.deliver.override import Override, OverrideKind
 from tocsin.detect.session import Placement
 from tocsin.errors import Degradation, SourceFault

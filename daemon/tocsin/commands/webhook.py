@@ -26,7 +26,8 @@ def try_webhook(
     from tocsin.clock import synchronized
     from tocsin.config.load import load, webhook_secrets
     from tocsin.deliver.advice import advice
-    from tocsin.deliver.event import Event, EventType, TrialData, new_id
+    from tocsin.deliver.event import Event, EventType, TrialData
+    from tocsin.deliver.notation import new_id
     from tocsin.deliver.schedule import Outcome
     from tocsin.deliver.webhook import send_test
     from tocsin.logs import masked, spellings

@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from functools import partial
 
 from tocsin.custody.archive import Archive, Failure, Raised
+from tocsin.deliver.alarmdata import AlarmData, EvidenceData
 from tocsin.deliver.attach import Picture, Read
-from tocsin.deliver.event import AlarmData, Event, EventType, EvidenceData, new_id, stamp
+from tocsin.deliver.event import Event, EventType
 from tocsin.deliver.history import Which
+from tocsin.deliver.notation import new_id, stamp
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change
 from tocsin.errors import OutboxError

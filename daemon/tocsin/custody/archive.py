@@ -17,7 +17,7 @@ from typing import Protocol
 import structlog
 
 from tocsin.capture.wire import Develop, Film, Made
-from tocsin.deliver.event import stamp
+from tocsin.deliver.notation import stamp
 from tocsin.errors import EvidenceError
 from tocsin.evidence.link import Link, opened, path_of, piece_of
 from tocsin.evidence.note import Note

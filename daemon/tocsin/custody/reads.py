@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from tocsin.deliver.act import Act, Via
+from tocsin.deliver.alarmdata import AlarmRecord
 from tocsin.deliver.audit import Entry
-from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.history import Which
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.store import Change

@@ -11,7 +11,7 @@ import structlog
 
 from tocsin.deliver.act import Act, Via
 from tocsin.deliver.criteria import condition
-from tocsin.deliver.event import Json, new_id, stamp
+from tocsin.deliver.notation import Json, new_id, stamp
 
 MOST = 50_000
 """Entries that are kept at most."""

@@ -16,10 +16,11 @@ import structlog
 from tocsin.deliver import audit
 from tocsin.deliver.ballast import Ballast, free_bytes
 from tocsin.deliver.database import Marks, has_tables, identity, is_full, name_of
-from tocsin.deliver.event import Event, EventType, OutboxData, new_id
+from tocsin.deliver.event import Event, EventType, OutboxData
 from tocsin.deliver.history import Keep
 from tocsin.deliver.jobs import Job, Jobs
 from tocsin.deliver.letters import Choice
+from tocsin.deliver.notation import new_id
 from tocsin.deliver.overflow import Dropped, Limits
 from tocsin.deliver.queues import QueueCount
 from tocsin.deliver.schedule import State

@@ -15,8 +15,9 @@ import structlog
 
 from tocsin.deliver.attach import BRINGING, CHOKED, Attached, Read, goes_bare, kinds_of, nothing
 from tocsin.deliver.circuit import Circuit
-from tocsin.deliver.event import DeliveryData, Event, EventType, PauseData, new_id
+from tocsin.deliver.event import DeliveryData, Event, EventType, PauseData
 from tocsin.deliver.lanes import Lanes, Waiting
+from tocsin.deliver.notation import new_id
 from tocsin.deliver.porter import Porter
 from tocsin.deliver.schedule import PATIENT, Outcome, Schedule, Scope, Settlement, remaining, scope
 from tocsin.deliver.store import Change, Delivery

@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from tocsin.deliver.alarmdata import AlarmRecord
 from tocsin.deliver.attach import Attached, Part, Picture, composed, with_base64, with_left_out
-from tocsin.deliver.event import AlarmRecord, EventType, Json, stamp
+from tocsin.deliver.event import EventType
+from tocsin.deliver.notation import Json, stamp
 from tocsin.deliver.verdict import Verdict
 from tocsin.fields import duration_text
 

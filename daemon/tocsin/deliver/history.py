@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from tocsin.deliver.alarmdata import AlarmData, AlarmRecord
 from tocsin.deliver.criteria import condition
-from tocsin.deliver.event import AlarmData, AlarmRecord
 from tocsin.deliver.verdict import Verdict
 
 MOST = 20_000

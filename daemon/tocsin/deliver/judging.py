@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tocsin.deliver.act import Act, Via
+from tocsin.deliver.alarmdata import AlarmRecord
 from tocsin.deliver.audit import Entry
-from tocsin.deliver.event import AlarmRecord, Event, EventType, Json, new_id, stamp
+from tocsin.deliver.event import Event, EventType
+from tocsin.deliver.notation import Json, new_id, stamp
 from tocsin.deliver.store import Change
 from tocsin.deliver.verdict import Judgement, Verdict
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from tocsin.deliver.event import AlarmData, AlarmRecord
+from tocsin.deliver.alarmdata import AlarmData, AlarmRecord
 from tocsin.deliver.formats import ALIVE, as_open_alerts
 from tocsin.deliver.resolve import ResolvingLoop
 from tocsin.deliver.schedule import Outcome

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tocsin.deliver.database import read_only
-from tocsin.deliver.event import EventType, Json, stamp
+from tocsin.deliver.event import EventType
+from tocsin.deliver.notation import Json, stamp
 from tocsin.deliver.overflow import collapse
 from tocsin.deliver.schedule import State
 

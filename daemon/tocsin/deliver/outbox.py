@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tocsin.deliver.alarmdata import AlarmRecord
 from tocsin.deliver.audit import Entry, Extent, Period, tell
 from tocsin.deliver.clerk import Clerk
 from tocsin.deliver.database import identity
-from tocsin.deliver.event import AlarmRecord, Event
+from tocsin.deliver.event import Event
 from tocsin.deliver.history import Keep, Which
 from tocsin.deliver.jobs import Job, Jobs
 from tocsin.deliver.letters import Choice, Letter

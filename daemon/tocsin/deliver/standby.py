@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from tocsin.deliver import history
+from tocsin.deliver.alarmdata import AlarmRecord
 from tocsin.deliver.audit import Entry, Extent, Period
-from tocsin.deliver.event import AlarmRecord
 from tocsin.deliver.history import Which
 from tocsin.deliver.letters import Choice, Letter
 from tocsin.deliver.overflow import Dropped, Limits

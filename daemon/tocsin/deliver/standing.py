@@ -7,7 +7,8 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from tocsin.deliver.event import Event, EventType, Json
+from tocsin.deliver.event import Event, EventType
+from tocsin.deliver.notation import Json
 
 _BEGINS = frozenset(
     {

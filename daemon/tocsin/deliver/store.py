@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tocsin.deliver import audit, history, override, recall
+from tocsin.deliver.alarmdata import AlarmRecord
 from tocsin.deliver.audit import Entry, Extent, Period
 from tocsin.deliver.database import Marks, damage, memory_database, name_of, open_database
-from tocsin.deliver.event import AlarmRecord, Event, EventType
+from tocsin.deliver.event import Event, EventType
 from tocsin.deliver.history import Keep, Which
 from tocsin.deliver.letters import Choice, Letter, concerned, find, of_alarm, remove, replay
 from tocsin.deliver.overflow import Dropped, Limits, collapsed_for, trim

@@ -12,11 +12,12 @@ from typing import Any, Protocol, TypeVar
 from tocsin.control import Caller, Handler
 from tocsin.deliver import audit, history
 from tocsin.deliver.act import Act
+from tocsin.deliver.alarmdata import AlarmRecord
 from tocsin.deliver.audit import Entry, Extent, Period
 from tocsin.deliver.database import read_only
-from tocsin.deliver.event import SHORTEST, AlarmRecord, Json, stamp
 from tocsin.deliver.history import Which
 from tocsin.deliver.letters import Letter, of_alarm
+from tocsin.deliver.notation import SHORTEST, Json, stamp
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.verdict import Verdict
 from tocsin.desk.outbox import limit_of

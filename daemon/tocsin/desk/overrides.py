@@ -6,9 +6,11 @@ from typing import Any
 
 from tocsin.capture.status import StreamState
 from tocsin.control import Caller, Handler
-from tocsin.deliver.event import AlarmRecord, EventType, stamp
+from tocsin.deliver.alarmdata import AlarmRecord
+from tocsin.deliver.event import EventType
 from tocsin.deliver.history import Which
 from tocsin.deliver.letters import Choice, Letter
+from tocsin.deliver.notation import stamp
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.override import Override, OverrideKind
 from tocsin.deliver.schedule import State

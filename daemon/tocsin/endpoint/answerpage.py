@@ -13,7 +13,7 @@ from html import escape
 from urllib.parse import urlsplit
 
 from tocsin.deliver.act import Via
-from tocsin.deliver.event import AlarmData, AlarmRecord
+from tocsin.deliver.alarmdata import AlarmData, AlarmRecord
 from tocsin.deliver.judging import Case, Said
 from tocsin.deliver.verdict import MOST_BY, MOST_WHY, Verdict, ago
 

@@ -16,8 +16,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from tocsin.deliver.act import Via
-from tocsin.deliver.event import Json, stamp
 from tocsin.deliver.judging import Case, Given, Statement
+from tocsin.deliver.notation import Json, stamp
 from tocsin.deliver.verdict import MOST_BY, MOST_WHY, verdict_of, words_of
 from tocsin.endpoint.answerpage import POLICY, Form, Notice, Tone, page
 from tocsin.endpoint.invitations import Invitations

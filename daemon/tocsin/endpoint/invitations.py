@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from tocsin.deliver.event import stamp
+from tocsin.deliver.notation import stamp
 
 PATH = "/alarm/"
 

@@ -7,7 +7,8 @@ from typing import Protocol
 import structlog
 
 from tocsin.clock import wall_time
-from tocsin.deliver.event import Event, EventType, ImpairmentData, new_id
+from tocsin.deliver.event import Event, EventType, ImpairmentData
+from tocsin.deliver.notation import new_id
 from tocsin.deliver.store import Change
 from tocsin.eyesight.corrections import CorrectionVigil, Flapping, Held
 from tocsin.eyesight.impairment import Impairment, ImpairmentVigil, Notice

@@ -10,7 +10,8 @@ from typing import Protocol
 import structlog
 
 from tocsin.clock import wall_time
-from tocsin.deliver.event import Event, EventType, StreamData, new_id
+from tocsin.deliver.event import Event, EventType, StreamData
+from tocsin.deliver.notation import new_id
 from tocsin.deliver.store import Change
 from tocsin.eyesight.covered import CoverVigil
 from tocsin.eyesight.frozen import REASON as FROZEN

@@ -8,7 +8,8 @@ from typing import Any
 
 import structlog
 
-from tocsin.deliver.event import Event, EventType, ImpairmentData, StreamData, new_id
+from tocsin.deliver.event import Event, EventType, ImpairmentData, StreamData
+from tocsin.deliver.notation import new_id
 from tocsin.deliver.standing import Key, Standing, begun, over
 from tocsin.deliver.store import Change
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from tocsin.deliver.event import Data, Event, EventType, PauseData, new_id
+from tocsin.deliver.event import Data, Event, EventType, PauseData
+from tocsin.deliver.notation import new_id
 from tocsin.deliver.outbox import Outbox
 from tocsin.deliver.standing import Standing
 from tocsin.deliver.store import Change
