@@ -105,6 +105,7 @@ class Soak:
             before = self._look()
             self._go()
             self._come_back()
+            self._see_visitors()
             after = self._look()
             self._check_footprint(before, after)
             self._check_workers()
@@ -298,6 +299,17 @@ class Soak:
             again = [at for at in spot.camera.accepted if at > spot.locked_at]
             assert not again, f"{spot.name} was tried {len(again)} times after its password was refused"
 
+    def _see_visitors(self) -> None:
+        """Each camera that has visitors raised an alarm; one where a fault hid each of them does so at the next."""
+        visited = {spot.name for spot in self.spots if spot.has_visitors and not self._is_locked(spot)}
+
+        def unseen() -> set[str]:
+            messages = self.receiver.accepted
+            return visited - {one.data["stream"] for one in messages if one.type == "alarm.raised"}
+
+        within = VISIT_EVERY_S + VISIT_S + LATE_S
+        until(lambda: not unseen(), within, f"visitors to be seen at each of {sorted(visited)}")
+
     def _is_locked(self, spot: Spot) -> bool:
         return spot.locked_at is not None and time.monotonic() - spot.locked_at < 300.0
 
@@ -349,8 +361,6 @@ class Soak:
             assert phase < VISIT_S + LATE_S * SCALE or message.at < spot.frozen_until + 10, (
                 f"an alarm for nobody on {spot.name}, {phase:.1f} s after a visitor came"
             )
-        seen = {message.data["stream"] for message in raised}
-        assert seen == visited.keys(), f"visitors of {visited.keys() - seen} were never seen"
         kinds = Counter(message.type for message in self.receiver.accepted)
         self.say(f"events: {dict(sorted(kinds.items()))}")
 
