@@ -7,6 +7,8 @@ secret in the first place. What comes again and again is written a few times and
 """
 
 import base64
+import codecs
+import contextlib
 import copy
 import json
 import logging
@@ -45,10 +47,12 @@ _PLAIN = "!$&'()*+,;="
 _USERINFO = re.compile(r"(?<=://)[^\s\"'<>]*@")
 _NUMBER = re.compile(r"0x[0-9a-fA-F]+|[0-9]+")
 _PRIORITY = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
-# These write every URL that they ask at INFO, and a URL may be a secret.
+codecs.lookup("unicode_escape")  # while there is memory for it
+
 _LEAST = 0.1
 """Seconds between two looks for what is to be summed up."""
 
+# These write every URL that they ask at INFO, and a URL may be a secret.
 _TALKATIVE = ("httpx2", "httpcore2", "asyncio")
 
 
@@ -123,20 +127,35 @@ class _Handler(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line or count it; called with the lock held."""
+        try:
+            admitted = self._admits(record)
+        except Exception:  # noqa: BLE001 - as the library does it: a line that fails ends nobody's work
+            self.handleError(record)
+            return
+        if admitted:
+            super().emit(record)
+        else:
+            self._withheld.set()
+
+    def _admits(self, record: logging.LogRecord) -> bool:
         words = record.msg if isinstance(record.msg, dict) else {"event": record.getMessage()}
         sentence = words.get("event") if isinstance(record.msg, dict) else record.msg
         family = record.name, str(sentence), str(words.get("stream"))
         kind = record.levelno, *family, *_words(words)
         # An alarm is never too many, nor is what somebody did, or one of the faults for which a reload is refused.
-        if (
+        return (
             "alarm_id" in words
             or record.name == LOGGER
             or "fault_number" in words
             or self._floods.admit(kind, family, record, time.monotonic())
-        ):
-            super().emit(record)
-        else:
-            self._withheld.set()
+        )
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - the library's
+        """Say that a line is lost, and not what was in it: here nothing masks a secret."""
+        kind = sys.exc_info()[0] or Exception
+        with contextlib.suppress(OSError, ValueError, MemoryError):
+            self.stream.write(f"a line of the log is lost: {kind.__name__}\n")
+            self.flush()
 
     def close(self) -> None:
         """Write no more sums."""

@@ -6,6 +6,7 @@ _ERRNOS = {errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOSPC}
 
 _WORDS = (
     "can't start new thread",
+    "can't allocate",
     "insufficient memory",
     "cannot allocate memory",
     "failed to allocate",

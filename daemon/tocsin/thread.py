@@ -19,10 +19,12 @@ def guarded(name: str, work: Callable[[], None], on_failure: Callable[[str], Non
     def run() -> None:
         try:
             work()
-        except Exception:
+        except Exception:  # noqa: BLE001
             # The last line of the thread: whatever ended it must end the daemon too, since a part that died
             # unseen would look like a quiet night.
-            log.exception("a thread stopped on an unexpected error", thread=name)
-            on_failure(f"the {name} stopped on an unexpected error")
+            try:
+                log.exception("a thread stopped on an unexpected error", thread=name)
+            finally:  # also where there is no memory left to say it
+                on_failure(f"the {name} stopped on an unexpected error")
 
     return threading.Thread(target=run, name=name, daemon=True)

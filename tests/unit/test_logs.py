@@ -205,6 +205,28 @@ def test_a_login_in_base64_is_masked(output: io.StringIO, user: str) -> None:
     assert base64.b64encode(login).decode()[6:-6] not in output.getvalue()
 
 
+class Unspeakable:
+    """A value that cannot be written, in an error that holds a secret."""
+
+    def __str__(self) -> str:
+        raise MemoryError(PASSWORD)
+
+
+@pytest.mark.parametrize("name", ["tocsin", "asyncio"])
+def test_a_line_that_cannot_be_written_is_told_without_what_was_in_it(
+    output: io.StringIO, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Whoever wrote it goes on, and no secret comes out by way of the error; the next line is there."""
+    logs.configure("logfmt", "info", [PASSWORD], stream=output)
+    logging.getLogger(name).error("%s", Unspeakable())
+    structlog.get_logger("tocsin").error("a value", a=Unspeakable(), b=PASSWORD)
+    structlog.get_logger("tocsin").error("the next")
+    lines = output.getvalue().splitlines()
+    assert lines[:2] == ["a line of the log is lost: MemoryError"] * 2
+    assert 'event="the next"' in lines[2]
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_flood_is_summed_up(output: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first lines at once, then one that counts the rest; numbers make no difference, words do."""
     monkeypatch.setattr(floods, "PERIOD", 0.3)

@@ -16,6 +16,7 @@ from tocsin.scarcity import scarcity
         (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "Too many open files"),
         (OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), "Cannot allocate memory"),
         (RuntimeError("can't start new thread"), "can't start new thread"),
+        (RuntimeError("can't allocate lock"), "can't allocate lock"),
         (ImportError("cv2.so: failed to map segment from shared object"), "cv2.so: failed to map segment"),
         (
             ModelError("m.onnx: found one that OpenCV refuses: Failed to allocate 1 bytes"),

@@ -1,9 +1,12 @@
 """What a guarded thread says when it dies, and that it is silent when it ends."""
 
 import threading
+from types import SimpleNamespace
 
+import pytest
 from structlog.testing import capture_logs
 
+import tocsin.thread
 from tocsin.thread import guarded
 
 
@@ -30,6 +33,17 @@ def test_an_unexpected_error_is_told_once_and_logged_with_its_traceback() -> Non
     assert [(line["event"], line["thread"], line["exc_info"], line["log_level"]) for line in logged] == [
         ("a thread stopped on an unexpected error", "outbox", True, "error")
     ]
+
+
+def test_an_error_that_cannot_be_logged_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without memory for a line the daemon must end all the same."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(tocsin.thread, "log", SimpleNamespace(exception=fail))
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    assert run(ValueError) == ([("the outbox stopped on an unexpected error", "outbox")], [])
 
 
 def test_work_that_returns_is_no_failure() -> None:
