@@ -298,7 +298,7 @@ class App:
     def _begin_archive(self, archive: Archive) -> None:
         """Start what keeps evidence, and show it; later than all else where the disk does not let it be before."""
         self._lifecycle.start("archive", archive)
-        self._endpoint.show(archive, Reads(self._outbox, archive.piece).seen)
+        self._endpoint.show(archive, Reads(self._outbox, archive).seen)
         self._pulses.watch("archive", archive.pulse, _PULSE_LIMIT)
 
     def _start_road(self, receivers: Sequence[Webhook]) -> None:

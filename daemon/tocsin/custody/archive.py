@@ -48,6 +48,9 @@ _SWEEP_AGAIN = 5.0
 _LONGEST_WHY = 200
 """Characters that are believed of a worker's reason, which becomes part of an event."""
 
+_REMEMBERED = 6_000
+"""Pieces of which it is known whose they are: those of the latest 1,000 alarms."""
+
 _MOST_WAITING = 200
 """Alarms whose evidence is made at the same time: each holds open files, and what is over waits for none."""
 
@@ -168,6 +171,8 @@ class Archive:
         self._expected: frozenset[str] = frozenset()
         # Guards `_expected` against two that replace it: the engine's thread adds, the archive's takes away.
         self._expecting = threading.Lock()
+        # The alarms of the latest pieces, the oldest first: filled by the engine's thread alone.
+        self._alarms: dict[str, str] = {}
         self._stopping = threading.Event()
         self._thread = guarded("archive", self._run, on_failure)
         self._pulse = time.monotonic()
@@ -193,8 +198,12 @@ class Archive:
         """
         wanted = self.settings.wanted.get(raised.stream, Wanted(pictures=False))
         if wanted.kinds:
+            pieces = [self.piece(raised.alarm_id, kind) for kind in wanted.kinds]
             with self._expecting:
-                self._expected |= {self.piece(raised.alarm_id, kind) for kind in wanted.kinds}
+                self._expected |= set(pieces)
+            self._alarms |= dict.fromkeys(pieces, raised.alarm_id)
+            while len(self._alarms) > _REMEMBERED:
+                del self._alarms[next(iter(self._alarms))]
             # with what is wanted now: a reload does not change what its event tells
             self._inbox.put(partial(self._begin, raised, wanted, time.monotonic() + _HEAD_START))
         return wanted.kinds
@@ -232,6 +241,10 @@ class Archive:
     def piece(self, alarm_id: str, kind: Kind) -> str:
         """Return the identity of a piece."""
         return piece_of(alarm_id, kind, self._key)
+
+    def alarm_of(self, piece: str) -> str | None:
+        """Return the alarm that a piece is of, None for one that was raised before the latest, or the start."""
+        return self._alarms.get(piece)
 
     def link(self, alarm_id: str, kind: Kind, expires: int) -> str:
         """Return the address of a piece, good until `expires` (Unix time, seconds)."""

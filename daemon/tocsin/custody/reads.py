@@ -2,11 +2,11 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Protocol
 
 from tocsin.deliver.act import Act, Via
 from tocsin.deliver.alarmdata import AlarmRecord
@@ -69,27 +69,43 @@ class Lately:
         return client
 
 
-class Reads:
-    """Hears of looks from the endpoint's thread, and puts them on record. `piece_of` names an alarm's pieces."""
+class Pieces(Protocol):
+    """Names the pieces of alarms, and knows of the latest whose they are."""
 
-    def __init__(self, outbox: Outbox, piece_of: Callable[[str, Kind], str]) -> None:
+    def piece(self, alarm_id: str, kind: Kind) -> str: ...
+    def alarm_of(self, piece: str) -> str | None: ...
+
+
+class Reads:
+    """Hears of looks from the endpoint's thread, and puts them on record."""
+
+    def __init__(self, outbox: Outbox, pieces: Pieces) -> None:
         self._outbox = outbox
-        self._piece_of = piece_of
+        self._pieces = pieces
         self._lately = Lately()
 
     def seen(self, read: Read) -> None:
         """Hear that a client was shown a piece; waits for nothing."""
         who = self._lately.admit(read.user or read.client, read.piece, time.monotonic())
-        if who is not None:
-            made = datetime.fromtimestamp(read.made, UTC)
-            known = self._outbox.alarms(Which(since=made - _BEFORE, until=made + _AFTER))
-            known.add_done_callback(partial(self._record, read, who, datetime.now(UTC)))
+        if who is None:
+            return
+        at = datetime.now(UTC)
+        alarm = self._pieces.alarm_of(read.piece)
+        if alarm is not None:
+            self._record(read, who, at, alarm)
+            return
+        # To look through the history would hold up a raise: only for what is older than the latest alarms.
+        made = datetime.fromtimestamp(read.made, UTC)
+        found = self._outbox.alarms(Which(since=made - _BEFORE, until=made + _AFTER))
+        found.add_done_callback(partial(self._choose, read, who, at))
 
-    def _record(self, read: Read, who: str, at: datetime, known: "Future[tuple[AlarmRecord, ...]]") -> None:
+    def _choose(self, read: Read, who: str, at: datetime, found: "Future[tuple[AlarmRecord, ...]]") -> None:
         """Find the alarm that a piece is of, which its link does not tell; called from the outbox's thread."""
-        alarms = () if known.exception() else known.result()
-        ids = (one.alarm.alarm_id for one in alarms)
-        alarm = next((one for one in ids if self._piece_of(one, read.kind) == read.piece), read.piece)
+        ids = () if found.exception() else (one.alarm.alarm_id for one in found.result())
+        alarm = next((one for one in ids if self._pieces.piece(one, read.kind) == read.piece), read.piece)
+        self._record(read, who, at, alarm)
+
+    def _record(self, read: Read, who: str, at: datetime, alarm: str) -> None:
         via = Via.LINK if read.user is None else Via.LOGIN
         details = {"kinds": read.kind.value, "client": "" if who == FURTHER else read.client}
         self._outbox.commit(Change(audited=(Entry(at, Act.EVIDENCE_READ, who, via, alarm, details),)))
