@@ -260,7 +260,7 @@ def _leave_no_core() -> None:
 def _log_uncaught(uncaught: threading.ExceptHookArgs) -> None:
     """Log the error that ended a thread, through the same scrubber as everything.
 
-    Those without which the daemon is none are `guarded`, and do not come here.
+    Those without which the daemon is none are `guarded`, and come here only where their end could not be logged.
     """
     import structlog
 

@@ -47,13 +47,27 @@ _PLAIN = "!$&'()*+,;="
 _USERINFO = re.compile(r"(?<=://)[^\s\"'<>]*@")
 _NUMBER = re.compile(r"0x[0-9a-fA-F]+|[0-9]+")
 _PRIORITY = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
-codecs.lookup("unicode_escape")  # while there is memory for it
-
 _LEAST = 0.1
 """Seconds between two looks for what is to be summed up."""
 
 # These write every URL that they ask at INFO, and a URL may be a secret.
 _TALKATIVE = ("httpx2", "httpcore2", "asyncio")
+
+_LOST_EVERY = 1.0
+"""Seconds between two lines about lines that are lost."""
+
+_UNSPEAKABLE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What comes of values that cannot be written, and of too little memory."""
+
+codecs.lookup("unicode_escape")  # `_printable` needs it, also when there is no memory left to load it
 
 
 def configure(
@@ -80,7 +94,13 @@ def configure(
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    handler = _Handler(output)
+
+    def notice(event: Event) -> str:
+        for stamp in times:
+            event = stamp(None, "error", event)
+        return renderer(None, "error", dict(tidy(None, "error", event)))
+
+    handler = _Handler(output, notice)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=stamps,
@@ -114,10 +134,15 @@ def flush() -> None:
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Writes lines, and of a flood the first ones and sums. The handler's lock guards `_floods`."""
+    """Writes lines, and of a flood the first ones and sums. The handler's lock guards what it remembers.
 
-    def __init__(self, stream: TextIO) -> None:
+    `notice` makes a line of its own words: those about lines that are lost.
+    """
+
+    def __init__(self, stream: TextIO, notice: Callable[[Event], str]) -> None:
         super().__init__(stream)
+        self._notice = notice
+        self._lost, self._told_lost = 0, -math.inf
         self._floods: Floods[logging.LogRecord] = Floods()
         self._withheld = threading.Event()  # a line was, and the thread has not heard of it yet
         self._ended = threading.Event()
@@ -129,13 +154,13 @@ class _Handler(logging.StreamHandler[TextIO]):
         """Write a line or count it; called with the lock held."""
         try:
             admitted = self._admits(record)
-        except Exception:  # noqa: BLE001 - as the library does it: a line that fails ends nobody's work
+        except _UNSPEAKABLE:
             self.handleError(record)
-            return
-        if admitted:
-            super().emit(record)
         else:
-            self._withheld.set()
+            if admitted:
+                super().emit(record)
+            else:
+                self._withheld.set()
 
     def _admits(self, record: logging.LogRecord) -> bool:
         words = record.msg if isinstance(record.msg, dict) else {"event": record.getMessage()}
@@ -151,11 +176,19 @@ class _Handler(logging.StreamHandler[TextIO]):
         )
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - the library's
-        """Say that a line is lost, and not what was in it: here nothing masks a secret."""
-        kind = sys.exc_info()[0] or Exception
-        with contextlib.suppress(OSError, ValueError, MemoryError):
-            self.stream.write(f"a line of the log is lost: {kind.__name__}\n")
+        """Say that lines are lost, and not what was in them: here nothing masks a secret.
+
+        Called with the lock held. What the stream refused is counted, and told when it takes lines again.
+        """
+        error, now = sys.exc_info()[1], time.monotonic()
+        self._lost += 1
+        if isinstance(error, OSError) or now - self._told_lost < _LOST_EVERY:
+            return
+        told = {"level": "error", "event": "lines of the log are lost", "lines": self._lost}
+        with contextlib.suppress(OSError, *_UNSPEAKABLE):
+            self.stream.write(self._notice({**told, "error": type(error).__name__}) + self.terminator)
             self.flush()
+            self._lost, self._told_lost = 0, now
 
     def close(self) -> None:
         """Write no more sums."""
@@ -168,7 +201,12 @@ class _Handler(logging.StreamHandler[TextIO]):
         self.acquire()
         try:
             for record, count in self._floods.due(now):
-                super().emit(_summed(record, count))
+                try:
+                    again = _summed(record, count)
+                except _UNSPEAKABLE:
+                    self.handleError(record)
+                else:
+                    super().emit(again)
         finally:
             self.release()
 

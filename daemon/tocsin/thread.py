@@ -19,9 +19,8 @@ def guarded(name: str, work: Callable[[], None], on_failure: Callable[[str], Non
     def run() -> None:
         try:
             work()
-        except Exception:  # noqa: BLE001
-            # The last line of the thread: whatever ended it must end the daemon too, since a part that died
-            # unseen would look like a quiet night.
+        except Exception:  # noqa: BLE001 - the last line of the thread
+            # Whatever ended it must end the daemon too: a part that died unseen would look like a quiet night.
             try:
                 log.exception("a thread stopped on an unexpected error", thread=name)
             finally:  # also where there is no memory left to say it

@@ -84,10 +84,12 @@ def test_a_start_without_enough_memory_is_tried_again(
     with Daemon(config, tmp_path, inside=inside) as daemon:
         assert daemon.wait_end(30.0) == 75
         assert not any(line.lstrip(" |+-").startswith("Traceback") for line in daemon.lines)
-        # where it ends is chance: mostly in the main thread, else in one without which the daemon is none
+        # Where it ends is chance: mostly in the main thread, else in one without which the daemon is none, whose
+        # line may be one of those for which there is no memory.
         said = [line for line in daemon.lines if line.startswith("tocsin: ") or "the daemon ends" in line]
-        assert len(said) == 1
-        assert "found" in said[0] or "stopped on an unexpected error" in said[0]
+        assert len(said) <= 1
+        assert said or "lines of the log are lost" in daemon.log
+        assert all("found" in line or "stopped on an unexpected error" in line for line in said)
         until(lambda: not daemon.leftovers(), 5.0, "every process to be gone")
     with Daemon(config, tmp_path) as daemon:
         daemon.wait_ready()

@@ -45,7 +45,7 @@ LEAN = (
     *("capture.mailbox", "capture.reconnect", "capture.sampling"),
 )
 BANNED_NAMES = {"utils", "helpers", "common", "base", "manager"}
-BROAD_HANDLERS = 5
+BROAD_HANDLERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ def test_the_entry_module_imports_nothing_at_top_level() -> None:
 
 
 def test_broad_handlers_are_few() -> None:
-    """Five places at most catch every exception: the last lines of threads, and of the log."""
+    """Fewer than five places catch every exception."""
     found = broad_handlers(PACKAGE)
     assert len(found) <= BROAD_HANDLERS, found
 

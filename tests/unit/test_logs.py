@@ -212,19 +212,69 @@ class Unspeakable:
         raise MemoryError(PASSWORD)
 
 
+@pytest.mark.parametrize("style", ["logfmt", "json"])
 @pytest.mark.parametrize("name", ["tocsin", "asyncio"])
 def test_a_line_that_cannot_be_written_is_told_without_what_was_in_it(
-    output: io.StringIO, capfd: pytest.CaptureFixture[str], name: str
+    output: io.StringIO,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    style: logs.Format,
 ) -> None:
-    """Whoever wrote it goes on, and no secret comes out by way of the error; the next line is there."""
-    logs.configure("logfmt", "info", [PASSWORD], stream=output)
+    """In the form of the others; whoever wrote it goes on, and no secret comes out by way of the error."""
+    monkeypatch.setattr(logs, "_LOST_EVERY", 0.0)
+    logs.configure(style, "info", [PASSWORD], stream=output)
     logging.getLogger(name).error("%s", Unspeakable())
     structlog.get_logger("tocsin").error("a value", a=Unspeakable(), b=PASSWORD)
     structlog.get_logger("tocsin").error("the next")
     lines = output.getvalue().splitlines()
-    assert lines[:2] == ["a line of the log is lost: MemoryError"] * 2
-    assert 'event="the next"' in lines[2]
+    assert len(lines) == 3
+    for line in lines[:2]:
+        assert "lines of the log are lost" in line
+        assert "MemoryError" in line
+    if style == "json":
+        assert json.loads(lines[0]).items() > {"level": "error", "lines": 1, "error": "MemoryError"}.items()
+        assert json.loads(lines[0])["ts"] <= json.loads(lines[2])["ts"]
+    assert "the next" in lines[2]
     assert capfd.readouterr() == ("", "")
+
+
+def test_lines_that_are_lost_flood_nothing(output: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are counted, and told once in a while."""
+    monkeypatch.setattr(logs, "_LOST_EVERY", 3600.0)
+    logs.configure("json", "info", stream=output)
+    for _ in range(100):
+        logging.getLogger("asyncio").error("%s", Unspeakable())
+    assert json.loads(output.getvalue())["lines"] == 1
+    monkeypatch.setattr(logs, "_LOST_EVERY", 0.0)
+    logging.getLogger("asyncio").error("%s", Unspeakable())
+    assert json.loads(output.getvalue().splitlines()[1])["lines"] == 100
+
+
+def test_a_sum_that_cannot_be_written_takes_no_other_with_it(output: io.StringIO) -> None:
+    """What was withheld of others is summed up though one value is gone by then."""
+    logs.configure("logfmt", "info", stream=output)
+
+    class Once:
+        left = (
+            floods.AT_ONCE * 2 + 2
+        )  # for each line once to tell its kind and once to write it, then to be told
+
+        def __str__(self) -> str:
+            self.left -= 1
+            if self.left < 0:
+                raise ValueError("gone")
+            return "there"
+
+    value = Once()
+    for _ in range(floods.AT_ONCE + 2):
+        logging.getLogger("asyncio").error("%s", value)
+        structlog.get_logger("tocsin").error("the stream is down")
+    logs.flush()
+    *_, lost, last = output.getvalue().splitlines()
+    assert "lines of the log are lost" in lost
+    assert 'event="the stream is down"' in last
+    assert "again=" in last
 
 
 def test_a_flood_is_summed_up(output: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
