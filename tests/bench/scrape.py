@@ -46,7 +46,6 @@ def main() -> None:
     endpoint.start()
 
     def scrape(headers: dict[str, str]) -> int:
-        time.sleep(1.0)  # the page of a moment ago would be sent again
         begun = time.perf_counter()
         connection = http.client.HTTPConnection("127.0.0.1", endpoint.port)
         connection.request("GET", "/metrics", headers=headers)

@@ -25,8 +25,13 @@ _KEPT = 200_000
 _SHARE = 0.2
 """Of a core, that making pages may take in the long run."""
 
-_AT_ONCE = 0.25
-"""Seconds of work that may be asked for at once: some fifty pages of ten cameras."""
+_AT_ONCE = 0.1
+"""Seconds of work that may be asked for at once: some twenty pages of ten cameras."""
+
+
+_OLDEST = 5.0
+"""Seconds after which a page is made anew, whatever that takes: a flood of one form hides nothing from who asks for
+another."""
 
 
 class Source(Protocol):
@@ -51,7 +56,7 @@ def takes_gzip(accepted: str) -> bool:
 
 
 class Pages:
-    """The page of metrics as it is now; where that would take more work than it may, the one that was made last.
+    """The page of metrics as it is now; where that would take more work than it may, as it was a moment ago.
 
     Used by one thread, whose processor time `worked` tells: on a busy machine a page waits more than it works, and
     whoever asks after an alarm is to see it. `now` is a monotonic clock.
@@ -65,20 +70,20 @@ class Pages:
     ) -> None:
         self._writer = Writer(source)
         self._now, self._worked = now, worked
-        self._made: dict[tuple[bool, bool], bytes] = {}
+        self._made: dict[tuple[bool, bool], tuple[bytes, float]] = {}
         self._even = -math.inf  # when all work that was done is within the share
 
     def page(self, openmetrics: bool, packed: bool) -> bytes:
         """Return the page, in OpenMetrics or as text, packed by gzip or not."""
         now = self._now()
-        made = self._made.get((openmetrics, packed))
-        if made is not None and self._even > now + _AT_ONCE / _SHARE:
-            return made
+        page, at = self._made.get((openmetrics, packed), (b"", -math.inf))
+        if now - at < _OLDEST and self._even > now + _AT_ONCE / _SHARE:
+            return page
         began = self._worked()
         page = self._writer.page(openmetrics=openmetrics)
         if packed:
             page = gzip.compress(page, 1)
-        self._made[openmetrics, packed] = page
+        self._made[openmetrics, packed] = page, now
         self._even = max(self._even, now) + (self._worked() - began) / _SHARE
         return page
 
