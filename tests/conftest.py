@@ -1,5 +1,6 @@
 """Fixtures that more than one test module needs; the machinery behind them is in `support`."""
 
+import signal
 from collections.abc import Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -22,6 +23,10 @@ from support.parallel import (  # noqa: F401
     pytest_runtest_protocol,
 )
 from support.receiver import Receiver
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # Tests that a shell runs in the background do not heed Ctrl-C, and the programs that they start would not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("tocsin", deadline=None)  # a machine under load proves nothing
 hypothesis.settings.load_profile("tocsin")
