@@ -1,5 +1,6 @@
 """A fork server that hangs or dies, a worker that will not die, and a hundred deaths in a row."""
 
+import gc
 import os
 import signal
 import threading
@@ -75,7 +76,9 @@ def test_a_temporary_folder_with_too_long_a_path_is_told(
     folder = tmp_path / ("x" * 100)
     folder.mkdir()
     if _fork_server_runs():
-        kill(_fork_server(), signal.SIGKILL)
+        server = _fork_server()
+        kill(server, signal.SIGKILL)
+        until(lambda: not is_alive(server), 5.0, "the fork server to be dead")
     monkeypatch.setitem(current_process()._config, "tempdir", str(folder))
     with pytest.raises(WorkerError, match=r"^stream gate: .* worker to start, found AF_UNIX path too long$"):
         WorkerProcess(order("rtsp://127.0.0.1/", name="gate"))
@@ -119,6 +122,7 @@ def test_a_hundred_deaths_in_a_row_leave_nothing_behind(monkeypatch: pytest.Monk
     monkeypatch.setattr(reconnect, "_GAPS", ((1e9, 0.0),))
     with FakeCamera(Scene(fps=10)) as camera, capturing(order(camera.url)) as capture:
         capture.frames(1)
+        gc.collect()  # what earlier tests left
         before = len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
         dead = set()
         for count in range(1, 101):

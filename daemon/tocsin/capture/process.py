@@ -148,11 +148,22 @@ def _leave_some_descriptors() -> None:
 def _translated(stream: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, EOFError, RuntimeError) as error:
-        # No descriptors or processes left, or the fork server died at this moment: the next try starts a new one.
-        # What Python itself raises, such as of a temporary folder whose path is too long for a socket, has no code.
-        found = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise WorkerError(f"stream {stream}: expected a capture worker to start, found {found}") from error
+    except NO_START as error:
+        raise WorkerError(
+            f"stream {stream}: expected a capture worker to start, found {why(error)}"
+        ) from error
+
+
+NO_START = (OSError, EOFError, RuntimeError)
+"""No descriptors or processes are left, or the fork server died at this moment: the next try starts a new one."""
+
+
+def why(error: Exception) -> str:
+    """Return why no process could be started, as it stands in a sentence.
+
+    What Python itself raises, such as of a temporary folder whose path is too long for a socket, has no code.
+    """
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _fork(order: Order, theirs: socket.socket, outage: Outage | None) -> BaseProcess:

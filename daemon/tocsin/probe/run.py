@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from tocsin.capture.order import Order
-from tocsin.capture.process import prepare_fork_server
+from tocsin.capture.process import NO_START, prepare_fork_server, why
 from tocsin.errors import SourceError, SourceFault, WorkerError
 from tocsin.probe.look import Seen, Task, seen_from
 
@@ -70,11 +70,10 @@ class _Process:
             self._process: BaseProcess = context.Process(target=_serve, args=(task, theirs), daemon=True)
             try:
                 self._process.start()
-            except (OSError, EOFError, RuntimeError) as error:  # no descriptors or processes left
+            except NO_START as error:
                 self.connection.close()
-                found = type(error).__name__
                 raise WorkerError(
-                    f"expected a process to start that opens a camera, found {found}"
+                    f"expected a process to start that opens a camera, found {why(error)}"
                 ) from error
 
     def hear(self) -> None:
