@@ -147,7 +147,9 @@ def test_a_look_by_a_link_names_the_alarm_that_no_link_names(path: Path) -> None
     assert len([one for one in logs if one["event"] == "somebody acted"]) == 3
 
 
-def test_a_look_at_a_late_alarm_has_no_history_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_at_one_of_the_latest_alarms_reads_no_history(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Twenty guards who look at once would hold up the next raise by the reading of a burst's alarms."""
     with running(path, Notes()) as outbox:
         with monkeypatch.context() as patch:

@@ -307,8 +307,10 @@ class Soak:
             messages = self.receiver.accepted
             return visited - {one.data["stream"] for one in messages if one.type == "alarm.raised"}
 
-        within = VISIT_EVERY_S + VISIT_S + LATE_S
-        until(lambda: not unseen(), within, f"visitors to be seen at each of {sorted(visited)}")
+        deadline = time.monotonic() + (VISIT_EVERY_S + VISIT_S + LATE_S) * SCALE
+        while missing := unseen():
+            assert time.monotonic() < deadline, f"visitors of {sorted(missing)} were never seen"
+            time.sleep(0.2)
 
     def _is_locked(self, spot: Spot) -> bool:
         return spot.locked_at is not None and time.monotonic() - spot.locked_at < 300.0
@@ -351,7 +353,7 @@ class Soak:
             assert not missing, f"these faults never happened: {missing}"
 
     def _check_alarms(self) -> None:
-        """An alarm belongs to a visitor that was there, on a camera that has any; and visitors are seen."""
+        """An alarm belongs to a visitor that was there, on a camera that has any."""
         raised = [message for message in self.receiver.accepted if message.type == "alarm.raised"]
         visited = {spot.name: spot for spot in self.spots if spot.has_visitors}
         for message in raised:

@@ -11,7 +11,7 @@ from support.footage import seen
 from tocsin.alarm.episode import Decision
 from tocsin.alarm.memory import NOTHING
 from tocsin.alarm.moment import Moment
-from tocsin.assembly import score_floor, watched, webhooks
+from tocsin.assembly import reel, score_floor, watched, webhooks
 from tocsin.clock import monotonic_time
 from tocsin.config.load import Config, Secrets, loads, warnings
 from tocsin.deliver.alarmdata import AlarmRecord
@@ -30,6 +30,22 @@ def test_the_detector_keeps_what_any_rule_needs() -> None:
     """It forgets what scores less than every rule asks for, to raise an alarm or to keep one."""
     assert score_floor(read(SOUND)) == 0.5
     assert score_floor(read(SOUND.replace("zones: [door]", "keep_score: 0.25"))) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("evidence", "kept"),
+    [
+        ("{}", True),
+        ("{pictures: false}", False),
+        ("{clip: false}", True),
+        ("{pictures: false, clip: false}", None),
+    ],
+)
+def test_a_worker_keeps_what_its_stream_wants_of_alarms(evidence: str, kept: bool | None) -> None:
+    """Pictures as they were decoded only where pictures are made; nothing where nothing is."""
+    (stream,) = read(f"streams: [{{name: yard, source: /dev/video0, evidence: {evidence}}}]").streams
+    order = reel(stream)
+    assert (None if order is None else order.pictures) is kept
 
 
 def test_a_review_knows_the_rules_that_are_graver() -> None:

@@ -35,6 +35,6 @@ def test_small_pictures_are_no_longer_at_hand_than_others() -> None:
     """A small camera's worker does not grow for a minute until its pictures take what a large one's do."""
     negatives = Negatives()
     for at in range(100):
-        negatives.keep(at / 10, picture())
-    assert negatives.of(7.9) is not None
-    assert negatives.of(7.8) is None
+        negatives.keep(at / 8, picture())
+    assert negatives.of(83 / 8) is not None
+    assert negatives.of(82 / 8) is None

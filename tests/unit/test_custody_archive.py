@@ -91,6 +91,19 @@ def expect(site: Site, tasks: int = 4) -> None:
     until(lambda: len(site.tasks) == tasks, 5.0, f"{tasks} tasks")
 
 
+def test_it_is_known_of_which_of_the_latest_alarms_a_piece_is(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of a link says so; what was raised long ago has to be looked for."""
+    monkeypatch.setattr(archives, "_REMEMBERED", 12)
+    alarms = [f"alarm_{number}" for number in range(3)]
+    for alarm_id in alarms:
+        assert len(site.archive.expect(replace(RAISED, alarm_id=alarm_id))) == 6
+    known = {one: {site.archive.alarm_of(site.archive.piece(one, kind)) for kind in Kind} for one in alarms}
+    assert known == {"alarm_0": {None}, "alarm_1": {"alarm_1"}, "alarm_2": {"alarm_2"}}
+    assert site.archive.alarm_of("0" * 32) is None
+
+
 def test_an_alarm_has_its_pictures_and_its_clip_made(site: Site) -> None:
     """Of the frame that raised it, of the first one, and of the time around it; found when they are whole."""
     expect(site)

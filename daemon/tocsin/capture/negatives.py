@@ -11,7 +11,8 @@ MOST_BYTES = 10_000_000
 """Three pictures of 1080p: 0.3 s of ten analysed pictures a second. The newest is kept, even if it is larger."""
 
 MOST_SECONDS = 2.0
-"""No picture is kept for longer, however small it is: no alarm comes so late."""
+"""None is kept that is older than the newest by more, however small they are; an alarm that comes later has its
+picture decoded again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

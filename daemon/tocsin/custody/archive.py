@@ -49,7 +49,7 @@ _LONGEST_WHY = 200
 """Characters that are believed of a worker's reason, which becomes part of an event."""
 
 _REMEMBERED = 6_000
-"""Pieces of which it is known whose they are: those of the latest 1,000 alarms."""
+"""Pieces of which it is known whose they are: those of the latest 1,000 alarms at least."""
 
 _MOST_WAITING = 200
 """Alarms whose evidence is made at the same time: each holds open files, and what is over waits for none."""
@@ -138,9 +138,9 @@ class Settings:
 class Archive:
     """Has evidence made and keeps it. `ask` hands a task and open files to a stream's worker, as `Supervisor.ask`.
 
-    `expect` is called by the engine's thread, `made` by the supervisor's, `find` and `link` by any; none of them
-    waits for the disk or a worker. What was kept is told to `kept` and what fails to `failed`, each task once, from
-    the archive's own thread.
+    `expect` is called by the engine's thread, `made` by the supervisor's, `find`, `link` and `alarm_of` by any;
+    none of them waits for the disk or a worker. What was kept is told to `kept` and what fails to `failed`, each
+    task once, from the archive's own thread.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class Archive:
         self._expected: frozenset[str] = frozenset()
         # Guards `_expected` against two that replace it: the engine's thread adds, the archive's takes away.
         self._expecting = threading.Lock()
-        # The alarms of the latest pieces, the oldest first: filled by the engine's thread alone.
+        # The alarms of the latest pieces, the oldest first: filled by the engine's thread alone, each step whole.
         self._alarms: dict[str, str] = {}
         self._stopping = threading.Event()
         self._thread = guarded("archive", self._run, on_failure)

@@ -27,7 +27,7 @@ ENTRIES = 20
 FURTHER = "further clients"
 """Who looks when that many have."""
 
-_KNOWN = 2_000
+_KNOWN = 6_000
 """Pieces that are told apart; the one that was looked at longest ago is forgotten."""
 
 _BEFORE, _AFTER = timedelta(seconds=150), timedelta(seconds=5)
