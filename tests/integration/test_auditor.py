@@ -37,7 +37,7 @@ def path(tmp_path: Path) -> Path:
 
 def on_record(outbox: Outbox) -> list[Entry]:
     """All of it, the latest last, and every earlier commit in it."""
-    outbox.alarm("").result(WAIT)
+    outbox.commit(Change()).result(WAIT)
     return list(outbox.audit(Period()).result(WAIT))[::-1]
 
 

@@ -230,7 +230,7 @@ class Clerk:
             self._jobs.written(turn.write)
         for read in turn.reads:
             self._do_read(read)
-            self._jobs.answered()  # after its answer: what is left at the end is answered then
+            self._jobs.answered(read)  # after its answer: what is left at the end is answered then
         return True
 
     def _ledger(self) -> Ledger:

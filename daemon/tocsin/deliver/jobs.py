@@ -5,13 +5,14 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from tocsin.deliver.event import Event
 from tocsin.deliver.standby import Ledger
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Job:
     """Something to do with the ledger, who waits for it, and the events that are lost if it cannot be done.
 
@@ -28,21 +29,32 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What there is to do now: the first write, if there is one, and all reads."""
+    """What there is to do now: a write, if there is one, all reads, and then one question, if there is one."""
 
     write: Job | None
     reads: tuple[Job, ...]
 
 
 class Jobs:
-    """Writes in their order, and reads: from any thread to the outbox's."""
+    """Writes, and reads: from any thread to the outbox's. Those of a kind are done in their order.
+
+    That a receiver accepted a delivery is written before all that waits, so that a crash sends little twice; but
+    each time one other write has its turn between two of these: what is raised does not wait until a long queue is
+    delivered. What may wait is written when nothing else is. The couriers' reads are done in each turn; of what
+    people ask, which may take long, one thing at a time.
+    """
 
     def __init__(self) -> None:
         # Guards all below. Held for a few instructions only; the outbox thread alone waits on it, and is woken by
         # each job and by `stop`.
         self._turn = threading.Condition()
-        self._writes: deque[Job] = deque()  # bounded by who asks for `waiting` before
-        self._reads: deque[Job] = deque()  # bounded by those who wait for the answers
+        self._marks: deque[Job] = deque()  # bounded by the requests that are under way
+        self._writes: deque[Job] = deque()  # these two are bounded by who asks for `waiting` before
+        self._later: deque[Job] = deque()
+        self._reads: deque[Job] = deque()  # these two are bounded by those who wait for the answers
+        self._questions: deque[Job] = deque()
+        self._all = (self._marks, self._writes, self._later, self._reads, self._questions)
+        self._marked = False  # the last write was a mark
         self._stop_at: float | None = None
         self._ended = True
 
@@ -50,22 +62,30 @@ class Jobs:
         """Take jobs from now on."""
         self._ended = False
 
-    def waiting(self) -> int:
-        """Return how many writes wait."""
+    def waiting(self, *, later: bool = False) -> int:
+        """Return how many writes wait, or how many of those that may."""
         with self._turn:
-            return len(self._writes)
+            return len(self._later if later else self._writes)
 
     def write(self, job: Job) -> bool:
         """Hand over a write; False when nobody takes it any more."""
         return self._submit(self._writes, job)
 
     def mark(self, job: Job) -> bool:
-        """Hand over a write that goes before all that wait; False when nobody takes it any more."""
-        return self._submit(self._writes, job, at_once=True)
+        """Hand over a write that says what a receiver accepted; False when nobody takes it any more."""
+        return self._submit(self._marks, job)
+
+    def later(self, job: Job) -> bool:
+        """Hand over a write that may wait; False when nobody takes it any more."""
+        return self._submit(self._later, job)
 
     def read(self, job: Job) -> bool:
-        """Hand over a read; False when nobody takes it any more."""
+        """Hand over a read that deliveries wait for; False when nobody takes it any more."""
         return self._submit(self._reads, job)
+
+    def ask(self, job: Job) -> bool:
+        """Hand over what people ask; False when nobody takes it any more."""
+        return self._submit(self._questions, job)
 
     def stop(self, deadline: float) -> bool:
         """End when nothing is left, or at `deadline` on the monotonic clock; False when it has ended."""
@@ -89,36 +109,42 @@ class Jobs:
         What is returned stays here until `written` or `answered`.
         """
         with self._turn:
-            if self._stop_at is not None and (now >= self._stop_at or not (self._writes or self._reads)):
+            if self._stop_at is not None and (now >= self._stop_at or not any(self._all)):
                 return None
-            if not self._writes and not self._reads:
+            if not any(self._all):
                 until = until if self._stop_at is None else min(until, self._stop_at)
                 self._turn.wait(max(until - now, 0.01))
-            return Turn(self._writes[0] if self._writes else None, tuple(self._reads))
+            return Turn(self._next_write(), (*self._reads, *islice(self._questions, 1)))
 
     def written(self, job: Job) -> None:
         """Drop a write: it was done."""
         with self._turn:
-            self._writes.remove(job)  # the first, but for what became urgent meanwhile
+            jobs = next(each for each in (self._marks, self._writes, self._later) if job in each)
+            jobs.remove(job)  # the first, but for what became urgent meanwhile
+            self._marked = jobs is self._marks
 
-    def answered(self) -> None:
-        """Drop the first read: it was answered."""
+    def answered(self, job: Job) -> None:
+        """Drop a read: it was answered."""
         with self._turn:
-            self._reads.popleft()
+            (self._reads if job in self._reads else self._questions).remove(job)
 
     def end(self) -> tuple[list[Job], list[Job]]:
         """Take no more; return the writes and the reads that are left."""
         with self._turn:
             self._ended = True
-            left = list(self._writes), list(self._reads)
-            self._writes.clear()
-            self._reads.clear()
+            left = [*self._marks, *self._writes, *self._later], [*self._reads, *self._questions]
+            for each in self._all:
+                each.clear()
         return left
 
-    def _submit(self, jobs: deque[Job], job: Job, *, at_once: bool = False) -> bool:
+    def _next_write(self) -> Job | None:
+        first = (self._writes, self._later, self._marks) if self._marked else self._all[:3]
+        return next((jobs[0] for jobs in first if jobs), None)
+
+    def _submit(self, jobs: deque[Job], job: Job) -> bool:
         with self._turn:
             if self._ended:
                 return False
-            (jobs.appendleft if at_once else jobs.append)(job)
+            jobs.append(job)
             self._turn.notify()
             return True

@@ -121,13 +121,13 @@ class Outbox:
         """
         for entry in change.audited:
             tell(entry)
-        if self._jobs.waiting() >= MAX_BACKLOG:
+        if self._jobs.waiting(later=change.may_wait) >= MAX_BACKLOG:
             self._observe.outbox_dropped(DropReason.BACKLOG, len(change.events))
             return _failed(
                 OutboxError(f"{self._path}: expected a disk that takes changes, found {MAX_BACKLOG} waiting")
             )
-        run = partial(self._clerk.apply, change, exclude)
-        return self._submit(self._jobs.write, run, change.events, promised=True)
+        hand = self._jobs.later if change.may_wait else self._jobs.write
+        return self._submit(hand, partial(self._clerk.apply, change, exclude), change.events, promised=True)
 
     def adopt(self, webhooks: Mapping[str, Sequence[str]]) -> "Future[tuple[Standing, ...] | None]":
         """Queue for these webhooks and patterns whatever is committed from now on; as in the constructor.
@@ -151,7 +151,7 @@ class Outbox:
 
     def alarms(self, which: Which) -> "Future[tuple[AlarmRecord, ...]]":
         """Return the latest of those alarms, newest first."""
-        return self._read(lambda ledger: ledger.alarms(which))
+        return self._ask(lambda ledger: ledger.alarms(which))
 
     def alarm(self, alarm_id: str) -> "Future[AlarmRecord | None]":
         """Return an alarm as the last change that was committed before this call left it, or None."""
@@ -163,15 +163,15 @@ class Outbox:
 
     def overrides(self) -> "Future[tuple[Override, ...]]":
         """Return the silences and walk tests that are not over, the oldest first."""
-        return self._read(lambda ledger: tuple(one for one in ledger.overrides() if one.over is None))
+        return self._ask(lambda ledger: tuple(one for one in ledger.overrides() if one.over is None))
 
     def audit(self, period: Period) -> "Future[tuple[Entry, ...]]":
         """Return the latest entries of a period, newest first."""
-        return self._read(lambda ledger: ledger.audit(period))
+        return self._ask(lambda ledger: ledger.audit(period))
 
     def extent(self) -> "Future[Extent]":
         """Return how far the audit on the disk reaches."""
-        return self._read(lambda ledger: ledger.extent())
+        return self._ask(lambda ledger: ledger.extent())
 
     def keep(self, keep: Keep) -> None:
         """Keep what is over for so long from now on."""
@@ -187,26 +187,26 @@ class Outbox:
 
     def letters(self, state: State, choice: Choice, limit: int) -> "Future[tuple[Letter, ...]]":
         """Return the first so many deliveries of a state, as a person sees them."""
-        return self._read(lambda ledger: ledger.letters(state, choice, limit))
+        return self._ask(lambda ledger: ledger.letters(state, choice, limit))
 
     def letters_of(self, alarm_id: str, limit: int) -> "Future[tuple[Letter, ...]]":
         """Return the first so many deliveries about an alarm, whatever became of them."""
-        return self._read(lambda ledger: ledger.letters_of(alarm_id, limit))
+        return self._ask(lambda ledger: ledger.letters_of(alarm_id, limit))
 
     def replay(self, choice: Choice, account: Account) -> "Future[int]":
         """Queue dead deliveries of configured webhooks anew, with an entry in the audit; return how many."""
-        return self._read(partial(self._clerk.replay, choice, account))
+        return self._ask(partial(self._clerk.replay, choice, account))
 
     def remove(self, state: State, choice: Choice, account: Account) -> "Future[int]":
         """Remove deliveries for good, with an entry in the audit; return how many."""
-        return self._read(partial(self._clerk.remove, state, choice, account))
+        return self._ask(partial(self._clerk.remove, state, choice, account))
 
     def is_durable(self, number: int) -> bool:
         """Say whether a delivery is on the disk, or in memory alone."""
         return number <= self._clerk.durable
 
     def delivered(self, number: int, attempts: int) -> "Future[None]":
-        """Record that a receiver accepted a delivery, before all changes that wait; done when it is on the disk.
+        """Record that a receiver accepted a delivery, before changes that wait; done when it is on the disk.
 
         While the disk refuses it is noted in memory, and done at once.
         """
@@ -239,6 +239,9 @@ class Outbox:
 
     def _read(self, run: Callable[[Ledger], T]) -> "Future[T]":
         return self._submit(self._jobs.read, run, ())
+
+    def _ask(self, run: Callable[[Ledger], T]) -> "Future[T]":
+        return self._submit(self._jobs.ask, run, ())
 
     def _submit(
         self,

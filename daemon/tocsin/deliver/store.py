@@ -51,6 +51,12 @@ class Change:
     overrides: tuple[Override, ...] = ()
     audited: tuple[Entry, ...] = ()
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether nobody acts on it at once: it tells what was made of alarms, or who did what, and no more."""
+        news = all(event.type.matches("evidence.*") for event in self.events)
+        return news and not (self.alarms or self.recalled or self.overrides)
+
 
 Account = Callable[[int, tuple[str, ...]], Entry]
 """Makes an entry for the audit of how many deliveries something was done to, and of the alarms they are about."""
