@@ -99,7 +99,7 @@ class Jobs:
     # From here on: the outbox's thread.
 
     def urgent(self, job: Job) -> None:
-        """Put a write before all others."""
+        """Put a write before all others, but for what receivers accepted."""
         with self._turn:
             self._writes.appendleft(job)
 
