@@ -25,6 +25,9 @@ from tocsin.errors import WorkerError
 _UNKNOWN = 255
 """What the library says of a process whose fork server is gone; our workers end with 0 or 1."""
 
+NO_START = (OSError, EOFError, RuntimeError)
+"""No descriptors or processes are left, or the fork server died at this moment: the next try starts a new one."""
+
 _REAP = 1.0
 """Seconds for the fork server to notice a death, milliseconds mostly."""
 
@@ -150,15 +153,11 @@ def _translated(stream: str) -> Iterator[None]:
         yield
     except NO_START as error:
         raise WorkerError(
-            f"stream {stream}: expected a capture worker to start, found {why(error)}"
+            f"stream {stream}: expected a capture worker to start, found {why_not_started(error)}"
         ) from error
 
 
-NO_START = (OSError, EOFError, RuntimeError)
-"""No descriptors or processes are left, or the fork server died at this moment: the next try starts a new one."""
-
-
-def why(error: Exception) -> str:
+def why_not_started(error: Exception) -> str:
     """Return why no process could be started, as it stands in a sentence.
 
     What Python itself raises, such as of a temporary folder whose path is too long for a socket, has no code.

@@ -126,7 +126,7 @@ class Worker:
         self._views = Views(order.views, order.light)
         self._reel = Reel(order.reel.seconds, order.reel.most_bytes) if order.reel else None
         self._darkroom: Darkroom | None = None
-        self._shows = order.reel is not None and order.reel.pictures
+        self._keeps_pictures = order.reel is not None and order.reel.pictures
         if order.reel and self._reel:
             masks = order.reel.masks
             self._darkroom = Darkroom(self._reel, order.views[0], order.light, masks, self.post, self._broke)
@@ -228,7 +228,7 @@ class Worker:
         if not self._order.source.realtime:
             self._let_it_pass()
         if self._darkroom is not None:
-            self._darkroom.handed_over(picture.at, picture.packet, frame if self._shows else None)
+            self._darkroom.handed_over(picture.at, picture.packet, frame if self._keeps_pictures else None)
         self.post(record)
 
     def _let_it_pass(self) -> None:

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from tocsin.capture.order import Order
-from tocsin.capture.process import NO_START, prepare_fork_server, why
+from tocsin.capture.process import NO_START, prepare_fork_server, why_not_started
 from tocsin.errors import SourceError, SourceFault, WorkerError
 from tocsin.probe.look import Seen, Task, seen_from
 
@@ -73,7 +73,7 @@ class _Process:
             except NO_START as error:
                 self.connection.close()
                 raise WorkerError(
-                    f"expected a process to start that opens a camera, found {why(error)}"
+                    f"expected a process to start that opens a camera, found {why_not_started(error)}"
                 ) from error
 
     def hear(self) -> None:
